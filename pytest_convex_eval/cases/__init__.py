@@ -1,0 +1,1 @@
+"""The cases: a YAML file becomes a model, a collector and items."""

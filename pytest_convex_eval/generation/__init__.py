@@ -1,0 +1,1 @@
+"""Replies: prompts, guidelines, providers, the reply parser and the generation store."""

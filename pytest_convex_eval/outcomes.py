@@ -1,0 +1,160 @@
+"""What checking an answer can end in: findings, stage results, verdicts, and exceptions.
+
+Everything here is plain data from the standard library, so that every room may import it.
+
+Whose fault something is, is said by type and never read out of a text:
+
+* the model's fault is a `Finding` inside a failed `StageResult`;
+* ours or the environment's is an `InfrastructureError`;
+* the suite's own fault (a broken case) is a `CaseError`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+StageName: TypeAlias = Literal["format", "package", "syntax", "typecheck", "deploy", "lint"]
+"""The stages, by name, in the order in which they run."""
+
+STAGES: tuple[StageName, ...] = ("format", "package", "syntax", "typecheck", "deploy", "lint")
+
+Severity: TypeAlias = Literal["error", "warning", "info"]
+"""Only an error makes a stage fail; warnings and infos are reported and fail nothing."""
+
+StageStatus: TypeAlias = Literal["passed", "failed", "skipped", "error"]
+"""failed: the model's fault; error: not the model's fault; skipped: what it needs is not there."""
+
+Files: TypeAlias = Mapping[str, str]
+"""The text of each file of an answer, by its POSIX path relative to the workspace."""
+
+
+class Verdict(enum.StrEnum):
+    """The end of an item."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """The model's fault."""
+    ERROR = "error"
+    """Not the model's fault: it leaves the denominator of every rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a stage says about an answer.
+
+    `code` is stable and namespaced by what found it: `TS2322`, `package/unknown-package`,
+    `deploy/InvalidTableName`, `lint/no-floating-promises`.
+    `path` is relative to the workspace, POSIX; `line` and `column` count from 1, columns in
+    characters as a person counts them. `excerpt` is the line of code, without its line end.
+    """
+
+    code: str
+    message: str
+    severity: Severity = "error"
+    path: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+    hint: str | None = None
+
+    def location(self) -> str:
+        """`path:line:column` as far as they are known, or the empty string."""
+        parts = [self.path, self.line, self.column]
+        known = parts[: parts.index(None)] if None in parts else parts
+        return ":".join(str(part) for part in known)
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What one stage said. `seconds` are wall time, `cpu_seconds` those of the processes it ran.
+
+    `reason` says in one sentence why a stage was skipped or ended in an error; `output` is what
+    the failing tool printed, unchanged.
+    """
+
+    stage: StageName
+    status: StageStatus
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    output: str = ""
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that make the stage fail."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """The verdict of one item with all that led to it; travels between processes as JSON.
+
+    `stage` and `code` name the first failing stage and its first error; `expected` says, for a
+    mutant, the `stage` or `stage/code` where it had to fail.
+    """
+
+    case: str
+    category: str
+    difficulty: str
+    model: str
+    arm: str
+    trial: int
+    verdict: Verdict
+    stages: tuple[StageResult, ...] = ()
+    stage: StageName | None = None
+    code: str | None = None
+    message: str = ""
+    mutant: str | None = None
+    expected: str | None = None
+    generation: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    artefacts: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Builtins only: xdist and JSON refuse anything else."""
+        data = asdict(self)
+        data["verdict"] = self.verdict.value
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ItemResult:
+        """The inverse of `to_json`."""
+        stages = tuple(
+            StageResult(**{**stage, "findings": tuple(Finding(**f) for f in stage["findings"])})
+            for stage in data["stages"]
+        )
+        return cls(**{**data, "verdict": Verdict(data["verdict"]), "stages": stages})
+
+
+def as_stage(name: str) -> StageName:
+    """`name` as a stage. Raises ValueError for a name that is none."""
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    raise ValueError(f"no stage is called {name!r}; the stages are {', '.join(STAGES)}")
+
+
+class ConvexEvalError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class InfrastructureError(ConvexEvalError):
+    """Our fault or the environment's: the item's verdict is an error and blames no model.
+
+    The message is one sentence for a person; `detail` is what a tool printed, unchanged.
+    """
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class ConfigurationError(ConvexEvalError):
+    """What was asked for can't be done (a missing key, an unknown model): stops the run at once."""
+
+
+class CaseError(ConvexEvalError):
+    """A case file is broken; the message holds one `file:line:column: problem` a line."""

@@ -1,0 +1,339 @@
+"""Every child process of the package is started here, and ends here.
+
+A child gets its own session, so that ending it ends everything it started; a deadline; and, where
+asked for, limits on memory and CPU time. Nothing survives its caller: a deadline, Ctrl-C and
+pytest-timeout's signal (which raises a BaseException in the main thread) all end the whole process
+group before they go on. For callers that are killed outright, `sweep` ends what they left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, TypeAlias
+
+GRACE_SECONDS = 1.0
+"""Between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
+
+REGISTRY_VARIABLE = "CONVEX_EVAL_PROCESS_REGISTRY"
+"""The folder in which running process groups are noted, for `sweep`."""
+
+Ending: TypeAlias = Literal["exit", "signal", "timeout", "output"]
+
+# `ulimit` is what sh offers everywhere; setting limits between fork and exec in Python is not safe
+# with threads.
+_LIMITED = 'test "$1" = 0 || ulimit -v "$1"; test "$2" = 0 || ulimit -t "$2"; shift 2; exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may use. Address space binds on Linux only; the rest everywhere."""
+
+    wall_seconds: float
+    cpu_seconds: int | None = None
+    address_space_bytes: int | None = None
+    output_bytes: int = 32 * 1024 * 1024
+
+    def wrap(self, args: Sequence[str | Path]) -> list[str]:
+        """`args`, run under the limits on CPU time and address space."""
+        plain = [str(arg) for arg in args]
+        if self.cpu_seconds is None and self.address_space_bytes is None:
+            return plain
+        kibibytes = (self.address_space_bytes or 0) // 1024
+        head = ["/bin/sh", "-c", _LIMITED, "sh", str(kibibytes), str(self.cpu_seconds or 0)]
+        return head + plain
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A child that has ended. Seconds of CPU are those of the child and all it waited for.
+
+    `ending` says by what: its own exit, a signal (a limit of the kernel's among them), our
+    deadline, or more output than allowed.
+    """
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    wall_seconds: float
+    cpu_seconds: float
+    ending: Ending
+
+    @property
+    def ok(self) -> bool:
+        return self.ending == "exit" and self.returncode == 0
+
+
+def environment(*, home: Path, path: Sequence[Path] = (), **variables: str) -> dict[str, str]:
+    """A child's whole environment: nothing of the caller's but the locale.
+
+    Keys of the caller (ANTHROPIC_API_KEY among them) are never visible to a child.
+    """
+    system = ["/usr/local/bin", "/usr/bin", "/bin"]
+    return {
+        "PATH": os.pathsep.join([*map(str, path), *system]),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        **variables,
+    }
+
+
+def run(
+    args: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    limits: Limits,
+    stdin: str | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Runs `args` to its end and returns what it printed; never raises for how it ended.
+
+    `on_line` is given each line of stderr as it comes, for progress. Output is decoded with
+    replacement characters: a lone surrogate would break xdist's serialisation.
+    Raises OSError when the program cannot be started.
+    """
+    started = time.monotonic()
+    with _spawn(args, cwd=cwd, env=env, limits=limits) as child:
+        try:
+            ending, out, err = _communicate(
+                child, stdin, started + limits.wall_seconds, limits, on_line
+            )
+        finally:
+            # Also after a clean exit: what the child left running in its group dies with it.
+            _end(child)
+    status = child.reaped.status
+    if ending == "exit" and status < 0:
+        ending = "signal"
+    return Completed(
+        args=tuple(map(str, args)),
+        returncode=status,
+        stdout=out.decode("utf-8", "replace"),
+        stderr=err.decode("utf-8", "replace"),
+        wall_seconds=time.monotonic() - started,
+        cpu_seconds=child.reaped.cpu_seconds,
+        ending=ending,
+    )
+
+
+@contextlib.contextmanager
+def running(
+    args: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    limits: Limits,
+    stderr: IO[bytes] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that serves until the block is left; its stdin and stdout are pipes.
+
+    The wall limit does not apply. A server that ends itself at the end of its stdin also ends when
+    this process is killed outright.
+    """
+    with _spawn(args, cwd=cwd, env=env, limits=limits, stderr=stderr) as child:
+        try:
+            yield child.popen
+        finally:
+            _end(child)
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """CPU seconds that process `pid` has used so far; 0.0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def sweep(registry: Path, *, owner: int | None = None) -> list[int]:
+    """Ends the process groups noted in `registry` whose owner is gone (or is `owner`).
+
+    Returns the groups ended. A note names the owner and the group's start time, so that a number
+    that was used again by something else is left alone.
+    """
+    ended = []
+    for note in registry.glob("*.pgid"):
+        with contextlib.suppress(OSError, ValueError):
+            owner_pid, group, start = note.read_text().split()
+            if owner_pid == str(owner) or not _alive(int(owner_pid)):
+                if start == _start_time(int(group)) and _alive(int(group)):
+                    _signal_group(int(group), signal.SIGKILL)
+                    ended.append(int(group))
+                note.unlink()
+    return ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Reaped:
+    status: int
+    cpu_seconds: float
+
+
+class _Child:
+    """A started process. Waited for here and not by Popen, which drops what the child used."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self.popen = popen
+        self.pid = popen.pid
+        self._reaped: _Reaped | None = None
+
+    def wait(self, *, block: bool) -> bool:
+        """Whether the child has ended."""
+        if self._reaped is None:
+            pid, status, usage = os.wait4(self.pid, 0 if block else os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                self.popen.returncode = code
+                self._reaped = _Reaped(code, usage.ru_utime + usage.ru_stime)
+        return self._reaped is not None
+
+    @property
+    def reaped(self) -> _Reaped:
+        assert self._reaped is not None
+        return self._reaped
+
+
+@contextlib.contextmanager
+def _spawn(
+    args: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    limits: Limits,
+    stderr: IO[bytes] | None = None,
+) -> Iterator[_Child]:
+    popen = subprocess.Popen(
+        limits.wrap(args),
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr if stderr is not None else subprocess.PIPE,
+        start_new_session=True,
+    )
+    note = _note(popen.pid)
+    try:
+        yield _Child(popen)
+    finally:
+        for stream in (popen.stdin, popen.stdout, popen.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        if note is not None:
+            note.unlink(missing_ok=True)
+
+
+def _note(pid: int) -> Path | None:
+    folder = os.environ.get(REGISTRY_VARIABLE)
+    if not folder:
+        return None
+    note = Path(folder, f"{pid}.pgid")
+    try:
+        note.write_text(f"{os.getpid()} {pid} {_start_time(pid)}")
+    except OSError:
+        return None
+    return note
+
+
+def _start_time(pid: int) -> str:
+    """When `pid` started, in the kernel's ticks; one constant where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "unknown"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _communicate(
+    child: _Child,
+    stdin: str | None,
+    deadline: float,
+    limits: Limits,
+    on_line: Callable[[str], None] | None,
+) -> tuple[Ending, bytes, bytes]:
+    popen = child.popen
+    assert popen.stdin is not None
+    assert popen.stdout is not None
+    assert popen.stderr is not None
+    pending = memoryview((stdin or "").encode())
+    out, err = bytearray(), bytearray()
+    told = 0
+    with selectors.DefaultSelector() as selector:
+        if pending:
+            os.set_blocking(popen.stdin.fileno(), False)
+            selector.register(popen.stdin, selectors.EVENT_WRITE)
+        else:
+            popen.stdin.close()
+        selector.register(popen.stdout, selectors.EVENT_READ, out)
+        selector.register(popen.stderr, selectors.EVENT_READ, err)
+        while selector.get_map():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return "timeout", bytes(out), bytes(err)
+            events = selector.select(min(remaining, 0.1))
+            if not events and child.wait(block=False):
+                # Something that the child started still holds its pipes.
+                return "exit", bytes(out), bytes(err)
+            for key, _ in events:
+                if key.fileobj is popen.stdin:
+                    try:
+                        pending = pending[os.write(key.fd, pending[:65536]) :]
+                    except BrokenPipeError:
+                        pending = memoryview(b"")
+                    if not pending:
+                        selector.unregister(popen.stdin)
+                        popen.stdin.close()
+                    continue
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    continue
+                key.data.extend(chunk)
+                if len(out) + len(err) > limits.output_bytes:
+                    return "output", bytes(out), bytes(err)
+                if on_line is not None and key.data is err:
+                    *lines, rest = bytes(err[told:]).split(b"\n")
+                    told = len(err) - len(rest)
+                    for line in lines:
+                        on_line(line.decode("utf-8", "replace"))
+    while not child.wait(block=False):
+        if time.monotonic() >= deadline:
+            return "timeout", bytes(out), bytes(err)
+        time.sleep(0.002)
+    return "exit", bytes(out), bytes(err)
+
+
+def _end(child: _Child) -> None:
+    """Ends the child's whole group, politely first, and waits for the child."""
+    if not child.wait(block=False):
+        _signal_group(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline and not child.wait(block=False):
+            time.sleep(0.01)
+    _signal_group(child.pid, signal.SIGKILL)
+    child.wait(block=True)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,1 @@
+"""What a run leaves: its record, the terminal summary, the JUnit properties."""

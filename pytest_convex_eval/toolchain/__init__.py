@@ -1,0 +1,1 @@
+"""The pinned programs that look at an answer without running it."""

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,6 @@ from typing import IO, Literal, TypeAlias
 
 GRACE_SECONDS = 1.0
 """Between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
-
-REGISTRY_VARIABLE = "CONVEX_EVAL_PROCESS_REGISTRY"
-"""The folder in which running process groups are noted, for `sweep`."""
 
 Ending: TypeAlias = Literal["exit", "signal", "timeout", "output"]
 
@@ -156,17 +154,17 @@ def cpu_seconds_of(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def sweep(registry: Path, *, owner: int | None = None) -> list[int]:
-    """Ends the process groups noted in `registry` whose owner is gone (or is `owner`).
+def sweep() -> list[int]:
+    """Ends the process groups that this user's dead processes left running; returns them.
 
-    Returns the groups ended. A note names the owner and the group's start time, so that a number
-    that was used again by something else is left alone.
+    A note names machine, owner and the group's start time, so that another machine's notes and a
+    number that was used again by something else are left alone.
     """
     ended = []
-    for note in registry.glob("*.pgid"):
+    for note in _registry().glob("*.pgid"):
         with contextlib.suppress(OSError, ValueError):
-            owner_pid, group, start = note.read_text().split()
-            if owner_pid == str(owner) or not _alive(int(owner_pid)):
+            machine, owner, group, start = note.read_text().split()
+            if machine == os.uname().nodename and not _alive(int(owner)):
                 if start == _start_time(int(group)) and _alive(int(group)):
                     _signal_group(int(group), signal.SIGKILL)
                     ended.append(int(group))
@@ -234,14 +232,21 @@ def _spawn(
             note.unlink(missing_ok=True)
 
 
+def _registry() -> Path:
+    """One folder per user, so that any later run finds what a killed one left."""
+    return Path(tempfile.gettempdir(), f"convex-eval-processes-{os.getuid()}")
+
+
 def _note(pid: int) -> Path | None:
-    folder = os.environ.get(REGISTRY_VARIABLE)
-    if not folder:
-        return None
-    note = Path(folder, f"{pid}.pgid")
+    folder = _registry()
     try:
-        note.write_text(f"{os.getpid()} {pid} {_start_time(pid)}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            return None
+        note = folder / f"{pid}.pgid"
+        note.write_text(f"{os.uname().nodename} {os.getpid()} {pid} {_start_time(pid)}")
     except OSError:
+        # Notes are for those who are killed; a run without them works.
         return None
     return note
 

@@ -1,0 +1,239 @@
+"""Case files as pytest nodes: which files are cases, and the items that each becomes.
+
+Nothing here is expensive to import: a pytest run without cases pays for this module alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_convex_eval.outcomes import CaseError, ItemResult, Verdict
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.loader import LoadedCase
+    from pytest_convex_eval.cases.model import Mutant
+    from pytest_convex_eval.outcomes import StageResult
+
+_DIFFICULTY_RANK = {"hard": 0, "medium": 1, "easy": 2}
+DEFAULT_ARM = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one item stands for: case × model × arm × trial, or a mutant of the case."""
+
+    loaded: LoadedCase
+    model: str
+    arm: str
+    trial: int
+    mutant: Mutant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The models, arms and trials that each case is multiplied by."""
+
+    models: Sequence[str]
+    arms: Sequence[str]
+    trials: int
+    mutants: bool
+
+    def plans(self, loaded: LoadedCase) -> Iterator[tuple[str, Plan]]:
+        """The items of a case: the part of their name in brackets, and what they stand for.
+
+        The default arm and a single trial are left out of names, so that ids stay the same when
+        arms or trials are added.
+        """
+        for model in self.models:
+            # The reference knows no guidelines and answers the same each time.
+            fixed = model == "reference"
+            for arm in self.arms[:1] if fixed else self.arms:
+                for trial in range(1, 2 if fixed else self.trials + 1):
+                    named = [model]
+                    named += [arm] if arm != DEFAULT_ARM and not fixed else []
+                    named += [str(trial)] if self.trials > 1 and not fixed else []
+                    yield "-".join(named), Plan(loaded, model, arm, trial)
+        if self.mutants:
+            for mutant in loaded.case.mutants:
+                plan = Plan(loaded, "reference", self.arms[0], 1, mutant)
+                yield f"mutant-{mutant.name}", plan
+
+
+class Evaluate(Protocol):
+    """Takes a plan to its result; calls `emit` as each stage ends."""
+
+    def __call__(self, plan: Plan, emit: Emit) -> ItemResult: ...
+
+
+class Emit(Protocol):
+    def __call__(self, result: StageResult) -> None: ...
+
+
+class ItemEndedError(Exception):
+    """An item did not pass; `result` says how and why."""
+
+    def __init__(self, result: ItemResult) -> None:
+        super().__init__(result.message)
+        self.result = result
+
+
+class CaseFile(pytest.File):
+    """A case file. Collecting it reads it whole; a broken one is a collection error."""
+
+    matrix: Matrix
+    evaluate: Evaluate
+
+    @classmethod
+    def build(
+        cls, parent: pytest.Collector, path: Path, *, matrix: Matrix, evaluate: Evaluate
+    ) -> CaseFile:
+        file: CaseFile = cls.from_parent(parent, path=path)
+        file.matrix = matrix
+        file.evaluate = evaluate
+        return file
+
+    def collect(self) -> Iterator[pytest.Item]:
+        # pydantic and PyYAML: only for those who have cases.
+        from pytest_convex_eval.cases.loader import load_case
+
+        try:
+            loaded = load_case(self.path, _shown(self.path, self.config))
+        except CaseError as error:
+            raise self.CollectError(str(error)) from None
+        except OSError as error:
+            raise self.CollectError(f"{self.path}: {error.strerror}") from None
+        for bracket, plan in self.matrix.plans(loaded):
+            yield CaseItem.build(self, f"{loaded.name}[{bracket}]", plan)
+
+
+class CaseItem(pytest.Item):
+    """One case × model × arm × trial."""
+
+    plan: Plan
+    result: ItemResult | None
+
+    @classmethod
+    def build(cls, parent: CaseFile, name: str, plan: Plan) -> CaseItem:
+        # The id is passed explicitly: pytest 9.2 splits one that it makes itself at the bracket,
+        # which breaks --lf and --sw (pytest #15045).
+        item: CaseItem = cls.from_parent(parent, name=name, nodeid=f"{parent.nodeid}::{name}")
+        item.plan = plan
+        item.result = None
+        loaded = plan.loaded
+        _register_category(parent.config, loaded.category)
+        item.add_marker(loaded.category)
+        item.add_marker(loaded.difficulty)
+        for tag in loaded.case.tags:
+            item.extra_keyword_matches.add(tag)
+        item.add_marker(
+            pytest.mark.convex_case(
+                category=loaded.category,
+                difficulty=loaded.difficulty,
+                model=plan.model,
+                arm=plan.arm,
+                trial=plan.trial,
+                mutant=plan.mutant is not None,
+            )
+        )
+        return item
+
+    def runtest(self) -> None:
+        assert isinstance(self.parent, CaseFile)
+        self.result = self.parent.evaluate(self.plan, self._emit)
+        if self.result.verdict is not Verdict.PASSED:
+            raise ItemEndedError(self.result)
+
+    def _emit(self, result: StageResult) -> None:
+        from pytest_convex_eval.runs.live import emit_stage
+
+        emit_stage(self, result)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        from pytest_convex_eval.runs.failure import failure_representation
+
+        shown = failure_representation(self, excinfo)
+        return super().repr_failure(excinfo, style) if shown is None else shown
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return (
+            self.path,
+            0,
+            f"{self.plan.loaded.category}/{self.plan.loaded.difficulty} {self.name}",
+        )
+
+
+def register_markers(config: pytest.Config) -> None:
+    """Makes the markers known that every case has; a category's is added when it is first met."""
+    for difficulty in _DIFFICULTY_RANK:
+        config.addinivalue_line("markers", f"{difficulty}: eval cases of this difficulty")
+    config.addinivalue_line(
+        "markers",
+        "convex_case(category, difficulty, model, arm, trial, mutant): what an eval item stands "
+        "for; each case also has its category and its difficulty as markers",
+    )
+
+
+def _register_category(config: pytest.Config, category: str) -> None:
+    line = f"{category}: eval cases of this category"
+    if line not in config.getini("markers"):
+        config.addinivalue_line("markers", line)
+
+
+def is_case_file(path: Path, parent: pytest.Collector, roots: Sequence[Path]) -> bool:
+    """Whether the YAML file `path` is a case.
+
+    Cases are the YAML files below the configured folders, those named on the command line, and
+    those in a difficulty's folder below a folder named on the command line. Nothing else: a
+    project's other YAML files are none of ours.
+    """
+    if path.suffix not in (".yaml", ".yml") or path.name.startswith("."):
+        return False
+    if parent.session.isinitpath(path):
+        return True
+    for root in roots:
+        if path.is_relative_to(root):
+            # Reference projects beside a case may hold YAML files of their own.
+            return not {"convex", "node_modules"} & set(path.relative_to(root).parts)
+    if path.parent.name not in _DIFFICULTY_RANK:
+        return False
+    return any(parent.session.isinitpath(above) for above in list(path.parents)[:3])
+
+
+def hard_first(items: list[pytest.Item]) -> None:
+    """Sorts the case items among themselves, hard ones first: they take longest.
+
+    A pure function of files and options, as xdist requires; other items stay where they are.
+    """
+    places = [index for index, item in enumerate(items) if isinstance(item, CaseItem)]
+    ranked = sorted((items[index] for index in places), key=_rank)
+    for index, item in zip(places, ranked, strict=True):
+        items[index] = item
+
+
+def stop_after_collection_errors(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Under xdist: no item runs when a file could not be collected and cases are in play.
+
+    pytest's own stop lives in the loop that xdist replaces (pytest #15028), so that one broken
+    file would still let all the others spend money.
+    """
+    config = session.config
+    if not hasattr(config, "workerinput") or config.option.continue_on_collection_errors:
+        return
+    if session.testsfailed and any(isinstance(item, CaseItem) for item in items):
+        items.clear()
+
+
+def _rank(item: pytest.Item) -> int:
+    assert isinstance(item, CaseItem)
+    return _DIFFICULTY_RANK[item.plan.loaded.difficulty]
+
+
+def _shown(path: Path, config: pytest.Config) -> str:
+    """`path` as the person who started pytest would type it."""
+    directory = config.invocation_params.dir
+    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path)

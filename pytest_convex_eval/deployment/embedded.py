@@ -1,0 +1,225 @@
+"""The embedded deployment: our own server, a child process of this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.model import Deployed, PushOutcome
+from pytest_convex_eval.outcomes import InfrastructureError
+
+SERVER = Path(__file__).parent / "node" / "server.mjs"
+
+START_SECONDS = 20.0
+"""For the server to be ready: it takes 0.1 s on an idle machine."""
+
+_MAX_READY_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """The line that the server prints once it serves."""
+
+    url: str
+    site_url: str
+    instance_name: str
+    admin_key: str
+
+
+T = TypeVar("T")
+
+_READY = TypeAdapter(_Ready)
+_DEPLOYED = TypeAdapter(Deployed)
+_OUTCOME = TypeAdapter(PushOutcome)
+
+
+class EmbeddedDeployment:
+    """A deployment of this process's own, empty when it is started.
+
+    It can neither outlive this process (the server ends with its stdin) nor see anything of it
+    (an environment of its own). Use as a context manager, or call `start` and `close`.
+    """
+
+    def __init__(self, node: Path, *, start_seconds: float = START_SECONDS) -> None:
+        """`node`: the Node 24 program that runs the server."""
+        self._node = node
+        self._start_seconds = start_seconds
+        self._stack = contextlib.ExitStack()
+        self._scratch: Path | None = None
+        self._stdout: IO[bytes] | None = None
+        self._pid = 0
+        self._ready: _Ready | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Starts the server. Raises InfrastructureError when it is not ready in time."""
+        self.close()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the server and removes its files; nothing happens when it isn't running."""
+        self._stack.close()
+        self._ready = self._stdout = self._scratch = None
+        self._pid = 0
+
+    @property
+    def url(self) -> str:
+        return self._running().url
+
+    @property
+    def site_url(self) -> str:
+        """Where HTTP actions are served."""
+        return self._running().site_url
+
+    @property
+    def admin_key(self) -> str:
+        return self._running().admin_key
+
+    @property
+    def pid(self) -> int:
+        self._running()
+        return self._pid
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that live as long as the server."""
+        if self._scratch is None:
+            raise InfrastructureError("the embedded deployment is not running")
+        return self._scratch
+
+    def alive(self) -> bool:
+        """Whether the server that was started answers, and not another at its address."""
+        if self._ready is None or self._stdout is None or _at_end(self._stdout):
+            return False
+        try:
+            return self._client().text("/instance_name") == self._ready.instance_name
+        except InfrastructureError:
+            return False
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the server and of the isolates that it ended."""
+        return processes.cpu_seconds_of(self._pid) if self._pid else 0.0
+
+    def reset(self) -> None:
+        """An empty, just-started deployment again; a server that died is started anew."""
+        if not self.alive():
+            self.start()
+            return
+        self._client().post("/api/convex_eval/reset")
+
+    def set_environment(self, changes: Mapping[str, str | None]) -> None:
+        """Sets the deployment's environment variables; None deletes one."""
+        self._client().post(
+            "/api/update_environment_variables",
+            {"changes": [{"name": name, "value": value} for name, value in changes.items()]},
+        )
+
+    def deployed(self) -> Deployed:
+        """What is live."""
+        return _validate(_DEPLOYED, self._client().text("/api/convex_eval/deployed"))
+
+    def last_push(self) -> PushOutcome:
+        """How the last push since the start or the last reset ended."""
+        return _validate(_OUTCOME, self._client().text("/api/convex_eval/last_push"))
+
+    def log(self) -> str:
+        """What the server wrote to stderr: nothing, unless it failed."""
+        try:
+            return (self.scratch / "server.log").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def _client(self) -> Client:
+        ready = self._running()
+        return Client(ready.url, ready.admin_key)
+
+    def _running(self) -> _Ready:
+        if self._ready is None:
+            raise InfrastructureError("the embedded deployment is not running")
+        return self._ready
+
+    def _start(self) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix="convex-eval-deployment-"))
+        self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        self._scratch = scratch
+        log = self._stack.enter_context((scratch / "server.log").open("wb"))
+        args = [str(self._node), str(SERVER), "--port", "0", "--site-proxy-port", "0"]
+        try:
+            child = self._stack.enter_context(
+                processes.running(
+                    args,
+                    cwd=scratch,
+                    env=processes.environment(home=scratch),
+                    limits=processes.Limits(wall_seconds=self._start_seconds),
+                    stderr=log,
+                )
+            )
+        except OSError as error:
+            raise InfrastructureError(f"Node can't be started: {error}") from error
+        assert child.stdout is not None
+        line = _first_line(child.stdout, time.monotonic() + self._start_seconds)
+        if not line.endswith(b"\n"):
+            raise InfrastructureError(
+                f"the embedded deployment was not ready after {self._start_seconds:g} s",
+                detail=self.log(),
+            )
+        self._ready = _validate(_READY, line.decode("utf-8", "replace"))
+        self._stdout = child.stdout
+        self._pid = child.pid
+
+
+def _validate(adapter: TypeAdapter[T], text: str) -> T:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise InfrastructureError(
+            "the embedded deployment says something unexpected", detail=f"{error}\n{text}"
+        ) from error
+
+
+def _first_line(stream: IO[bytes], deadline: float) -> bytes:
+    """What comes up to the first line end, the end of the stream, or the deadline."""
+    line = bytearray()
+    while not line.endswith(b"\n") and len(line) < _MAX_READY_BYTES:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not select.select([stream], [], [], remaining)[0]:
+            break
+        chunk = os.read(stream.fileno(), 4096)
+        if not chunk:
+            break
+        line += chunk
+    return bytes(line)
+
+
+def _at_end(stream: IO[bytes]) -> bool:
+    """Whether the process that held the other end is gone. The server prints nothing after its
+    ready line, so there is never anything to read but the end."""
+    return bool(select.select([stream], [], [], 0)[0])

@@ -1,0 +1,92 @@
+/**
+ * Node's builtins as "use node" modules get them while they are imported.
+ *
+ * Code that is only imported needs few of them for real. The process around it has no right to read,
+ * write, or start anything (Node's permission model), but that model leaves the network open (Node 24):
+ * sockets are closed off here. What could reach around this module (`process`, `module`,
+ * `worker_threads`) is shown in a form that doesn't.
+ */
+
+import dgram from "node:dgram";
+import { isBuiltin } from "node:module";
+import net from "node:net";
+import realProcess from "node:process";
+
+/** @returns {never} */
+function noNetwork() {
+  throw new Error("The network is unavailable at import time");
+}
+
+/** @returns {never} */
+function noProcesses() {
+  throw new Error("Processes and threads are unavailable at import time");
+}
+
+/**
+ * The exports of a builtin, `default` among them.
+ * @param {string} specifier with or without `node:`
+ * @returns {Promise<object>}
+ * @throws {Error} when there is no such builtin: packages are bundled, so nothing else can be meant.
+ */
+export async function builtin(specifier) {
+  if (!isBuiltin(specifier)) throw new Error(`Cannot find package '${specifier}'`);
+  const name = specifier.replace(/^node:/, "");
+  const shown = facades[name];
+  if (shown !== undefined) {
+    const value = shown();
+    return { ...value, default: value };
+  }
+  net.Socket.prototype.connect = noNetwork;
+  net.Server.prototype.listen = noNetwork;
+  dgram.createSocket = noNetwork;
+  return await import(`node:${name}`);
+}
+
+/** @type {Record<string, () => Record<string, unknown>>} */
+const facades = {
+  process: shownProcess,
+  worker_threads: () => ({ isMainThread: true, parentPort: null, workerData: null, Worker: noProcesses }),
+  module: () => ({ builtinModules: [], isBuiltin, createRequire: () => noRequire }),
+  inspector: () => ({}),
+  "inspector/promises": () => ({}),
+  cluster: () => ({ isMaster: true, isPrimary: true, fork: noProcesses }),
+};
+
+/** @param {string} name @returns {never} */
+function noRequire(name) {
+  throw new Error(`require(${JSON.stringify(name)}) is unavailable at import time`);
+}
+
+/** @type {Record<string, unknown> | null} */
+let shown = null;
+
+/** A `process` that says what any program may know and can do nothing. @returns {Record<string, unknown>} */
+export function shownProcess() {
+  if (shown !== null) return shown;
+  const { version, versions, platform, arch, release, features } = realProcess;
+  const events = Object.fromEntries(
+    ["on", "once", "off", "addListener", "removeListener", "removeAllListeners", "emit"].map((name) => [
+      name,
+      () => shown,
+    ]),
+  );
+  const sink = { write: () => true, isTTY: false, fd: -1, on: () => sink, once: () => sink };
+  shown = {
+    ...{ version, versions, platform, arch, release, features },
+    ...events,
+    ...{ argv: ["node"], execArgv: [], pid: 1, ppid: 0, title: "node", exitCode: undefined },
+    ...{ stdout: sink, stderr: sink, stdin: sink },
+    cwd: () => "/",
+    uptime: () => 0,
+    hrtime: realProcess.hrtime,
+    memoryUsage: realProcess.memoryUsage,
+    nextTick: realProcess.nextTick,
+    emitWarning: () => {},
+    listeners: () => [],
+    listenerCount: () => 0,
+    exit: () => {
+      throw new Error("process.exit() is unavailable at import time");
+    },
+  };
+  return shown;
+}

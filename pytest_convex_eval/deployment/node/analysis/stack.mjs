@@ -1,0 +1,61 @@
+/**
+ * Where an error was thrown, as V8 says it and not as the error's text does.
+ * @import { Frame, Thrown } from "../protocol.d.ts"
+ */
+
+import { recentLogs } from "./realm.mjs";
+
+/** Bundles are compiled under this scheme; every other frame is ours or Node's. */
+export const SCHEME = "convex:/";
+
+/** @type {WeakMap<object, Frame[]>} */
+const framesOf = new WeakMap();
+
+/** From now on the frames of every error whose stack is read are kept. Pushed code can't undo it. */
+export function recordFrames() {
+  Error.stackTraceLimit = 50;
+  const prepare = (/** @type {Error} */ error, /** @type {NodeJS.CallSite[]} */ sites) => {
+    const frames = sites.map(frame).filter((each) => each !== null);
+    framesOf.set(error, frames);
+    return [String(error), ...frames.map((each) => `    at ${each.name}`)].join("\n");
+  };
+  Object.defineProperty(Error, "prepareStackTrace", {
+    get: () => prepare,
+    set: () => {},
+    configurable: false,
+  });
+}
+
+/** @param {NodeJS.CallSite} site @returns {Frame | null} */
+function frame(site) {
+  const file = site.getFileName() ?? "";
+  const line = site.getLineNumber();
+  const column = site.getColumnNumber();
+  if (!file.startsWith(SCHEME) || line === null || column === null) return null;
+  const own = site.getFunctionName() ?? site.getMethodName() ?? "<anonymous>";
+  const type = site.isToplevel() || site.isConstructor() ? null : site.getTypeName();
+  const qualified = type !== null && !own.includes(".") ? `${type}.${own}` : own;
+  const name = site.isConstructor() ? `new ${own}` : site.isAsync() ? `async ${own}` : qualified;
+  return { module: file.slice(SCHEME.length), line, column, name };
+}
+
+/**
+ * What was thrown, for a report. Hostile values (a throwing getter, an endless text) are borne.
+ * @param {unknown} error
+ * @returns {Thrown}
+ */
+export function describe(error) {
+  let text = "an error that can't be described";
+  /** @type {Frame[]} */
+  let frames = [];
+  try {
+    if (error instanceof Error) {
+      void error.stack;
+      frames = framesOf.get(error) ?? [];
+    }
+    text = String(error);
+  } catch {
+    // The text above will do.
+  }
+  return { text: text.slice(0, 20_000), frames, logs: recentLogs() };
+}

@@ -1,0 +1,98 @@
+/**
+ * Requests in, JSON out.
+ * @import { IncomingMessage, ServerResponse } from "node:http"
+ * @import { Json } from "./protocol.d.ts"
+ */
+
+import { promisify } from "node:util";
+import zlib from "node:zlib";
+
+import { ApiError, BadRequest } from "./errors.mjs";
+
+/** The largest push the real backend takes, in bytes, packed or not. */
+const MAX_BODY_BYTES = 200 * 1024 * 1024;
+
+const limit = { maxOutputLength: MAX_BODY_BYTES };
+const unpackers = new Map(
+  Object.entries({
+    br: (/** @type {Buffer} */ body) => promisify(zlib.brotliDecompress)(body, limit),
+    gzip: (/** @type {Buffer} */ body) => promisify(zlib.gunzip)(body, limit),
+    identity: async (/** @type {Buffer} */ body) => body,
+  }),
+);
+
+/**
+ * @typedef {object} Request
+ * @property {string} method
+ * @property {URL} url
+ * @property {string} authorization the header, or the empty string
+ * @property {() => Promise<Json>} json the body; raises BadRequest
+ */
+
+/** @typedef {{ json: unknown } | { text: string, status?: number }} Answer */
+/** @typedef {(request: Request) => Promise<Answer> | Answer} Handler */
+
+/**
+ * The listener of an HTTP server whose every answer is `handle`'s.
+ * @param {Handler} handle
+ * @returns {(incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>}
+ */
+export function listener(handle) {
+  return async (incoming, outgoing) => {
+    outgoing.setHeader("Access-Control-Allow-Origin", "*");
+    try {
+      const answer = await handle({
+        method: incoming.method ?? "GET",
+        url: new URL(incoming.url ?? "/", "http://localhost"),
+        authorization: incoming.headers.authorization ?? "",
+        json: () => readJson(incoming),
+      });
+      if ("text" in answer) {
+        send(outgoing, answer.status ?? 200, "text/plain; charset=utf-8", answer.text);
+      } else {
+        send(outgoing, 200, "application/json", JSON.stringify(answer.json));
+      }
+    } catch (error) {
+      const told = error instanceof ApiError ? error : unexpected(error);
+      const body = JSON.stringify({ code: told.code, message: told.message });
+      send(outgoing, told.status, "application/json", body);
+      incoming.resume();
+    }
+  };
+}
+
+/** @param {ServerResponse} outgoing @param {number} status @param {string} type @param {string} body */
+function send(outgoing, status, type, body) {
+  if (outgoing.destroyed) return;
+  outgoing.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) });
+  outgoing.end(body);
+}
+
+/** @param {unknown} error */
+function unexpected(error) {
+  console.error(error);
+  const message = error instanceof Error ? error.message : String(error);
+  return new ApiError(500, "InternalServerError", `Our server failed: ${message}`);
+}
+
+/**
+ * @param {IncomingMessage} incoming
+ * @returns {Promise<Json>}
+ */
+async function readJson(incoming) {
+  const chunks = [];
+  let bytes = 0;
+  for await (const chunk of incoming) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
+    chunks.push(chunk);
+  }
+  const encoding = incoming.headers["content-encoding"] ?? "identity";
+  const unpack = unpackers.get(encoding);
+  if (unpack === undefined) throw new BadRequest(`Unknown Content-Encoding ${encoding}.`);
+  try {
+    return JSON.parse((await unpack(Buffer.concat(chunks))).toString("utf8"));
+  } catch (error) {
+    throw new BadRequest(`The body can't be read: ${error instanceof Error ? error.message : error}`);
+  }
+}

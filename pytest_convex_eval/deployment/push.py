@@ -1,0 +1,177 @@
+"""Pushing a project with the official Convex CLI, unchanged, and judging how it went.
+
+Whose fault a failed push is follows from what the server recorded of it, from how the CLI's process
+ended, and from whether the server lives; the CLI's words are shown and never decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.model import Deployment, PushOutcome
+from pytest_convex_eval.deployment.skipped import skipped_files
+from pytest_convex_eval.outcomes import Finding, InfrastructureError
+
+CONTROL_SECONDS = 30.0
+"""For the CLI to print its version: it takes 0.4 s on an idle machine."""
+
+_ARGUMENTS = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable")
+"""Flags that every CLI from 1.28 to 1.48 takes."""
+
+_MESSAGE = re.compile(r"^. \[ERROR\] (.+)$")
+_LOCATION = re.compile(r"^ {4}(.+?):(\d+):(\d+):$")
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What a push said: findings (an error among them means that it was refused), the CLI's
+    output unchanged, and the CPU seconds of the CLI and the server together."""
+
+    findings: tuple[Finding, ...]
+    output: str
+    cpu_seconds: float
+
+
+def push(
+    deployment: Deployment,
+    *,
+    node: Path,
+    cli: Path,
+    project: Path,
+    deadline_seconds: float,
+    compile_cache: Path | None = None,
+    codegen: bool = False,
+) -> PushResult:
+    """Pushes `project` once with the CLI at `cli` (`node_modules/convex/bin/main.js`).
+
+    The project's `convex/_generated` must be there unless `codegen` is set; the CLI then writes it.
+    It always writes the project's `.env.local`. `compile_cache` is a folder for V8's code cache,
+    shared by all pushes: it saves a third of the CLI's CPU.
+    Raises InfrastructureError when the push came to no judgement: past the deadline, a CLI that
+    doesn't run or was killed, a server that died or can't do what was asked of it.
+    """
+    if not cli.is_file():
+        raise InfrastructureError(f"the Convex CLI is not at {cli}")
+    variables = {"CI": "1"}
+    if compile_cache is not None:
+        variables["NODE_COMPILE_CACHE"] = str(compile_cache)
+    env = processes.environment(home=deployment.scratch, path=[node.parent], **variables)
+    target = ("--url", deployment.url, "--admin-key", deployment.admin_key)
+    args = [node, cli, *_ARGUMENTS, "--codegen", "enable" if codegen else "disable", *target]
+    limits = processes.Limits(wall_seconds=deadline_seconds, output_bytes=4 * 1024 * 1024)
+    before = deployment.last_push().number
+    cpu_before = deployment.cpu_seconds()
+    try:
+        done = processes.run(args, cwd=project, env=env, limits=limits)
+    except OSError as error:
+        raise InfrastructureError(f"Node can't be started: {error}") from error
+    output = (done.stdout + done.stderr).replace(deployment.admin_key, "<admin key>")
+    if done.ending == "timeout":
+        raise InfrastructureError(
+            f"the Convex CLI did not end within {deadline_seconds:g} s", detail=output
+        )
+    if done.ending != "exit":
+        raise InfrastructureError(f"the Convex CLI ended by {done.ending}", detail=output)
+    if not deployment.alive():
+        raise InfrastructureError("the deployment died during the push", detail=output)
+    last = deployment.last_push()
+    if done.returncode == 0:
+        if last.status != "accepted":
+            raise InfrastructureError(
+                f"the Convex CLI reports success, the deployment says {last.status}", detail=output
+            )
+        findings = skipped_files(project, deployment.deployed())
+    else:
+        reached = last.number != before
+        findings = _refused(last if reached else PushOutcome("none"), output, project)
+        if all(finding.code == "deploy/cli" for finding in findings):
+            _check_cli_runs(node, cli, env, project, output)
+    cpu = done.cpu_seconds + max(deployment.cpu_seconds() - cpu_before, 0.0)
+    return PushResult(tuple(findings), output, cpu)
+
+
+def _refused(last: PushOutcome, output: str, project: Path) -> list[Finding]:
+    if last.status == "refused":
+        return [_server_finding(last, project)]
+    if last.status == "failed":
+        raise InfrastructureError(
+            f"the deployment can't take the push: {last.message}", detail=output
+        )
+    if last.status == "accepted":
+        raise InfrastructureError(
+            "the Convex CLI failed after its push was accepted", detail=output
+        )
+    return list(_bundler_findings(output, project)) or [Finding("deploy/cli", _cli_words(output))]
+
+
+def _server_finding(last: PushOutcome, project: Path) -> Finding:
+    position = last.position
+    return Finding(
+        f"deploy/{last.code}",
+        last.message or "",
+        path=position.path if position else None,
+        line=position.line if position else None,
+        column=position.column if position else None,
+        excerpt=_line(project, position.path, position.line) if position else None,
+    )
+
+
+def _bundler_findings(output: str, project: Path) -> Iterator[Finding]:
+    """The errors that esbuild printed: a message, and two lines below it where it is.
+
+    esbuild counts lines from 1 and columns from 0, in bytes of UTF-8.
+    """
+    message = None
+    for line in output.splitlines():
+        if match := _MESSAGE.match(line):
+            if message is not None:
+                yield Finding("deploy/bundle", message)
+            message = match[1]
+        elif message is not None and (match := _LOCATION.match(line)):
+            path, number, offset = match[1], int(match[2]), int(match[3])
+            excerpt = _line(project, path, number)
+            column = offset + 1
+            if excerpt is not None:
+                column = len(excerpt.encode()[:offset].decode("utf-8", "ignore")) + 1
+            yield Finding(
+                "deploy/bundle", message, path=path, line=number, column=column, excerpt=excerpt
+            )
+            message = None
+    if message is not None:
+        yield Finding("deploy/bundle", message)
+
+
+def _line(project: Path, path: str, number: int) -> str | None:
+    """Line `number` of a file of the project; None when there is no such line in it."""
+    file = (project / path).resolve()
+    if not file.is_relative_to(project.resolve()):
+        return None
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    return lines[number - 1] if 0 < number <= len(lines) else None
+
+
+def _cli_words(output: str) -> str:
+    """What the CLI says is wrong: all from its first failure mark on, or else its last lines."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    marked = next(
+        (i for i, line in enumerate(lines) if line.startswith("\N{HEAVY BALLOT X}")), None
+    )
+    words = lines[-10:] if marked is None else lines[marked:]
+    return "\n".join(words).removeprefix("\N{HEAVY BALLOT X} ") or "the CLI failed without a word"
+
+
+def _check_cli_runs(node: Path, cli: Path, env: dict[str, str], project: Path, output: str) -> None:
+    """The control of an ambiguous failure: a CLI that can't even say its version judges nobody."""
+    limits = processes.Limits(wall_seconds=CONTROL_SECONDS)
+    control = processes.run([node, cli, "--version"], cwd=project, env=env, limits=limits)
+    if not control.ok:
+        raise InfrastructureError(
+            "the Convex CLI does not run", detail=output + control.stdout + control.stderr
+        )

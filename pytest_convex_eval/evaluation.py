@@ -1,0 +1,274 @@
+"""Takes one plan to its result: reply, answer, stages, verdict, and what is kept of it.
+
+One `Evaluator` serves a process; it keeps the tools warm between items.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.generation.models import REFERENCE, api_key
+from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.reply import judge_stop, parse_reply
+from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.outcomes import (
+    Files,
+    Finding,
+    InfrastructureError,
+    ItemResult,
+    StageResult,
+    Verdict,
+)
+from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
+from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
+from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.runner import judge, run_stages
+from pytest_convex_eval.toolchain.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.collector import Emit, Plan
+    from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+    from pytest_convex_eval.generation.provider import Provider
+    from pytest_convex_eval.options import Settings
+
+_MOST_OUTPUT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer as it was read, what reading it found, and where it came from."""
+
+    answer: Files
+    remarks: tuple[Finding, ...]
+    about: Mapping[str, str | int | float | bool | None]
+
+
+class Evaluator:
+    """Evaluates plans one after another. `close` ends what was started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        arms: Sequence[Arm],
+        run_folder: Path,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._arms = {arm.name: arm for arm in arms}
+        self._run_folder = run_folder
+        self._progress = progress
+        self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
+        self._provider: AnthropicProvider | None = None
+        self._deployment: EmbeddedDeployment | None = None
+        self._bench: Bench | None = None
+
+    def bench(self) -> Bench:
+        """The tools, installed when they are not there yet. Raises InfrastructureError."""
+        if self._bench is None:
+            cache = default_cache()
+            toolchain = install_toolchain(cache, progress=self._progress)
+            dependencies = DependencyStore(cache, toolchain)
+            dependencies.default_set(progress=self._progress)
+            compile_cache = cache / "compile-cache" / toolchain.fingerprint
+            compile_cache.mkdir(parents=True, exist_ok=True)
+            self._bench = Bench(
+                toolchain,
+                dependencies,
+                self._empty_deployment,
+                self._settings.lint_profile,
+                compile_cache,
+            )
+        return self._bench
+
+    def close(self) -> None:
+        self._close_deployment()
+        if self._provider is not None:
+            self._provider.close()
+            self._provider = None
+
+    def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
+        """The result of `plan`. Raises ConfigurationError for what must stop the run."""
+        try:
+            reply = self._reply(plan)
+        except InfrastructureError as error:
+            return replace(
+                _blank(plan), verdict=Verdict.ERROR, message=_with_detail("generation", error)
+            )
+        case = plan.loaded.case
+        subject = Subject(reply.answer, case.files, reply.remarks, case.expect, case.lint)
+        # Outside any project: module resolution walks up the folders.
+        folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
+        kept: Path | None = None
+        try:
+            try:
+                bench = self.bench()
+            except InfrastructureError as error:
+                message = _with_detail("toolchain", error)
+                return replace(_blank(plan), verdict=Verdict.ERROR, message=message)
+            results = run_stages(subject, bench, folder, self._settings.stages, emit)
+            result = _judged(plan, tuple(map(_trimmed, results)), reply.about)
+            kept = self._keep(plan, result, folder / "workspace")
+            return replace(result, artefacts=str(kept) if kept else None)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _reply(self, plan: Plan) -> _Reply:
+        case = plan.loaded.case
+        if plan.mutant is not None:
+            files = plan.mutant.applied_to({**case.files, **case.reference})
+            return _Reply(files, (), {"source": "mutant"})
+        request = build_request(
+            model=plan.model,
+            arm=self._arms[plan.arm],
+            prompt=case.prompt,
+            files=case.files,
+            max_tokens=self._settings.max_tokens,
+        )
+        if plan.model == REFERENCE:
+            provider: Provider | None = ReferenceProvider(case.reference)
+        else:
+            provider = self._model_provider()
+        retrieval = self._store.get(
+            request,
+            plan.trial,
+            provider,
+            label=f"{plan.loaded.name}[{plan.model}]",
+            deadline_seconds=GENERATION_SECONDS,
+        )
+        generation = retrieval.generation
+        parsed = parse_reply(generation.text)
+        stopped = judge_stop(generation.stop_reason, generation.stop_details)
+        return _Reply(
+            parsed.files,
+            (*((stopped,) if stopped else ()), *parsed.findings),
+            {
+                "source": "store" if retrieval.stored else plan.model,
+                "shape": parsed.rung,
+                "stop_reason": generation.stop_reason,
+                "seconds": generation.seconds,
+                "key": retrieval.key,
+            },
+        )
+
+    def _model_provider(self) -> Provider | None:
+        """Anthropic's; None where there is no key, when only the store can answer."""
+        key = api_key(os.environ)
+        if key is None:
+            return None
+        if self._provider is None:
+            from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+
+            self._provider = AnthropicProvider(key)
+        return self._provider
+
+    def _empty_deployment(self) -> EmbeddedDeployment:
+        if self._deployment is not None and self._deployment.alive():
+            try:
+                self._deployment.reset()
+                return self._deployment
+            except InfrastructureError:
+                # It died between the two calls, or no longer answers: a fresh one serves.
+                pass
+        self._close_deployment()
+        assert self._bench is not None
+        self._deployment = EmbeddedDeployment(self._bench.toolchain.node)
+        self._deployment.start()
+        return self._deployment
+
+    def _close_deployment(self) -> None:
+        if self._deployment is not None:
+            self._deployment.close()
+            self._deployment = None
+
+    def _keep(self, plan: Plan, result: ItemResult, workspace: Path) -> Path | None:
+        keep = self._settings.keep
+        wanted = keep == "all" or (keep == "failed" and result.verdict is not Verdict.PASSED)
+        if not wanted or not workspace.exists():
+            return None
+        loaded = plan.loaded
+        name = f"{plan.model}-{plan.arm}-{plan.trial}"
+        if plan.mutant is not None:
+            name = f"mutant-{plan.mutant.name}"
+        safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+        target = (
+            self._run_folder / ARTEFACTS / loaded.category / loaded.difficulty / loaded.name / safe
+        )
+        with contextlib.suppress(OSError):
+            keep_workspace(workspace, target)
+            return target
+        return None
+
+
+def _blank(plan: Plan) -> ItemResult:
+    mutant = plan.mutant
+    expected = None
+    if mutant is not None:
+        expected = f"{mutant.fails} ({mutant.code})" if mutant.code else mutant.fails
+    return ItemResult(
+        case=plan.loaded.name,
+        category=plan.loaded.category,
+        difficulty=plan.loaded.difficulty,
+        model=plan.model,
+        arm=plan.arm,
+        trial=plan.trial,
+        verdict=Verdict.ERROR,
+        mutant=None if mutant is None else mutant.name,
+        expected=expected,
+    )
+
+
+def _judged(
+    plan: Plan,
+    results: tuple[StageResult, ...],
+    about: Mapping[str, str | int | float | bool | None],
+) -> ItemResult:
+    verdict, stage, finding, message = judge(results)
+    result = replace(
+        _blank(plan),
+        verdict=verdict,
+        stages=results,
+        stage=stage,
+        code=None if finding is None else finding.code,
+        message=message,
+        generation=dict(about),
+    )
+    if plan.mutant is None or verdict is Verdict.ERROR:
+        return result
+    return _mutant_judged(plan.mutant.fails, plan.mutant.code, result)
+
+
+def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResult:
+    """A mutant passes when it fails first at the stage it names, with the code it names."""
+    if result.verdict is Verdict.PASSED:
+        message = "it was not caught: every stage passed"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    if result.stage != fails:
+        message = f"it failed at {result.stage} first: {result.message}"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    failed = next(stage for stage in result.stages if stage.stage == fails)
+    codes = dict.fromkeys(finding.code for finding in failed.errors)
+    if code is not None and code not in codes:
+        message = f"it failed at {fails} with {', '.join(codes)}, and not with {code}"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    return replace(result, verdict=Verdict.PASSED)
+
+
+def _trimmed(result: StageResult) -> StageResult:
+    """`result` with output that a report can carry; the end is what matters in a tool's words."""
+    if len(result.output) <= _MOST_OUTPUT:
+        return result
+    return replace(result, output=f"...\n{result.output[-_MOST_OUTPUT:]}")
+
+
+def _with_detail(what: str, error: InfrastructureError) -> str:
+    return f"{what}: {error}" + (f"\n{error.detail}" if error.detail else "")

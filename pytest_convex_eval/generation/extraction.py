@@ -1,0 +1,105 @@
+"""What the rungs of the reply parser have in common: the files found, and what was wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from pytest_convex_eval.outcomes import Finding, Severity
+
+Rung: TypeAlias = Literal["tags", "json", "markdown"]
+"""The shape that a reply's files were found in."""
+
+FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^\r\n]*)\r?\n?$")
+"""A line that opens or closes a block of code (CommonMark 0.31, section 4.5)."""
+
+_MARKDOWN_SUFFIXES = (".md", ".mdx", ".markdown")
+
+
+class Extraction:
+    """The files of one rung, in the order of the reply.
+
+    `incomplete` holds what there is of files whose end is missing: good to look at, never to check.
+    """
+
+    def __init__(self, rung: Rung) -> None:
+        self.rung: Rung = rung
+        self.files: dict[str, str] = {}
+        self.incomplete: dict[str, str] = {}
+        self.findings: list[Finding] = []
+
+    def add(self, path: str, content: str, *, line: int) -> None:
+        """Takes a whole file from `line` of the reply; of two with one path the later counts."""
+        path = clean_path(path)
+        if path in self.files:
+            same = self.files[path] == content
+            self.note(
+                "duplicate-path",
+                f"The reply holds {path} twice, with {'the same' if same else 'another'} content "
+                f"the second time (line {line} of the reply).",
+                severity="warning" if same else "error",
+                path=path,
+            )
+        self.files[path] = content
+
+    def add_incomplete(self, path: str, content: str, *, line: int) -> None:
+        """Takes the beginning of a file that has no end."""
+        path = clean_path(path)
+        self.incomplete[path] = content
+        self.note(
+            "unclosed-file",
+            f"The reply does not say where {path} ends, which begins at line {line} of the reply.",
+            path=path,
+            hint="It may have been cut off, so it is not taken for a file.",
+        )
+
+    def note(
+        self,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = "error",
+        path: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Keeps a finding with the code `format/<code>`."""
+        self.findings.append(Finding(f"format/{code}", message, severity, path, hint=hint))
+
+
+def clean_path(path: str) -> str:
+    """`path` as it is meant. Whether it is allowed is decided elsewhere."""
+    path = path.strip()
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return path
+
+
+def is_markdown(path: str) -> bool:
+    """Whether fences belong in the file."""
+    return path.lower().endswith(_MARKDOWN_SUFFIXES)
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of `text` with their ends; unlike `splitlines`, no end but a line feed's."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def closes(fence: str, line: str) -> bool:
+    """Whether `line` closes a block that was opened by `fence`."""
+    match = FENCE.match(line)
+    return match is not None and match["fence"].startswith(fence) and not match["info"].strip()
+
+
+def unfenced(content: str) -> str | None:
+    """What is inside the one fence around the whole of `content`; None where there is none."""
+    lines = split_lines(content)
+    inked = [number for number, line in enumerate(lines) if line.strip()]
+    if len(inked) < 2:
+        return None
+    opening = FENCE.match(lines[inked[0]])
+    if opening is None or not closes(opening["fence"], lines[inked[-1]]):
+        return None
+    inside = lines[inked[0] + 1 : inked[-1]]
+    if any(closes(opening["fence"], line) for line in inside):
+        return None
+    return "".join(inside)

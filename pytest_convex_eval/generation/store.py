@@ -1,0 +1,200 @@
+"""The generation store: every reply that was paid for, one reviewable JSON file each.
+
+A file is named by the digest of its request and trial, so that the same question is never paid for
+twice, a finished one is found again after a crash, and re-grading asks no model. Files are good to
+commit: no secrets, no locks among them, texts as lists of lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import filelock
+
+from pytest_convex_eval.generation.provider import Generation, Json, Provider, Request
+from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+
+StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
+"""auto: use what is there, ask for the rest; an unreadable file is an error.
+record: the same, but a provider has to be there from the start and what is unreadable is made anew;
+for filling a store that is to be committed.
+replay: use what is there, never ask.
+refresh: ask for everything once a run, and overwrite."""
+
+STORE_MODES: tuple[StoreMode, ...] = ("auto", "record", "replay", "refresh")
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """A generation and how it was come by. `stored` is true when no model was asked for it now."""
+
+    generation: Generation
+    key: str
+    stored: bool
+
+
+class GenerationStore:
+    """A folder of generations; any number of processes and threads may use it at once.
+
+    `run` identifies the run that the store is used in, the same in all its processes: in mode
+    `refresh`, a file that this run wrote is not made again.
+    """
+
+    def __init__(self, folder: Path, mode: StoreMode = "auto", *, run: str | None = None) -> None:
+        self.folder = folder
+        self.mode: StoreMode = mode
+        self.run = run or uuid.uuid4().hex
+
+    def path(self, request: Request, trial: int) -> Path:
+        """Where the generation is, or would be."""
+        model = re.sub(r"[^A-Za-z0-9._-]+", "-", request.model).strip(".")[:80] or "model"
+        return self.folder / model / f"{request.key(trial)}.json"
+
+    def find(self, request: Request, trial: int) -> Generation | None:
+        """The stored generation that `get` would use; None where it would ask.
+
+        Raises InfrastructureError for a file that is unreadable, in the modes that do not make it
+        anew.
+        """
+        path, key = self.path(request, trial), request.key(trial)
+        try:
+            text = path.read_bytes().decode("utf-8", "surrogatepass")
+            run, generation = _decode(text, key, trial)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            if self.mode in ("record", "refresh"):
+                return None
+            raise InfrastructureError(
+                f"{path} is no readable generation ({error}); restore it, or have it made anew "
+                "with the store mode record",
+            ) from error
+        return None if self.mode == "refresh" and run != self.run else generation
+
+    def get(
+        self,
+        request: Request,
+        trial: int,
+        provider: Provider | None,
+        *,
+        label: str,
+        deadline_seconds: float = 900.0,
+    ) -> Retrieval:
+        """The generation of trial `trial` (from 1) of `request`, stored or asked for now.
+
+        `label` names the item for people, in errors and in the file; it is no part of the key.
+        However many processes ask for one generation, one request is made. Waiting for another
+        process counts towards `deadline_seconds`. What a provider raises is passed on and never
+        stored; a refusal or a reply that was cut off is a generation like any other.
+        Raises InfrastructureError for a miss in mode `replay` and for an unreadable file, and
+        ConfigurationError when there is no provider to ask.
+        """
+        key = request.key(trial)
+        if provider is not None and not provider.recordable:
+            generation = provider.generate(request, deadline_seconds=deadline_seconds)
+            return Retrieval(generation, key, stored=False)
+        if self.mode == "record" and provider is None:
+            raise ConfigurationError(f"store mode record needs a key for {request.model}")
+        found = self.find(request, trial)
+        if found is not None:
+            return Retrieval(found, key, stored=True)
+        if self.mode == "replay":
+            raise InfrastructureError(
+                f"{label} (trial {trial}) is not in the generation store {self.folder}: no file "
+                f"has the key {key}, and store mode replay asks no model"
+            )
+        if provider is None:
+            raise ConfigurationError(
+                f"{label} (trial {trial}) is not in the generation store {self.folder}, and "
+                f"there is no key to ask {request.model} with"
+            )
+        started = time.monotonic()
+        with self._locked(key, label, deadline_seconds):
+            found = self.find(request, trial)
+            if found is not None:
+                return Retrieval(found, key, stored=True)
+            remaining = max(deadline_seconds - (time.monotonic() - started), 1.0)
+            generation = provider.generate(request, deadline_seconds=remaining)
+            self._write(self.path(request, trial), key, trial, label, generation)
+        return Retrieval(generation, key, stored=False)
+
+    @contextlib.contextmanager
+    def _locked(self, key: str, label: str, seconds: float) -> Iterator[None]:
+        locks = self.folder / ".locks"
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            # Lock files are left behind (deleting one that is waited for breaks the lock).
+            ignore = locks / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            lock = filelock.FileLock(locks / f"{key}.lock", timeout=seconds)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise InfrastructureError(
+                f"{label}: another process has been asking for this generation for {seconds:g} s"
+            ) from error
+        except OSError as error:
+            raise InfrastructureError(
+                f"the generation store {self.folder} can't be written: {error}"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _write(self, path: Path, key: str, trial: int, label: str, generation: Generation) -> None:
+        data: dict[str, Json] = {
+            "format": _FORMAT,
+            "key": key,
+            "label": label,
+            "trial": trial,
+            "run": self.run,
+            "generation": generation.to_json(),
+        }
+        text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(text.encode("utf-8", "surrogatepass"))
+                    file.flush()
+                    os.fsync(file.fileno())
+                # mkstemp's 0600 is wrong for a file that is to be shared.
+                Path(name).chmod(0o644)
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise InfrastructureError(
+                f"the generation store {self.folder} can't be written: {error}"
+            ) from error
+
+
+def _decode(text: str, key: str, trial: int) -> tuple[str, Generation]:
+    """The run and the generation of a file. Raises ValueError when it is not the one of `key`."""
+    try:
+        data: Json = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(data, dict) or not isinstance(run := data.get("run"), str):
+        raise ValueError("not a generation file")
+    if data.get("format") != _FORMAT:
+        raise ValueError(f"of format {data.get('format')}, where {_FORMAT} is known")
+    generation = Generation.from_json(data.get("generation"))
+    if data.get("key") != key or generation.request.key(trial) != key:
+        raise ValueError("its request is not the one that its name stands for")
+    return run, generation

@@ -1,0 +1,243 @@
+"""Options, ini keys and environment as one frozen `Settings`; imports nothing heavy.
+
+A command-line option wins over its ini key, which wins over the default. Secrets are environment
+variables only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
+
+import pytest
+
+# Cheap to import: the SDK stands behind the provider alone.
+from pytest_convex_eval.generation.models import (
+    DEFAULT_MODEL,
+    KEY_VARIABLE,
+    REFERENCE,
+    choose_model,
+)
+from pytest_convex_eval.outcomes import STAGES, StageName, as_stage
+
+StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
+LintProfile: TypeAlias = Literal["correctness", "recommended", "strict"]
+Keep: TypeAlias = Literal["failed", "all", "none"]
+
+_Choice = TypeVar("_Choice", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was asked for, once per process; workers of xdist read the same command line and ini.
+
+    `models` are resolved: `auto` has become the model that it stands for, and `auto_model` says
+    that it was so.
+    """
+
+    case_roots: tuple[Path, ...]
+    models: tuple[str, ...]
+    auto_model: bool
+    trials: int
+    guidelines: tuple[str, ...]
+    stages: tuple[StageName, ...]
+    mutants: bool
+    lint_profile: LintProfile
+    store: Path
+    store_mode: StoreMode
+    runs: Path
+    keep: Keep
+    max_tokens: int
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether anything but references is to answer."""
+        return any(model != REFERENCE for model in self.models)
+
+    def to_json(self) -> dict[str, Any]:
+        """Builtins only, for the run's manifest."""
+        plain = asdict(self)
+        plain["case_roots"] = [str(root) for root in self.case_roots]
+        return {**plain, "store": str(self.store), "runs": str(self.runs)}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declares every option with its ini key of the same name."""
+    group = parser.getgroup(
+        "convex-eval",
+        "evaluate Convex backends written by language models (an option wins over its ini key)",
+    )
+
+    def option(
+        name: str, text: str, *, metavar: str, ini: str | None = None, many: bool = False
+    ) -> None:
+        group.addoption(
+            f"--convex-{name}",
+            dest=f"convex_{_key(name)}",
+            action="append" if many else "store",
+            metavar=metavar,
+            help=text,
+        )
+        key = ini or f"convex_{_key(name)}"
+        kind: Literal["args", "string"] = "args" if many else "string"
+        parser.addini(key, f"Default of --convex-{name}", type=kind)
+
+    option(
+        "model",
+        "Model that answers (repeatable): auto, reference, or an Anthropic model id; auto is "
+        f"{DEFAULT_MODEL} when {KEY_VARIABLE} is set, else reference (default: auto)",
+        ini="convex_models",
+        many=True,
+        metavar="MODEL",
+    )
+    option("trials", "Independent generations per case, model and arm (default: 1)", metavar="N")
+    option(
+        "guidelines",
+        "Guidelines put into the system prompt (repeatable, one arm each): default, none, a path, "
+        "or NAME=PATH (default: default)",
+        many=True,
+        metavar="ARM",
+    )
+    option(
+        "stages",
+        f"Comma list of the stages that count (default: all, {','.join(STAGES)})",
+        metavar="LIST",
+    )
+    group.addoption(
+        "--convex-mutants",
+        dest="convex_mutants",
+        action="store_true",
+        default=None,
+        help="Also collect each case's mutants, which pass when they fail exactly where they say "
+        "(references only)",
+    )
+    parser.addini("convex_mutants", "Default of --convex-mutants", type="bool", default=False)
+    option(
+        "lint-profile",
+        f"One of {_list(LintProfile)} (default: recommended)",
+        metavar="PROFILE",
+    )
+    option(
+        "store",
+        "Folder of the generations, good to commit (default: .convex-eval/generations)",
+        metavar="DIR",
+    )
+    option(
+        "replay",
+        "auto: use stored generations and ask for the rest; record: as auto, and ask again where "
+        "a stored one can't be read; replay: never ask, a missing one is an error; refresh: ask "
+        "for all anew (default: auto)",
+        metavar="MODE",
+    )
+    option("runs", "Folder of the run records (default: .convex-eval/runs)", metavar="DIR")
+    option(
+        "keep",
+        f"Workspaces to keep in the run record: {_list(Keep)} (default: failed)",
+        metavar="K",
+    )
+    option(
+        "max-tokens",
+        "Most tokens a reply may have, thinking included (default: 64000)",
+        metavar="N",
+    )
+    parser.addini(
+        "convex_cases",
+        "Folders that hold cases, relative to the rootdir (default: cases)",
+        type="args",
+        default=["cases"],
+    )
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """The settings of this invocation. Raises pytest.UsageError for a value that can't be."""
+    models = _models(_many(config, "model", "convex_models") or ["auto"])
+    return Settings(
+        case_roots=tuple(config.rootpath / root for root in config.getini("convex_cases")),
+        models=models,
+        auto_model="auto" in (_many(config, "model", "convex_models") or ["auto"]),
+        trials=_count(config, "trials", 1),
+        guidelines=tuple(dict.fromkeys(_many(config, "guidelines") or ["default"])),
+        stages=_stages(_one(config, "stages")),
+        mutants=_flag(config, "mutants"),
+        lint_profile=_choice(config, "lint-profile", LintProfile, "recommended"),
+        store=_folder(config, "store", ".convex-eval/generations"),
+        store_mode=_choice(config, "replay", StoreMode, "auto"),
+        runs=_folder(config, "runs", ".convex-eval/runs"),
+        keep=_choice(config, "keep", Keep, "failed"),
+        max_tokens=_count(config, "max-tokens", 64_000),
+    )
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _list(choices: object) -> str:
+    return ", ".join(get_args(choices))
+
+
+def _one(config: pytest.Config, name: str) -> str | None:
+    given = config.getoption(f"convex_{_key(name)}")
+    if given is None:
+        given = config.getini(f"convex_{_key(name)}") or None
+    return None if given is None else str(given)
+
+
+def _many(config: pytest.Config, name: str, ini: str | None = None) -> list[str]:
+    given = config.getoption(f"convex_{_key(name)}")
+    return list(given or config.getini(ini or f"convex_{_key(name)}") or [])
+
+
+def _flag(config: pytest.Config, name: str) -> bool:
+    given = config.getoption(f"convex_{_key(name)}")
+    return bool(config.getini(f"convex_{_key(name)}") if given is None else given)
+
+
+def _count(config: pytest.Config, name: str, default: int) -> int:
+    text = _one(config, name)
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise pytest.UsageError(f"--convex-{name}: {text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _folder(config: pytest.Config, name: str, default: str) -> Path:
+    given = config.getoption(f"convex_{_key(name)}")
+    if given:
+        return config.invocation_params.dir / str(given)
+    return config.rootpath / (config.getini(f"convex_{_key(name)}") or default)
+
+
+def _choice(config: pytest.Config, name: str, choices: Any, default: _Choice) -> _Choice:
+    text = _one(config, name)
+    if text is None:
+        return default
+    known = get_args(choices)
+    if text not in known:
+        close = difflib.get_close_matches(text, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}"
+        raise pytest.UsageError(f"--convex-{name}: {text!r} is unknown; {hint}")
+    return cast(_Choice, text)
+
+
+def _stages(text: str | None) -> tuple[StageName, ...]:
+    if text is None:
+        return STAGES
+    try:
+        named = {as_stage(part.strip()) for part in text.split(",") if part.strip()}
+    except ValueError as error:
+        raise pytest.UsageError(f"--convex-stages: {error}") from None
+    if not named:
+        raise pytest.UsageError("--convex-stages: names no stage")
+    return tuple(stage for stage in STAGES if stage in named)
+
+
+def _models(given: list[str]) -> tuple[str, ...]:
+    for model in given:
+        if not model.strip() or any(character.isspace() or character == "]" for character in model):
+            raise pytest.UsageError(f"--convex-model: {model!r} is no model id")
+    return tuple(dict.fromkeys(choose_model(model, os.environ) for model in given))

@@ -1,0 +1,104 @@
+"""pytest's hooks and nothing else: each is a line or two into a room.
+
+The plugin is inert until a case file is collected: it imports nothing heavy, starts nothing and
+prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval.cases import collector
+from pytest_convex_eval.options import add_options, read_settings
+from pytest_convex_eval.runs import live
+from pytest_convex_eval.session import EvalSession
+
+_SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    collector.register_markers(config)
+    config.stash[_SESSION] = session = EvalSession(config, read_settings(config))
+    session.check_settings()
+    # As a plugin of its own: pytest_runtest_logreport is not told the config.
+    config.pluginmanager.register(session, "convex-eval-session")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.config.stash[_SESSION].configure_worker(node.workerinput)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    session = parent.config.stash[_SESSION]
+    if not collector.is_case_file(file_path, parent, session.settings.case_roots):
+        return None
+    return session.case_file(parent, file_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    session.config.stash[_SESSION].limit_items(items)
+    collector.hard_first(items)
+    collector.stop_after_collection_errors(session, items)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    return config.stash[_SESSION].header([item.nodeid for item in items])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    session.config.stash[_SESSION].before_items(session)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    node.config.stash[_SESSION].worker_collected(ids)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if isinstance(item, collector.CaseItem) and call.when == "call":
+        item.config.stash[_SESSION].annotate(item, report, call.excinfo)
+    return report
+
+
+def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
+    return live.to_serializable(report)
+
+
+def pytest_report_from_serializable(data: dict[str, Any]) -> live.StageReport | None:
+    return live.from_serializable(data)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: object, config: pytest.Config) -> tuple[str, str, Any] | None:
+    if isinstance(report, live.StageReport):
+        return "", "", ""
+    return config.stash[_SESSION].status(report)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    node.config.stash[_SESSION].sweep()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.config.stash[_SESSION].write_summary(terminalreporter)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[_SESSION].finish(session)

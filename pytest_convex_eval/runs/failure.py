@@ -1,0 +1,130 @@
+"""What a person reads of an item that did not pass: one headline, then every stage's findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+# pytest offers no public name for a failure text that survives xdist with a headline of its own.
+from _pytest._code.code import (
+    ReprEntryNative,
+    ReprExceptionInfo,
+    ReprFileLocation,
+    ReprTraceback,
+)
+
+from pytest_convex_eval.cases.collector import CaseItem, ItemEndedError
+from pytest_convex_eval.outcomes import Finding, ItemResult, StageResult
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr
+
+_MOST_FINDINGS = 20
+_MOST_OUTPUT_LINES = 40
+
+
+def failure_representation(
+    item: CaseItem, excinfo: pytest.ExceptionInfo[BaseException]
+) -> TerminalRepr | str | None:
+    """The representation of what ended `item`; None for what pytest itself shows better.
+
+    It is made of pytest's own classes: any other is degraded to a plain text by xdist.
+    """
+    error = excinfo.value
+    if isinstance(error, ItemEndedError):
+        return _representation(item, headline(error.result), list(failure_lines(error.result)))
+    if isinstance(error, pytest.fail.Exception):
+        # pytest-timeout's way to end an item; our own deadlines never come this way.
+        text = f"the whole item: {str(error.msg).splitlines()[0] if error.msg else 'time limit'}"
+        return _representation(item, text, [text])
+    return None
+
+
+def headline(result: ItemResult) -> str:
+    """One line: the first failing stage, where, and what."""
+    return result.message.splitlines()[0] if result.message else result.verdict.value
+
+
+def failure_lines(result: ItemResult) -> Iterator[str]:
+    """The whole failure: the stage table, then every finding with its line of code."""
+    yield from _stage_table(result)
+    if result.mutant is not None:
+        yield ""
+        yield f"mutant {result.mutant!r} must fail at {result.expected}: {result.message}"
+    for stage in result.stages:
+        if stage.status == "error":
+            yield ""
+            yield f"{stage.stage}: {stage.reason}"
+            yield from _indented(stage.output)
+        if stage.findings and (stage.status == "failed" or stage.errors):
+            yield ""
+            yield f"{stage.stage}:"
+            yield from _findings(stage)
+    if not result.stages:
+        yield result.message
+    if result.artefacts:
+        yield ""
+        yield f"workspace kept in {result.artefacts}"
+
+
+def _stage_table(result: ItemResult) -> Iterator[str]:
+    for stage in result.stages:
+        said = f"{len(stage.errors)} {_plural('error', len(stage.errors))}" if stage.errors else ""
+        warnings = len(stage.findings) - len(stage.errors)
+        if warnings and stage.status in ("passed", "failed"):
+            said += (", " if said else "") + f"{warnings} {_plural('warning', warnings)}"
+        said = said or stage.reason
+        yield f"{stage.stage:<10} {stage.status:<8} {stage.seconds:6.2f}s  {said}".rstrip()
+
+
+def _findings(stage: StageResult) -> Iterator[str]:
+    ranked = sorted(stage.findings, key=lambda finding: finding.severity != "error")
+    for finding in ranked[:_MOST_FINDINGS]:
+        yield from finding_lines(finding)
+    left = len(ranked) - _MOST_FINDINGS
+    if left > 0:
+        yield f"  ... and {left} more in the run record"
+
+
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """`path:line:column: severity code: message`, the line of code, and the way out."""
+    where = finding.location()
+    first, *rest = finding.message.splitlines() or [""]
+    yield (
+        f"  {where}: {finding.severity} {finding.code}: {first}"
+        if where
+        else (f"  {finding.severity} {finding.code}: {first}")
+    )
+    for line in rest:
+        yield f"    {line}"
+    if finding.excerpt is not None and finding.line is not None:
+        gutter = f"{finding.line:>6} | "
+        yield f"  {gutter}{finding.excerpt}"
+        if finding.column is not None:
+            # Tabs stay tabs, so that the caret stands under its character.
+            before = "".join(
+                "\t" if c == "\t" else " " for c in finding.excerpt[: finding.column - 1]
+            )
+            yield f"  {' ' * (len(gutter) - 2)}| {before}^"
+    if finding.hint:
+        yield f"    {finding.hint}"
+
+
+def _indented(text: str) -> Iterator[str]:
+    lines = text.rstrip().splitlines()
+    for line in lines[-_MOST_OUTPUT_LINES:]:
+        yield f"    {line}"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def _representation(item: CaseItem, text: str, lines: list[str]) -> ReprExceptionInfo:
+    if item.config.getoption("tbstyle") == "line":
+        lines = [text]
+    place = ReprFileLocation(str(item.path), 1, text)
+    entry = ReprEntryNative([f"{line}\n" for line in lines])
+    return ReprExceptionInfo(ReprTraceback([entry], None, style="native"), place)

@@ -1,0 +1,81 @@
+"""What a run was made of: versions, fingerprints and settings, for whoever compares runs later."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_convex_eval import __version__
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.generation.prompts import Arm
+    from pytest_convex_eval.options import Settings
+    from pytest_convex_eval.stages.protocol import Bench
+
+_PACKAGES = ("pytest", "pytest-xdist", "pytest-timeout", "anthropic", "pydantic", "PyYAML")
+
+
+def manifest(
+    config: pytest.Config,
+    settings: Settings,
+    arms: Sequence[Arm],
+    bench: Bench,
+    case_paths: Iterable[Path],
+) -> dict[str, Any]:
+    """Builtins only. Two runs whose `fingerprints` differ were not asked or judged the same."""
+    from pytest_convex_eval.generation.prompts import INSTRUCTIONS
+
+    cases = {_shown(path, config.rootpath): _digest(path.read_bytes()) for path in case_paths}
+    prompts = {arm.name: _digest((INSTRUCTIONS + "\0" + arm.text).encode()) for arm in arms}
+    return {
+        "arguments": list(config.invocation_params.args),
+        "settings": settings.to_json(),
+        "versions": {
+            "pytest-convex-eval": __version__,
+            "python": platform.python_version(),
+            "platform": f"{sys.platform}-{platform.machine()}",
+            **{name: _version(name) for name in _PACKAGES},
+            **bench.toolchain.versions,
+            "convex": bench.dependencies.default_set().convex_version,
+        },
+        "fingerprints": {
+            "suite": _digest(repr(sorted(cases.items())).encode()),
+            "prompts": prompts,
+            "toolchain": bench.toolchain.fingerprint,
+            "harness": _harness_fingerprint(),
+        },
+        "cases": cases,
+    }
+
+
+def _harness_fingerprint() -> str:
+    """Of this package's own code: a changed check may change a verdict."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".mjs", ".json", ".md"):
+            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,89 @@
+"""The table at the end of a run: category × difficulty against the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_convex_eval.outcomes import STAGES, ItemResult, StageName, Verdict
+
+_DIFFICULTIES = ("easy", "medium", "hard")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the summary with its colour ("" for none)."""
+
+    text: str
+    colour: str = ""
+
+
+def summary_lines(
+    results: Sequence[ItemResult], *, lost: int, record: Path | None
+) -> Iterator[Line]:
+    """The summary of `results`; `lost` items ended without one (a worker died under them)."""
+    mutants = [result for result in results if result.mutant is not None]
+    answers = [result for result in results if result.mutant is None]
+    groups = dict.fromkeys((result.model, result.arm) for result in answers)
+    for model, arm in groups:
+        group = [result for result in answers if (result.model, result.arm) == (model, arm)]
+        title = model if model == "reference" or arm == "default" else f"{model} ({arm})"
+        yield from _table(title, group)
+    if mutants:
+        yield from _mutants(mutants)
+    if lost:
+        yield Line(f"{lost} {_items(lost)} ended without a result: the worker died", "red")
+    if record is not None:
+        yield Line(f"run record: {record}")
+
+
+def _table(title: str, results: Sequence[ItemResult]) -> Iterator[Line]:
+    used = [s for s in STAGES if any(stage.stage == s for r in results for stage in r.stages)]
+    rows = [
+        (f"{category}/{difficulty}", group)
+        for category in dict.fromkeys(sorted(result.category for result in results))
+        for difficulty in _DIFFICULTIES
+        if (group := [r for r in results if (r.category, r.difficulty) == (category, difficulty)])
+    ]
+    width = max(len(title), *(len(name) for name, _ in rows), len("total")) + 2
+    head = "".join(f"{name:>{max(len(name), 6) + 2}}" for name in used)
+    yield Line(f"{title:<{width}}{'passed':>8}{head}")
+    for name, group in rows:
+        yield _row(name, group, used, width)
+    if len(rows) > 1:
+        yield _row("total", results, used, width)
+    errors = sum(result.verdict is Verdict.ERROR for result in results)
+    if errors:
+        yield Line(f"{errors} {_items(errors)} without a verdict (not the model's fault)", "red")
+    warnings = sum(
+        finding.severity == "warning"
+        for result in results
+        for stage in result.stages
+        for finding in stage.findings
+    )
+    if warnings:
+        yield Line(f"{warnings} {'warning' if warnings == 1 else 'warnings'} in the run record")
+
+
+def _row(name: str, results: Sequence[ItemResult], stages: Iterable[StageName], width: int) -> Line:
+    judged = [result for result in results if result.verdict is not Verdict.ERROR]
+    passed = sum(result.verdict is Verdict.PASSED for result in judged)
+    cells = ""
+    for stage in stages:
+        statuses = [s.status for result in results for s in result.stages if s.stage == stage]
+        ran = [status for status in statuses if status in ("passed", "failed")]
+        cell = f"{ran.count('passed')}/{len(ran)}" if ran else "-"
+        cells += f"{cell:>{max(len(stage), 6) + 2}}"
+    colour = "green" if passed == len(results) else "red"
+    return Line(f"{name:<{width}}{f'{passed}/{len(judged)}':>8}{cells}", colour)
+
+
+def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
+    caught = sum(result.verdict is Verdict.PASSED for result in results)
+    colour = "green" if caught == len(results) else "red"
+    yield Line(f"mutants caught where they say: {caught}/{len(results)}", colour)
+
+
+def _items(count: int) -> str:
+    return "item" if count == 1 else "items"

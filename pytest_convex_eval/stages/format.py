@@ -1,0 +1,27 @@
+"""format: the reply is complete and holds files whose paths are safe."""
+
+from __future__ import annotations
+
+from pytest_convex_eval.outcomes import Finding, StageName
+from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
+from pytest_convex_eval.stages.protocol import Ground, Report
+from pytest_convex_eval.workspace.paths import admit
+
+
+class FormatStage:
+    """Establishes the files that the other stages check: the safe ones over the starting files."""
+
+    name: StageName = "format"
+    needs: tuple[StageName, ...] = ()
+    deadline_seconds = DEADLINE_SECONDS["format"]
+
+    def check(self, ground: Ground) -> Report:
+        subject = ground.subject
+        admission = admit(subject.answer)
+        findings = (*subject.remarks, *admission.findings)
+        if admission.files:
+            ground.files = {**subject.starting, **admission.files}
+        elif not any(finding.severity == "error" for finding in findings):
+            none = Finding("format/no-files", "the reply holds no file that can be used")
+            findings = (*findings, none)
+        return Report(findings)

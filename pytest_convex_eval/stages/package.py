@@ -1,0 +1,94 @@
+"""package: package.json is valid, its packages exist, and the expected files are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from pytest_convex_eval.expectations import Expectations
+from pytest_convex_eval.outcomes import Files, Finding, StageName
+from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
+from pytest_convex_eval.stages.package_json import PATH, PackageJson, finding_at, read_package_json
+from pytest_convex_eval.stages.protocol import Bench, Ground, Report
+from pytest_convex_eval.toolchain.dependencies import DependencyError
+from pytest_convex_eval.toolchain.model import DependencySet
+from pytest_convex_eval.toolchain.ranges import satisfies
+
+
+class PackageStage:
+    """Establishes the dependencies that the other stages check against.
+
+    A package that can't be had is a finding, by name; the rest of the answer is then checked with
+    what remains, so that it costs the model one finding and not the whole report.
+    """
+
+    name: StageName = "package"
+    needs: tuple[StageName, ...] = ()
+    deadline_seconds = DEADLINE_SECONDS["package"]
+
+    def check(self, ground: Ground) -> Report:
+        if not ground.files:
+            return Report(missing="there are no files")
+        expect = ground.subject.expect
+        findings = list(_file_findings(ground.files, expect))
+        text = ground.files.get(PATH)
+        if text is None:
+            findings.append(Finding("package/missing", "the answer has no package.json"))
+            ground.dependencies = ground.bench.dependencies.default_set()
+            return Report(tuple(findings))
+        package = read_package_json(text)
+        findings += package.findings
+        ground.dependencies, unusable = _install(package, text, ground.bench)
+        findings += unusable
+        findings += _expected(package, text, expect, ground.dependencies)
+        return Report(tuple(findings))
+
+
+def _file_findings(files: Files, expect: Expectations) -> Iterator[Finding]:
+    for path in expect.files:
+        if path not in files:
+            yield Finding("package/file-missing", f"the answer must have the file {path}")
+    for pattern in expect.forbid_files:
+        for path in files:
+            if fnmatchcase(path, pattern):
+                yield Finding(
+                    "package/forbidden-file", f"the answer must not have {pattern}", path=path
+                )
+
+
+def _install(package: PackageJson, text: str, bench: Bench) -> tuple[DependencySet, list[Finding]]:
+    """The installed dependencies, with what can't be had taken out and reported by name."""
+    findings: list[Finding] = []
+    wanted = dict(package.usable)
+    # Each round takes one declaration away, so this ends.
+    while True:
+        wanted.setdefault("convex", bench.dependencies.default_set().convex_version)
+        try:
+            return bench.dependencies.get(wanted), findings
+        except DependencyError as error:
+            findings.append(_unusable(error, text))
+            if error.name is None or wanted.pop(error.name, None) is None:
+                return bench.dependencies.default_set(), findings
+
+
+def _unusable(error: DependencyError, text: str) -> Finding:
+    if error.name is None:
+        return error.finding()
+    return finding_at(text, error.name, error.code, str(error))
+
+
+def _expected(
+    package: PackageJson, text: str, expect: Expectations, installed: DependencySet
+) -> Iterator[Finding]:
+    declared = {**package.dev_dependencies, **package.dependencies}
+    for name, allowed in {**expect.dependencies, "convex": expect.convex}.items():
+        if name not in declared:
+            if name != "convex":
+                message = f"the answer must depend on {name} ({allowed})"
+                yield Finding("package/dependency-missing", message, path=PATH)
+            continue
+        version = installed.versions.get(name)
+        # A package that could not be had has its finding already.
+        if version is not None and name in package.usable and not satisfies(version, allowed):
+            message = f"{name}: {declared[name]!r} resolves to {version}, outside {allowed!r}"
+            yield finding_at(text, name, "package/outside-expected", message)

@@ -1,0 +1,120 @@
+"""Takes an answer through the stages, in order, each that can run, and judges what they said."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from pytest_convex_eval.outcomes import (
+    Finding,
+    InfrastructureError,
+    StageName,
+    StageResult,
+    Verdict,
+)
+from pytest_convex_eval.stages.deploy import DeployStage
+from pytest_convex_eval.stages.format import FormatStage
+from pytest_convex_eval.stages.lint import LintStage
+from pytest_convex_eval.stages.package import PackageStage
+from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Stage, Subject
+from pytest_convex_eval.stages.syntax import SyntaxStage
+from pytest_convex_eval.stages.typecheck import TypecheckStage
+
+ALL_STAGES: tuple[Stage, ...] = (
+    FormatStage(),
+    PackageStage(),
+    SyntaxStage(),
+    TypecheckStage(),
+    DeployStage(),
+    LintStage(),
+)
+
+# Later stages stand on what these establish, so they run even when they do not count.
+_FOUNDATIONS: tuple[StageName, ...] = ("format", "package")
+
+
+def run_stages(
+    subject: Subject,
+    bench: Bench,
+    folder: Path,
+    selected: Sequence[StageName],
+    emit: Callable[[StageResult], None],
+    stages: Iterable[Stage] = ALL_STAGES,
+) -> tuple[StageResult, ...]:
+    """The results of all `selected` stages, each handed to `emit` as it ends.
+
+    `folder` is a fresh one of this item's, outside any project: `workspace` and `scratch` are made
+    below it.
+    """
+    ground = Ground(subject, bench, folder)
+    results: list[StageResult] = []
+    for stage in stages:
+        counts = stage.name in selected
+        if not counts and stage.name not in _FOUNDATIONS:
+            continue
+        result = _run(stage, ground)
+        ground.ended = {**ground.ended, stage.name: result.status}
+        if counts:
+            emit(result)
+            results.append(result)
+    return tuple(results)
+
+
+def judge(results: Iterable[StageResult]) -> tuple[Verdict, StageName | None, Finding | None, str]:
+    """The verdict, with the first failing stage, its first error and a headline.
+
+    A failed stage is the model's fault whatever else went wrong around it; an error without one
+    is nobody's verdict.
+    """
+    first_error: StageResult | None = None
+    for result in results:
+        if result.status == "failed":
+            finding = result.errors[0]
+            where = finding.location()
+            text = finding.message.splitlines()[0] if finding.message else ""
+            line = f"{result.stage}: {finding.code}: {text}" + (f" ({where})" if where else "")
+            return Verdict.FAILED, result.stage, finding, line
+        if result.status == "error" and first_error is None:
+            first_error = result
+    if first_error is not None:
+        message = f"{first_error.stage}: {first_error.reason}"
+        return Verdict.ERROR, first_error.stage, None, message
+    return Verdict.PASSED, None, None, ""
+
+
+def _run(stage: Stage, ground: Ground) -> StageResult:
+    unmet = [need for need in stage.needs if ground.ended.get(need) not in ("passed", None)]
+    if unmet:
+        return StageResult(stage.name, "skipped", reason=f"{unmet[0]} did not pass")
+    started = time.monotonic()
+    try:
+        report = stage.check(ground)
+    except InfrastructureError as error:
+        seconds = time.monotonic() - started
+        return StageResult(stage.name, "error", seconds, reason=str(error), output=error.detail)
+    except Exception as error:
+        # A defect of ours must cost this item its verdict, and never the model its score.
+        return StageResult(
+            stage.name,
+            "error",
+            time.monotonic() - started,
+            reason=f"internal error: {type(error).__name__}: {error}",
+            output=traceback.format_exc(),
+        )
+    return _result(stage.name, report, time.monotonic() - started)
+
+
+def _result(name: StageName, report: Report, seconds: float) -> StageResult:
+    if report.missing:
+        return StageResult(name, "skipped", seconds, reason=report.missing)
+    failed = any(finding.severity == "error" for finding in report.findings)
+    return StageResult(
+        name,
+        "failed" if failed else "passed",
+        seconds,
+        report.cpu_seconds,
+        report.findings,
+        output=report.output if failed else "",
+    )

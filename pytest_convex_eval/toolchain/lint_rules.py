@@ -1,0 +1,199 @@
+"""Which lint rules there are, how much each counts in which profile, and where each comes from.
+
+A rule is an error by default only if it never fired on 111 backends that people wrote and reviewers
+accepted; what fired there is a warning. Warnings are reported and fail nothing. Convex's guidance
+changes from year to year, so that each rule names its source, and `AS_OF` the state of all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+AS_OF = "2026-11"
+
+Profile: TypeAlias = Literal["correctness", "recommended", "strict"]
+"""correctness: the errors only; recommended: these and the warnings; strict: the team's strict-mode
+list as errors too, and the groups `auth` and `cost`."""
+
+Level: TypeAlias = Literal["off", "warning", "error"]
+Option: TypeAlias = str | bool | Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: its code in findings, how oxlint calls it, and its weight.
+
+    `message_id` tells apart what one rule of Convex's plugin says of different weight; a rule that
+    has one is judged before the rule of the same `name` that has none.
+    """
+
+    code: str
+    name: str
+    source: str
+    recommended: Level
+    strict: Level
+    options: Mapping[str, Option] | None = None
+    groups: frozenset[str] = frozenset()
+    message_id: str | None = None
+
+    def level(self, profile: Profile) -> Level:
+        if profile == "strict":
+            return self.strict
+        if profile == "correctness" and self.recommended != "error":
+            return "off"
+        return self.recommended
+
+
+def _convex(
+    name: str,
+    source: str,
+    recommended: Level,
+    strict: Level | None = None,
+    *,
+    groups: Iterable[str] = (),
+) -> Rule:
+    code = f"@convex-dev/{name}"
+    return Rule(code, code, source, recommended, strict or recommended, groups=frozenset(groups))
+
+
+def _typescript(
+    name: str, source: str, recommended: Level, strict: Level | None = None, **options: Option
+) -> Rule:
+    return Rule(
+        f"lint/{name}",
+        f"typescript/{name}",
+        source,
+        recommended,
+        strict or recommended,
+        options or None,
+    )
+
+
+def _core(
+    name: str, source: str, recommended: Level, strict: Level | None = None, **options: Option
+) -> Rule:
+    return Rule(f"lint/{name}", name, source, recommended, strict or recommended, options or None)
+
+
+_BEST_PRACTICES = "docs.convex.dev/understanding/best-practices"
+_CONVEX_ESLINT = "docs.convex.dev/eslint"
+_GUIDELINES = "Convex's AI guidelines"
+_COMMON = "typescript-eslint's recommended-type-checked"
+
+# Why some well-known rules are not here: promise-function-async, explicit-function-return-type,
+# require-await, no-unsafe-assignment and no-unsafe-return judge style, or are noise on Convex code;
+# no-await-in-loop forbids the documented way of joining; import-wrong-runtime takes the words "use
+# node" in a comment for the directive.
+RULES: tuple[Rule, ...] = (
+    _convex("no-old-registered-function-syntax", _CONVEX_ESLINT, "error"),
+    _convex("require-args-validator", _BEST_PRACTICES, "error"),
+    _convex("no-schema-import-cycle", _CONVEX_ESLINT, "error"),
+    _convex("no-duplicate-indexes", _BEST_PRACTICES, "error"),
+    Rule(
+        code="@convex-dev/no-duplicate-indexes/prefix",
+        name="@convex-dev/no-duplicate-indexes",
+        source=_BEST_PRACTICES,
+        recommended="warning",
+        strict="error",
+        message_id="prefix-index",
+    ),
+    _convex("explicit-table-ids", _BEST_PRACTICES, "warning", "error"),
+    _convex("no-filter-in-query", _BEST_PRACTICES, "warning", "error"),
+    _convex("no-top-of-hour-crons", "docs.convex.dev/scheduling/cron-jobs", "warning"),
+    _convex("no-process-env", "docs.convex.dev/production/environment-variables", "warning"),
+    _convex("no-collect-in-query", _BEST_PRACTICES, "off", "error", groups=["cost"]),
+    _convex("require-access-control", _BEST_PRACTICES, "off", "error", groups=["auth"]),
+    _typescript("no-floating-promises", _BEST_PRACTICES, "error"),
+    _typescript(
+        "no-misused-promises", _BEST_PRACTICES, "error", checksVoidReturn={"attributes": False}
+    ),
+    _typescript("await-thenable", _BEST_PRACTICES, "error"),
+    _typescript("no-deprecated", _GUIDELINES, "error"),
+    _typescript("no-explicit-any", _GUIDELINES, "error"),
+    _typescript("no-unsafe-argument", _COMMON, "error"),
+    _typescript("no-unsafe-member-access", _COMMON, "warning", "error"),
+    _typescript("no-unsafe-call", _COMMON, "warning", "error"),
+    _core(
+        # Half of what it finds otherwise are a handler's `ctx` and `args`.
+        "no-unused-vars",
+        _COMMON,
+        "warning",
+        "error",
+        args="none",
+        argsIgnorePattern="^_",
+        varsIgnorePattern="^_",
+    ),
+    _core("prefer-const", _COMMON, "warning"),
+    _typescript("no-array-delete", _COMMON, "warning"),
+    _typescript("no-base-to-string", _COMMON, "warning"),
+    _typescript("no-duplicate-type-constituents", _COMMON, "warning"),
+    _typescript("no-for-in-array", _COMMON, "warning"),
+    _typescript("no-implied-eval", _COMMON, "warning"),
+    _typescript("no-redundant-type-constituents", _COMMON, "warning"),
+    _typescript("no-unnecessary-type-assertion", _COMMON, "warning"),
+    _typescript("no-unsafe-enum-comparison", _COMMON, "warning"),
+    _typescript("no-unsafe-unary-minus", _COMMON, "warning"),
+    _typescript("only-throw-error", _COMMON, "warning"),
+    _typescript("prefer-promise-reject-errors", _COMMON, "warning"),
+    _typescript("restrict-plus-operands", _COMMON, "warning"),
+    _typescript("restrict-template-expressions", _COMMON, "warning"),
+    _typescript("unbound-method", _COMMON, "warning"),
+)
+
+GROUPS: Mapping[str, frozenset[str]] = {
+    group: frozenset(rule.code for rule in RULES if group in rule.groups)
+    for group in sorted({group for rule in RULES for group in rule.groups})
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The level of every rule for one item."""
+
+    levels: Mapping[str, Level]
+
+    def rule_for(self, name: str, message_id: str | None) -> Rule | None:
+        """What judges a diagnostic of oxlint's rule `name`; None for a rule that is not ours."""
+        named = [rule for rule in RULES if rule.name == name]
+        special = [rule for rule in named if rule.message_id == message_id]
+        plain = [rule for rule in named if rule.message_id is None]
+        return next(iter(special or plain), None)
+
+    def configured(self) -> dict[str, str | list[str | Mapping[str, Option]]]:
+        """oxlint's `rules`: each that is on at some level, with its options."""
+        return {
+            rule.name: "error" if rule.options is None else ["error", rule.options]
+            for rule in RULES
+            if any(self.levels[r.code] != "off" for r in RULES if r.name == rule.name)
+        }
+
+
+def select(profile: Profile, *, off: Iterable[str], require: Iterable[str]) -> Selection:
+    """The rules of `profile`, with `require` as errors and then without `off`.
+
+    Both name rules by code (`lint/no-unused-vars`), by bare name (`no-unused-vars`) or by group
+    (`auth`). Raises ValueError for a name that is none, with a suggestion.
+    """
+    levels = {rule.code: rule.level(profile) for rule in RULES}
+    for name in require:
+        levels.update(dict.fromkeys(resolve(name), "error"))
+    for name in off:
+        levels.update(dict.fromkeys(resolve(name), "off"))
+    return Selection(levels)
+
+
+def resolve(name: str) -> Sequence[str]:
+    """The codes of the rules that `name` means. Raises ValueError for a name that means none."""
+    known: dict[str, list[str]] = {}
+    for rule in RULES:
+        for alias in {rule.code, rule.code.partition("/")[2]}:
+            known.setdefault(alias, []).append(rule.code)
+    known.update({group: sorted(codes) for group, codes in GROUPS.items()})
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        suggestion = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no lint rule or group is called {name!r}{suggestion}")
+    return known[name]

@@ -1,0 +1,327 @@
+"""The generation store, with the real provider asking the local API where one is asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.provider import ProviderError, Request
+from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.store import GenerationStore, StoreMode
+from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+
+if TYPE_CHECKING:
+    from tests.generation.messages_server import MessagesServer, Script
+
+MakeRequest = Callable[..., Request]
+MakeScript = Callable[..., "Script"]
+LABEL = "indexes/easy/by_author"
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".tmp"))
+
+
+def test_a_generation_is_asked_for_once_and_then_found(
+    tmp_path: Path, server: MessagesServer, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    request = make_request()
+    made = GenerationStore(tmp_path).get(request, 1, provider, label=LABEL)
+    found = GenerationStore(tmp_path).get(request, 1, None, label=LABEL)
+    assert (made.stored, found.stored) == (False, True)
+    assert found.generation == made.generation
+    assert found.key == made.key == request.key(1)
+    assert len(server.requests) == 1
+
+
+def test_trials_models_and_prompts_are_kept_apart_and_labels_are_not(
+    tmp_path: Path, server: MessagesServer, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    store = GenerationStore(tmp_path)
+    request = make_request()
+    for asked, trial in (
+        (request, 1),
+        (request, 2),
+        (make_request(model="claude-opus-5-5"), 1),
+        (make_request(user="another task"), 1),
+        (make_request(max_tokens=1000), 1),
+    ):
+        assert not store.get(asked, trial, provider, label=LABEL).stored
+    assert store.get(request, 1, provider, label="another name").stored
+    assert len(server.requests) == 5
+
+
+def test_a_stored_file_can_be_read_by_people_and_holds_no_key(
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    server.queue = [script(status=500, message="sk-ant-test-key"), script(text="one\ntwo é")]
+    store = GenerationStore(tmp_path)
+    request = make_request(user="first line\nsecond line")
+    store.get(request, 1, provider, label=LABEL)
+    path = store.path(request, 1)
+    assert path.parent.name == "claude-sonnet-5-5"
+    assert files_of(tmp_path) == [path]
+    text = path.read_text("utf-8")
+    assert "sk-ant" not in text
+    data = json.loads(text)
+    assert data["label"] == LABEL
+    assert data["generation"]["text"] == ["one", "two é"]
+    assert data["generation"]["request"]["user"] == ["first line", "second line"]
+    assert (tmp_path / ".locks" / ".gitignore").read_text() == "*\n"
+
+
+def test_replay_asks_nobody_and_names_what_is_missing(
+    tmp_path: Path, server: MessagesServer, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    request = make_request()
+    store = GenerationStore(tmp_path / "none", "replay")
+    with pytest.raises(InfrastructureError) as caught:
+        store.get(request, 3, provider, label=LABEL)
+    assert LABEL in str(caught.value)
+    assert "trial 3" in str(caught.value)
+    assert request.key(3) in str(caught.value)
+    assert server.requests == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_replay_uses_what_is_there(
+    tmp_path: Path, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    made = GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL)
+    found = GenerationStore(tmp_path, "replay").get(make_request(), 1, None, label=LABEL)
+    assert found.generation == made.generation
+
+
+@pytest.mark.parametrize("mode", ["auto", "record", "refresh"])
+def test_without_a_provider_a_miss_is_a_matter_of_configuration(
+    mode: StoreMode, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    with pytest.raises(ConfigurationError):
+        GenerationStore(tmp_path, mode).get(make_request(), 1, None, label=LABEL)
+
+
+def test_record_needs_a_provider_even_when_all_is_there(
+    tmp_path: Path, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    GenerationStore(tmp_path, "record").get(make_request(), 1, provider, label=LABEL)
+    store = GenerationStore(tmp_path, "record")
+    assert store.get(make_request(), 1, provider, label=LABEL).stored
+    with pytest.raises(ConfigurationError):
+        store.get(make_request(), 1, None, label=LABEL)
+
+
+def test_refresh_asks_anew_once_a_run(
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL)
+    server.default = script(text="anew")
+    first = GenerationStore(tmp_path, "refresh", run="r2")
+    other_process = GenerationStore(tmp_path, "refresh", run="r2")
+    assert first.find(make_request(), 1) is None
+    made = first.get(make_request(), 1, provider, label=LABEL)
+    assert (made.stored, made.generation.text) == (False, "anew")
+    assert other_process.get(make_request(), 1, provider, label=LABEL).stored
+    assert len(server.requests) == 2
+    assert (
+        not GenerationStore(tmp_path, "refresh")
+        .get(make_request(), 1, provider, label=LABEL)
+        .stored
+    )
+
+
+def test_a_provider_error_is_never_stored_and_the_next_ask_is_a_real_one(
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    server.default = script(status=500)
+    with pytest.raises(ProviderError):
+        GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL)
+    assert files_of(tmp_path) == []
+    server.default = script()
+    assert not GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL).stored
+
+
+@pytest.mark.parametrize("reason", ["refusal", "max_tokens"])
+def test_refusals_and_replies_cut_off_are_stored(
+    reason: str,
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    server.queue = [script(stop_reason=reason)]
+    GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL)
+    found = GenerationStore(tmp_path, "replay").get(make_request(), 1, None, label=LABEL)
+    assert found.generation.stop_reason == reason
+
+
+def broken_json(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def other_format(text: str) -> str:
+    return text.replace('"format": 1', '"format": 99')
+
+
+def changed_request(text: str) -> str:
+    return text.replace('"a task"', '"another task"')
+
+
+def no_text(text: str) -> str:
+    return text.replace('"text":', '"words":')
+
+
+def text_of_numbers(text: str) -> str:
+    return text.replace('"hello"', "1")
+
+
+def a_list(text: str) -> str:
+    return "[]"
+
+
+def deep(text: str) -> str:
+    return "[" * 100_000
+
+
+BREAKAGES = [broken_json, other_format, changed_request, no_text, text_of_numbers, a_list, deep]
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_corrupt_file_is_named_or_made_anew_and_never_used(
+    breakage: Callable[[str], str],
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    make_request: MakeRequest,
+) -> None:
+    request = make_request()
+    store = GenerationStore(tmp_path)
+    store.get(request, 1, provider, label=LABEL)
+    path = store.path(request, 1)
+    path.write_text(breakage(path.read_text("utf-8")), "utf-8")
+    for mode in ("auto", "replay"):
+        with pytest.raises(InfrastructureError, match=path.name):
+            GenerationStore(tmp_path, mode).get(request, 1, provider, label=LABEL)
+    assert len(server.requests) == 1
+    recorded = GenerationStore(tmp_path, "record").get(request, 1, provider, label=LABEL)
+    assert (recorded.stored, recorded.generation.text) == (False, "hello")
+    assert GenerationStore(tmp_path, "replay").get(request, 1, None, label=LABEL).stored
+
+
+def test_threads_asking_for_one_key_make_one_request(
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    server.default = script(text="slow", pause=0.05)
+    store = GenerationStore(tmp_path)
+    stored: list[bool] = []
+
+    def work() -> None:
+        stored.append(store.get(make_request(), 1, provider, label=LABEL).stored)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(stored) == [False] + [True] * 7
+    assert len(server.requests) == 1
+
+
+ASKER = """
+import sys
+from pathlib import Path
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.provider import Request
+from pytest_convex_eval.generation.store import GenerationStore
+request = Request("claude-sonnet-5-5", "rules", "a task", 64_000)
+with AnthropicProvider("key", base_url=sys.argv[2]) as provider:
+    found = GenerationStore(Path(sys.argv[1])).get(request, 1, provider, label="x")
+print(found.generation.text)
+"""
+
+
+def test_processes_asking_for_one_key_make_one_request(
+    tmp_path: Path, server: MessagesServer, script: MakeScript
+) -> None:
+    server.default = script(text="slow", pause=0.3)
+    root = Path(__file__).parents[2]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASKER, tmp_path / "store", server.url],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=60)[0] for process in processes] == ["slow\n"] * 3
+    assert len(server.requests) == 1
+
+
+def test_waiting_for_another_process_ends_at_the_deadline(
+    tmp_path: Path,
+    server: MessagesServer,
+    provider: AnthropicProvider,
+    script: MakeScript,
+    make_request: MakeRequest,
+) -> None:
+    server.default = script(text="slow enough", pause=0.25)
+    first = threading.Thread(
+        target=GenerationStore(tmp_path).get,
+        args=(make_request(), 1, provider),
+        kwargs={"label": LABEL},
+    )
+    first.start()
+    while not server.requests:
+        first.join(0.01)
+    with pytest.raises(InfrastructureError, match=LABEL):
+        GenerationStore(tmp_path).get(
+            make_request(), 1, provider, label=LABEL, deadline_seconds=0.2
+        )
+    first.join()
+    assert len(server.requests) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    tmp_path: Path, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfrastructureError, match="can't be written"):
+        GenerationStore(tmp_path / "file" / "store", "record").get(
+            make_request(), 1, provider, label=LABEL
+        )
+
+
+@pytest.mark.parametrize("mode", ["auto", "record", "replay", "refresh"])
+def test_references_are_never_stored(
+    mode: StoreMode, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    provider = ReferenceProvider({"convex/a.ts": "x\n"})
+    request = make_request(model="reference")
+    found = GenerationStore(tmp_path / "store", mode).get(request, 1, provider, label=LABEL)
+    assert not found.stored
+    assert not (tmp_path / "store").exists()

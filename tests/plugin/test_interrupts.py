@@ -1,0 +1,123 @@
+"""Ctrl-C and kills: the record stays readable and nothing keeps running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+Write = Callable[..., Path]
+MODES = pytest.mark.parametrize("xdist", [[], ["-n", "2"]], ids=["serial", "xdist"])
+
+
+@pytest.fixture
+def many(write_case: Write) -> None:
+    for number in range(30):
+        write_case(f"fundamentals/easy/case_{number:02}")
+
+
+def start(pytester: pytest.Pytester, *args: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "cases", "-p", "no:cacheprovider", *args],
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def wait_for_items(pytester: pytest.Pytester, count: int) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for path in (pytester.path / ".convex-eval/runs").glob("*/items.jsonl"):
+            lines = path.read_text().splitlines()
+            if len(lines) >= count:
+                items: list[dict[str, Any]] = [json.loads(line) for line in lines]
+                return items
+        time.sleep(0.05)
+    raise AssertionError("no item ended within a minute")
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether all have ended, given the time that the last ones need."""
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    return not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@MODES
+def test_ctrl_c_leaves_a_readable_record_and_no_process(
+    pytester: pytest.Pytester, many: None, xdist: list[str]
+) -> None:
+    run = start(pytester, *xdist)
+    wait_for_items(pytester, 2)
+    children = descendants(run.pid)
+    assert children
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    assert b"KeyboardInterrupt" in output
+    assert all_gone(children)
+    (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert 2 <= manifest["outcome"]["passed"] < 30
+
+
+@MODES
+def test_a_killed_run_leaves_a_readable_record_and_no_process(
+    pytester: pytest.Pytester, many: None, xdist: list[str]
+) -> None:
+    run = start(pytester, *xdist)
+    wait_for_items(pytester, 2)
+    children = descendants(run.pid)
+    run.kill()
+    run.communicate(timeout=60)
+    assert all_gone(children)
+    assert len(wait_for_items(pytester, 2)) < 30
+    (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
+    assert "finished" not in json.loads((folder / "manifest.json").read_text())
+
+
+def test_a_worker_that_is_killed_costs_its_item_alone(
+    pytester: pytest.Pytester, many: None
+) -> None:
+    run = start(pytester, "-n", "2")
+    wait_for_items(pytester, 2)
+    workers = [
+        child for child in psutil.Process(run.pid).children() if "execnet" in str(child.cmdline())
+    ]
+    children = descendants(run.pid)
+    workers[0].kill()
+    output, _ = run.communicate(timeout=200)
+    assert b"crashed" in output
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    assert len(items) == 30
+    assert sum(item["verdict"] == "error" for item in items) == 1
+    assert b"ended without a result" in output
+    assert all_gone(children)
+
+
+def test_the_last_limit_ends_an_item_as_an_error(
+    pytester: pytest.Pytester, write_case: Write
+) -> None:
+    write_case("fundamentals/easy/notes")
+    result = pytester.runpytest_subprocess("cases", "--timeout=0.05")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*the whole item: Timeout*"])

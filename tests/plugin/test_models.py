@@ -1,0 +1,162 @@
+"""Asking models: the real SDK against a local server that speaks the Messages API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Write = Callable[..., Path]
+Records = Callable[[], list[dict[str, Any]]]
+Serve = Callable[..., Callable[[], list[dict[str, Any]]]]
+XDIST = pytest.mark.parametrize("xdist", [[], ["-n", "2"]], ids=["serial", "xdist"])
+QUICK = ("--convex-stages", "format,package,typecheck")
+SERVER = Path(__file__).parents[1] / "generation" / "messages_server.py"
+
+GOOD = """\
+Here it is.
+
+<file path="package.json">
+{"name": "notes", "dependencies": {"convex": "^1.48.0"}}
+</file>
+<file path="convex/schema.ts">
+import { defineSchema } from "convex/server";
+export default defineSchema({});
+</file>
+"""
+
+
+@pytest.fixture
+def serve(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts a server with a script; returns a function that reads the requests it got."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(**script: Any) -> Callable[[], list[dict[str, Any]]]:
+        log = pytester.path / "requests.jsonl"
+        (pytester.path / "script.json").write_text(json.dumps(script))
+        child = subprocess.Popen(
+            [sys.executable, str(SERVER), "0", "script.json", str(log)],
+            cwd=pytester.path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        assert child.stdout is not None
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", child.stdout.readline().strip())
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-key")
+
+        def requests() -> list[dict[str, Any]]:
+            lines = log.read_text().splitlines() if log.exists() else []
+            return [json.loads(line) for line in lines]
+
+        return requests
+
+    yield start
+    for child in children:
+        child.communicate()
+
+
+@XDIST
+def test_claude_answers_and_is_asked_once(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    write_case("fundamentals/easy/notes")
+    requests = serve(default={"text": GOOD})
+    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*convex-eval: claude-sonnet-5-5 (ANTHROPIC_API_KEY is set) · guidelines default *"]
+    )
+    (asked,) = requests()
+    assert asked["model"] == "claude-sonnet-5-5"
+    assert "Write a table of notes" in json.dumps(asked["messages"])
+    assert (pytester.path / ".convex-eval/generations").exists()
+
+    again = pytester.runpytest_subprocess("cases", *QUICK, "--convex-runs", "again", *xdist)
+    again.assert_outcomes(passed=1)
+    assert len(requests()) == 1
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    replay = ["--convex-model", "claude-sonnet-5-5", "--convex-replay", "replay"]
+    pytester.runpytest_subprocess("cases", *QUICK, *replay, *xdist).assert_outcomes(passed=1)
+    assert len(requests()) == 1
+
+
+def test_trials_are_asked_for_each(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve
+) -> None:
+    write_case("fundamentals/easy/notes")
+    requests = serve(default={"text": GOOD})
+    args = ["--convex-trials", "3", "-n", "2"]
+    pytester.runpytest_subprocess("cases", *QUICK, *args).assert_outcomes(passed=3)
+    assert len(requests()) == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ({"text": GOOD, "stop_reason": "max_tokens"}, "format/truncated"),
+        ({"text": "I can't help.", "stop_reason": "refusal"}, "format/refusal"),
+        ({"text": "Sorry, no."}, "format/no-files"),
+        ({"text": GOOD.replace("convex/schema.ts", "../schema.ts")}, "format/unsafe-path"),
+    ],
+)
+def test_a_reply_that_is_no_answer_is_the_models_failure(
+    pytester: pytest.Pytester,
+    write_case: Write,
+    serve: Serve,
+    records: Records,
+    script: Mapping[str, str],
+    code: str,
+) -> None:
+    write_case("fundamentals/easy/notes")
+    serve(default=script)
+    pytester.runpytest_subprocess("cases", *QUICK).assert_outcomes(failed=1)
+    (record,) = records()
+    assert (record["verdict"], record["stage"], record["code"]) == ("failed", "format", code)
+
+
+@XDIST
+def test_a_wrong_key_stops_the_run_with_one_line(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, xdist: list[str]
+) -> None:
+    for number in range(12):
+        write_case(f"fundamentals/easy/case_{number}")
+    requests = serve(default={"status": 401, "error_type": "authentication_error"})
+    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    outcomes = result.parseoutcomes()
+    assert 1 <= outcomes["errors" if "errors" in outcomes else "error"] < 12
+    assert "failed" not in outcomes
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert len(requests()) < 12
+    result.stdout.fnmatch_lines(["*!!! *convex-eval: *"])
+
+
+def test_without_a_key_a_named_model_is_a_usage_error_before_anything_runs(
+    pytester: pytest.Pytester, write_case: Write
+) -> None:
+    write_case("fundamentals/easy/notes")
+    for xdist in ([], ["-n", "2"]):
+        result = pytester.runpytest_subprocess("cases", "--convex-model", "claude-x", *xdist)
+        text = result.stdout.str() + result.stderr.str()
+        assert "model claude-x needs ANTHROPIC_API_KEY" in text
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "Traceback" not in text
+
+
+def test_the_key_is_nowhere_in_what_a_run_leaves(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve
+) -> None:
+    write_case("fundamentals/easy/notes")
+    serve(default={"text": GOOD})
+    pytester.runpytest_subprocess("cases", *QUICK, "--convex-keep", "all").assert_outcomes(passed=1)
+    left = [path for path in (pytester.path / ".convex-eval").rglob("*") if path.is_file()]
+    assert left
+    for path in left:
+        assert b"sk-ant-test-key" not in path.read_bytes()

@@ -1,0 +1,265 @@
+"""What the linters say of good and of bad answers, and how much it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_convex_eval.outcomes import Files, InfrastructureError
+from pytest_convex_eval.toolchain.lint import lint
+from pytest_convex_eval.toolchain.lint_rules import (
+    GROUPS,
+    RULES,
+    Level,
+    Profile,
+    resolve,
+    select,
+)
+from pytest_convex_eval.toolchain.model import ToolReport
+from pytest_convex_eval.toolchain.suppressions import find_suppressions
+
+if TYPE_CHECKING:
+    from tests.toolchain.checkers.conftest import Bench
+
+
+def places(report: ToolReport) -> list[str]:
+    return [f"{finding.code}@{finding.location()}" for finding in report.findings]
+
+
+# One violation a rule of `recommended`, and where it is.
+BAD = {
+    "convex/a.ts": """\
+import { query, action, mutation } from "./_generated/server";
+import { v } from "convex/values";
+import { gone } from "./other";
+
+export const old = query(async () => "old");
+export const noArgs = query({ handler: async () => "none" });
+export const promises = mutation({
+  args: { text: v.string(), anything: v.any() },
+  handler: async (ctx, args) => {
+	/* 😀 */ ctx.db.insert("todos", { owner: "é", text: args.text, done: true });
+    const id = await ctx.db.insert("todos", args.anything);
+    [1].forEach(async () => { await ctx.db.delete("todos", id); });
+    await 5;
+    const typed: any = v.bigint();
+    await ctx.db.get(id);
+    await ctx.db.query("todos").filter((q) => q.eq(q.field("done"), true)).first();
+    typed.call();
+    return process.env.HOME;
+  },
+});
+""",
+    "convex/other.ts": "export const gone = 1;\n",
+    "convex/crons.ts": """\
+import { cronJobs } from "convex/server";
+import { api } from "./_generated/api";
+const crons = cronJobs();
+crons.daily("top", { hourUTC: 3, minuteUTC: 0 }, api.a.promises, { text: "", anything: 1 });
+export default crons;
+""",
+    "convex/schema.ts": """\
+import { defineSchema, defineTable } from "convex/server";
+import { v } from "convex/values";
+export default defineSchema({
+  todos: defineTable({ owner: v.string(), text: v.string(), done: v.boolean() })
+    .index("short", ["owner"])
+    .index("same", ["owner", "done"])
+    .index("again", ["owner", "done"]),
+});
+""",
+}
+BAD_PLACES = {
+    "@convex-dev/no-old-registered-function-syntax@convex/a.ts:5:20": "error",
+    "@convex-dev/require-args-validator@convex/a.ts:5:20": "error",
+    "@convex-dev/require-args-validator@convex/a.ts:6:29": "error",
+    "lint/no-unused-vars@convex/a.ts:1:17": "warning",
+    "lint/no-unused-vars@convex/a.ts:3:10": "warning",
+    "lint/no-floating-promises@convex/a.ts:10:10": "error",
+    "lint/no-unsafe-argument@convex/a.ts:11:45": "error",
+    "lint/no-misused-promises@convex/a.ts:12:26": "error",
+    "lint/await-thenable@convex/a.ts:13:11": "error",
+    "lint/no-explicit-any@convex/a.ts:14:18": "error",
+    "lint/no-deprecated@convex/a.ts:14:26": "error",
+    "@convex-dev/explicit-table-ids@convex/a.ts:15:11": "warning",
+    "@convex-dev/no-filter-in-query@convex/a.ts:16:33": "warning",
+    "lint/no-unsafe-call@convex/a.ts:17:5": "warning",
+    "lint/no-unsafe-member-access@convex/a.ts:17:11": "warning",
+    "@convex-dev/no-process-env@convex/a.ts:18:12": "warning",
+    "@convex-dev/no-top-of-hour-crons@convex/crons.ts:4:34": "warning",
+    "@convex-dev/no-duplicate-indexes/prefix@convex/schema.ts:5:6": "warning",
+    "@convex-dev/no-duplicate-indexes@convex/schema.ts:7:6": "error",
+}
+
+
+@pytest.mark.parametrize("profile", ["correctness", "recommended", "strict"])
+def test_a_good_backend_has_no_findings(
+    bench: Bench, good_backend: Files, profile: Profile
+) -> None:
+    # Nobody is logged in there, which is what `auth` is about.
+    report = bench.lint(good_backend, profile, off=frozenset({"auth"}))
+    assert report.findings == ()
+    assert '"number_of_files": 7' in report.output
+    assert report.cpu_seconds > 0
+
+
+def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
+    report = bench.lint(BAD)
+    found = dict(zip(places(report), (f.severity for f in report.findings), strict=True))
+    assert found == BAD_PLACES
+    assert all(finding.message and finding.hint and finding.excerpt for finding in report.findings)
+    # Neither the label that tells messages apart nor advice that nobody can follow.
+    assert not any(finding.message.startswith("[") for finding in report.findings)
+    assert not any("type-aware" in finding.message for finding in report.findings)
+
+
+def test_columns_count_characters(bench: Bench) -> None:
+    (finding,) = [
+        f for f in bench.lint(BAD).findings if f.code == "lint/no-floating-promises"
+    ]
+    assert finding.excerpt is not None
+    assert finding.column is not None
+    assert finding.excerpt[finding.column - 1 :].startswith("ctx.db.insert")
+
+
+def test_correctness_holds_the_errors_alone(bench: Bench) -> None:
+    report = bench.lint(BAD, "correctness")
+    assert set(places(report)) == {p for p, level in BAD_PLACES.items() if level == "error"}
+    assert {finding.severity for finding in report.findings} == {"error"}
+
+
+def test_strict_adds_the_groups_and_counts_more(bench: Bench) -> None:
+    code = """\
+import { query } from "./_generated/server";
+export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").collect() });
+"""
+    report = bench.lint({**BAD, "convex/all.ts": code, "convex/a.ts": ""}, "strict")
+    severities = {finding.code: finding.severity for finding in report.findings}
+    assert severities["@convex-dev/no-collect-in-query"] == "error"
+    assert severities["@convex-dev/require-access-control"] == "error"
+    assert severities["@convex-dev/no-duplicate-indexes/prefix"] == "error"
+    assert severities["@convex-dev/no-top-of-hour-crons"] == "warning"
+
+
+def test_a_case_requires_and_switches_off_rules_and_groups(bench: Bench) -> None:
+    code = """\
+import { query } from "./_generated/server";
+export const all = query({ handler: (ctx) => ctx.db.query("todos").collect() });
+"""
+    report = bench.lint(
+        {"convex/a.ts": code},
+        require=frozenset({"cost", "require-access-control"}),
+        off=frozenset({"@convex-dev/require-args-validator"}),
+    )
+    assert {finding.code: finding.severity for finding in report.findings} == {
+        "@convex-dev/no-collect-in-query": "error",
+        "@convex-dev/require-access-control": "error",
+    }
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "// eslint-disable-next-line",
+        "/* eslint-disable */",
+        "/* oxlint-disable typescript/no-explicit-any */",
+        "// oxlint-disable-next-line typescript/no-explicit-any",
+        "/* eslint typescript/no-explicit-any: off */",
+    ],
+)
+def test_an_inline_suppression_neither_works_nor_passes_unseen(bench: Bench, comment: str) -> None:
+    files = {"convex/a.ts": f"{comment}\nexport const a: any = 1;\n"}
+    assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/a.ts:2:17"]
+    # A comment that configures a rule does not work in oxlint: nothing to report.
+    assert len(find_suppressions(files)) == (0 if comment.startswith("/* eslint t") else 1)
+
+
+def test_oxlint_would_have_obeyed_the_suppression(bench: Bench) -> None:
+    workspace = bench.lay_out({"package.json": "{}", "convex/a.ts": ""})
+    code = "// eslint-disable-next-line\nexport const a: any = 1;\n"
+    (workspace.root / "convex" / "a.ts").write_text(code)
+    scratch = bench.folder / "scratch"
+    report = lint(
+        bench.toolchain,
+        workspace.root,
+        profile="recommended",
+        scratch=scratch,
+        deadline_seconds=60,
+    )
+    assert report.findings == ()
+
+
+def test_an_answers_ignore_files_hide_nothing(bench: Bench) -> None:
+    files = {
+        ".gitignore": "convex/\n*.ts\n",
+        ".eslintignoreX": "convex/\n",
+        "convex/-a (1).ts": "export const a: any = 1;\n",
+        "convex/.hidden/b.tsx": "export const a: any = 1;\n",
+    }
+    assert places(bench.lint(files)) == [
+        "lint/no-explicit-any@convex/-a (1).ts:1:17",
+        "lint/no-explicit-any@convex/.hidden/b.tsx:1:17",
+    ]
+
+
+def test_code_that_does_not_parse_is_not_lints_to_tell(bench: Bench) -> None:
+    files = {"convex/a.ts": "export const a = (;\n", "convex/b.ts": "export const b: any = 1;\n"}
+    assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/b.ts:1:17"]
+
+
+def test_an_answer_without_code_starts_nothing(bench: Bench) -> None:
+    without = replace(bench, toolchain=replace(bench.toolchain, node=Path("/missing")))
+    assert without.lint({}).findings == ()
+
+
+def test_a_type_bomb_is_the_answers_fault(bench: Bench) -> None:
+    bomb = """\
+type Orders<T, K = T> =
+  [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;
+export const f = async (order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | "h" | "i" | "j">) =>
+  await order;
+"""
+    report = bench.lint({"convex/a.ts": bomb})
+    assert places(report) == ["lint/resource-limit@"]
+
+
+@pytest.mark.parametrize("part", ["node", "oxlint", "tsgolint", "lint_plugin"])
+def test_a_linter_that_does_not_run_is_not_the_answers_fault(bench: Bench, part: str) -> None:
+    missing = bench.folder / "missing"
+    changed: Mapping[str, Path] = {part: missing}
+    broken = replace(bench, toolchain=replace(bench.toolchain, **changed))
+    with pytest.raises(InfrastructureError, match="oxlint"):
+        broken.lint({"convex/a.ts": "export const a = 1;\n"})
+
+
+def test_every_rule_exists_and_reports_under_our_code(bench: Bench) -> None:
+    """oxlint refuses a configuration with a rule that it does not know."""
+    everything = frozenset(rule.code for rule in RULES)
+    report = bench.lint({"convex/a.ts": "export const a = 1;\n"}, require=everything)
+    assert report.findings == ()
+
+
+def test_profiles_grow() -> None:
+    order: dict[Level, int] = {"off": 0, "warning": 1, "error": 2}
+    for rule in RULES:
+        levels = [order[rule.level(p)] for p in ("correctness", "recommended", "strict")]
+        assert levels == sorted(levels), rule.code
+
+
+def test_names_are_codes_bare_names_or_groups() -> None:
+    assert resolve("lint/no-floating-promises") == ["lint/no-floating-promises"]
+    assert resolve("no-floating-promises") == ["lint/no-floating-promises"]
+    assert resolve("no-collect-in-query") == ["@convex-dev/no-collect-in-query"]
+    assert set(GROUPS) == {"auth", "cost"}
+    assert list(resolve("auth")) == ["@convex-dev/require-access-control"]
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="no-floating-promises"):
+        select("recommended", off=["no-floating-promise"], require=[])
+    with pytest.raises(ValueError, match="'xyzzy'"):
+        select("recommended", off=[], require=["xyzzy"])

@@ -118,7 +118,7 @@ class Evaluator:
             results = run_stages(subject, bench, folder, self._settings.stages, emit)
             result = _judged(plan, tuple(map(_trimmed, results)), reply.about)
             kept = self._keep(plan, result, folder / "workspace")
-            return replace(result, artefacts=str(kept) if kept else None)
+            return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -207,6 +207,12 @@ class Evaluator:
             keep_workspace(workspace, target)
             return target
         return None
+
+
+def _shown(path: Path) -> str:
+    """`path` as a person would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _blank(plan: Plan) -> ItemResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -224,14 +224,19 @@ class EvalSession:
         """Counts broken cases; on xdist's controller these are the workers' reports."""
         self._broken += report.failed and report.nodeid.endswith((".yaml", ".yml"))
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
         """Every report, on its way to the terminal; this object is registered for this hook."""
         if self.is_worker:
-            return
+            return (yield)
         if isinstance(report, StageReport):
+            yield
             self._show_stage(report)
-            return
+            return None
+        self._take(report)
+        return (yield)
+
+    def _take(self, report: pytest.TestReport) -> None:
         worker = str(getattr(report, "worker_id", "master"))
         encoded = getattr(report, _RESULT, None)
         if encoded is not None:
@@ -294,7 +299,13 @@ class EvalSession:
 
     def _show_stage(self, report: StageReport) -> None:
         reporter = self._reporter()
-        if reporter is None or reporter.verbosity < 1:
+        if reporter is None:
+            return
+        # The terminal keeps every report; --durations would list this one beside its item's own.
+        kept = reporter.stats.get("", [])
+        if kept and kept[-1] is report:
+            kept.pop()
+        if reporter.verbosity < 1:
             return
         text, colour = stage_line(report)
         reporter.ensure_newline()
@@ -341,6 +352,7 @@ def is_case_id(nodeid: str) -> bool:
 
 def _lost(report: pytest.TestReport) -> ItemResult:
     """The result of an item whose process ended under it, or which never came to a result."""
+    crash = getattr(report.longrepr, "reprcrash", None)
     path, _, name = report.nodeid.partition("::")
     folders = Path(path).parts
     model = name.partition("[")[2].removesuffix("]")
@@ -352,5 +364,5 @@ def _lost(report: pytest.TestReport) -> ItemResult:
         arm="",
         trial=1,
         verdict=Verdict.ERROR,
-        message="the item ended without a result",
+        message=crash.message if crash is not None else "the item ended without a result",
     )

@@ -16,7 +16,7 @@ from _pytest._code.code import (
 )
 
 from pytest_convex_eval.cases.collector import CaseItem, ItemEndedError
-from pytest_convex_eval.outcomes import Finding, ItemResult, StageResult
+from pytest_convex_eval.outcomes import ConvexEvalError, Finding, ItemResult, StageResult
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
@@ -35,6 +35,8 @@ def failure_representation(
     error = excinfo.value
     if isinstance(error, ItemEndedError):
         return _representation(item, headline(error.result), list(failure_lines(error.result)))
+    if isinstance(error, ConvexEvalError):
+        return _representation(item, str(error).split("\n", 1)[0], str(error).splitlines())
     if isinstance(error, pytest.fail.Exception):
         # pytest-timeout's way to end an item; our own deadlines never come this way.
         text = f"the whole item: {str(error.msg).splitlines()[0] if error.msg else 'time limit'}"
@@ -123,7 +125,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def _representation(item: CaseItem, text: str, lines: list[str]) -> ReprExceptionInfo:
-    if item.config.getoption("tbstyle") == "line":
+    if item.config.getoption("tbstyle", "auto") == "line":
         lines = [text]
     place = ReprFileLocation(str(item.path), 1, text)
     entry = ReprEntryNative([f"{line}\n" for line in lines])

@@ -33,7 +33,7 @@ def summary_lines(
     if mutants:
         yield from _mutants(mutants)
     if lost:
-        yield Line(f"{lost} {_items(lost)} ended without a result: the worker died", "red")
+        yield Line(f"{lost} {_items(lost)} ended without a result", "red")
     if record is not None:
         yield Line(f"run record: {record}")
 

@@ -32,6 +32,8 @@ from pytest_convex_eval.toolchain.suppressions import is_source
 _HEAP_MEGABYTES = 1024
 
 _SKIPPED_FOLDERS = frozenset({"_generated", "node_modules"})
+# Names by which oxlint takes a file for minified code, and leaves it out whatever it is told.
+_TAKEN_FOR_MINIFIED = re.compile(r".*[._-]min\.(?:d\.)?[cm]?[jt]sx?")
 _CODE = re.compile(r"(?P<plugin>[^()]+)\((?P<rule>[^()]+)\)")
 _MESSAGE_ID = re.compile(r"\[(?P<id>[^\]\n]+)\] ")
 
@@ -49,15 +51,18 @@ def lint(
     """Lints `convex/` of a laid-out workspace, generated code left out.
 
     `off` and `require` name rules or groups (`lint_rules.select`). Codes: `lint/<rule>`,
-    `@convex-dev/<rule>`, and `lint/resource-limit` when the answer exhausts the linters.
+    `@convex-dev/<rule>`, `lint/resource-limit` when the answer exhausts the linters, and (a
+    warning) `lint/not-linted` for a file whose name oxlint passes over.
     Suppression comments have to be neutralised before (as `lay_out` does): oxlint obeys them.
     Raises ValueError for an unknown rule, InfrastructureError when oxlint cannot be run or
     understood.
     """
     selection = select(profile, off=off, require=require)
-    paths = _sources(workspace_root)
+    sources = _sources(workspace_root)
+    paths = [path for path in sources if not _TAKEN_FOR_MINIFIED.fullmatch(path)]
+    unseen = [_not_linted(path) for path in sources if path not in paths]
     if not paths:
-        return ToolReport((), "", 0.0)
+        return ToolReport(tuple(unseen), "", 0.0)
     scratch.mkdir(parents=True, exist_ok=True)
     tsgolint = _Tsgolint(toolchain.tsgolint, scratch)
     done = _oxlint(toolchain, workspace_root, paths, selection, tsgolint, scratch, deadline_seconds)
@@ -69,7 +74,7 @@ def lint(
     if report.get("number_of_files") != len(paths):
         raise InfrastructureError("oxlint did not look at every file", detail=output)
     findings = sorted(
-        _findings(report, selection, SourceTree(workspace_root)),
+        [*unseen, *_findings(report, selection, SourceTree(workspace_root))],
         key=lambda finding: (finding.path or "", finding.line or 0, finding.column or 0),
     )
     return ToolReport(tuple(findings), output, done.cpu_seconds)
@@ -100,7 +105,8 @@ class _Tsgolint:
         script = self.scratch / "tsgolint.sh"
         script.write_text(
             "#!/bin/sh\n"
-            f"ulimit -v {ADDRESS_SPACE_BYTES // 1024}\n"
+            # Not every system can limit address space.
+            f"ulimit -v {ADDRESS_SPACE_BYTES // 1024} 2>/dev/null\n"
             f"ulimit -t {CPU_SECONDS}\n"
             f'{shlex.quote(str(self.program))} "$@" 2>{shlex.quote(str(self._stderr))}\n'
             "status=$?\n"
@@ -134,6 +140,11 @@ def _sources(root: Path) -> list[str]:
     )
 
 
+def _not_linted(path: str) -> Finding:
+    message = "oxlint takes a file of this name for minified code, and does not look at it"
+    return Finding("lint/not-linted", message, severity="warning", path=path)
+
+
 def _oxlint(
     toolchain: Toolchain,
     root: Path,
@@ -161,9 +172,10 @@ def _oxlint(
         return run(
             args,
             cwd=root,
-            env=environment(
-                home=scratch, OXLINT_TSGOLINT_PATH=str(tsgolint.script()), **GO_SETTINGS
-            ),
+            env={
+                **environment(home=scratch, OXLINT_TSGOLINT_PATH=str(tsgolint.script())),
+                **GO_SETTINGS,
+            },
             limits=Limits(wall_seconds=deadline),
         )
     except OSError as error:
@@ -214,9 +226,12 @@ def _findings(
 def _finding(
     diagnostic: Mapping[str, object], selection: Selection, tree: SourceTree
 ) -> Finding | None:
-    """None for a rule that is off, and for a syntax error, which is another stage's to tell."""
+    """None for a rule that is off, and for a syntax error, which is another stage's to tell.
+
+    Syntax errors have no code, or TypeScript's (`TS(1039)`).
+    """
     code = _CODE.fullmatch(str(diagnostic.get("code", "")))
-    if code is None:
+    if code is None or code["plugin"] == "TS":
         return None
     name = code["rule"] if code["plugin"] == "eslint" else f"{code['plugin']}/{code['rule']}"
     message = str(diagnostic.get("message", ""))

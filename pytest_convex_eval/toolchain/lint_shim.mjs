@@ -62,13 +62,16 @@ export const ESLintUtils = {
 
 /**
  * oxlint's output names no message id, and a rule that says two things of different weight
- * (`no-duplicate-indexes`) can be graded only by it: so the text begins with it. Of a message for
- * the lack of type information, the advice to switch it on (which oxlint can't) is left out.
+ * (`no-duplicate-indexes`) can be graded only by it: so the text begins with it. Two kinds of advice
+ * are left out, since nobody here can follow them: to switch on type information, which oxlint has
+ * not, and to add a suppression comment, which is a finding of its own.
  * @param {string} id
  * @param {string} text
  */
 function labelled(id, text) {
-  return `[${id}] ${id.endsWith("-no-type-info") ? text.split("\n\n")[0] : text}`;
+  const paragraphs = id.endsWith("-no-type-info") ? text.split("\n\n").slice(0, 1) : [text];
+  const sentences = paragraphs.join("").split(/(?<=[.!?]) /);
+  return `[${id}] ${sentences.filter((said) => !said.includes("eslint-disable")).join(" ")}`;
 }
 
 /**

@@ -43,7 +43,7 @@ def check_types(
         done = run(
             [toolchain.tsc, "--noEmit", "-p", "convex", "--pretty", "false", "--singleThreaded"],
             cwd=workspace_root,
-            env=environment(home=scratch, **GO_SETTINGS),
+            env={**environment(home=scratch), **GO_SETTINGS},
             limits=limits(deadline_seconds),
         )
     except OSError as error:

@@ -98,9 +98,7 @@ def test_a_worker_that_is_killed_costs_its_item_alone(
 ) -> None:
     run = start(pytester, "-n", "2")
     wait_for_items(pytester, 2)
-    workers = [
-        child for child in psutil.Process(run.pid).children() if "execnet" in str(child.cmdline())
-    ]
+    workers = [child for child in psutil.Process(run.pid).children() if "-c" in child.cmdline()]
     children = descendants(run.pid)
     workers[0].kill()
     output, _ = run.communicate(timeout=200)

@@ -135,7 +135,7 @@ def test_a_wrong_key_stops_the_run_with_one_line(
     assert "failed" not in outcomes
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert len(requests()) < 12
-    result.stdout.fnmatch_lines(["*!!! *convex-eval: *"])
+    result.stdout.fnmatch_lines(["*Interrupted: convex-eval: claude-sonnet-5-5 can't be asked: *"])
 
 
 def test_without_a_key_a_named_model_is_a_usage_error_before_anything_runs(

@@ -65,7 +65,7 @@ def test_errors_leave_the_denominator_and_are_counted() -> None:
     lines = table(PASSED, ERROR, lost=2)
     assert "fundamentals/easy       1/1     1/1        1/1" in lines
     assert "1 item without a verdict (not the model's fault)" in lines
-    assert "2 items ended without a result: the worker died" in lines
+    assert "2 items ended without a result" in lines
 
 
 def test_each_model_and_arm_has_its_own_table() -> None:

@@ -140,7 +140,9 @@ def test_a_root_behind_a_link_is_named_by_its_real_path(
 
 
 names = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12)
-answers = st.dictionaries(st.lists(names, min_size=1, max_size=4).map("/".join), st.text(max_size=20))
+answers = st.dictionaries(
+    st.lists(names, min_size=1, max_size=4).map("/".join), st.text(max_size=20)
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

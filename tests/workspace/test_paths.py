@@ -129,11 +129,15 @@ def test_ordinary_paths_pass(path: str) -> None:
 
 
 segments = st.one_of(
-    st.sampled_from(["..", ".", "", "convex", "a.ts", "C:", "~", "\\", "..\\..", "CON", "a b", "é"]),
+    st.sampled_from(
+        ["..", ".", "", "convex", "a.ts", "C:", "~", "\\", "..\\..", "CON", "a b", "é"]
+    ),
     st.text(max_size=8),
 )
 hostile = st.one_of(
-    st.lists(segments, max_size=6).map("/".join), st.text(max_size=30), st.text("./\\:~a", max_size=12)
+    st.lists(segments, max_size=6).map("/".join),
+    st.text(max_size=30),
+    st.text("./\\:~a", max_size=12),
 )
 
 

@@ -8,6 +8,7 @@ import { checkCrons } from "./crons.mjs";
 import { Refusal, Unsupported } from "./errors.mjs";
 import { parseValidator } from "./validators.mjs";
 
+import { isOwn } from "./modules.mjs";
 /** @import { Origins } from "./modules.mjs" */
 
 const MAX_IDENTIFIER = 64;
@@ -169,7 +170,7 @@ function report(error, origins) {
     lines.push(`    at ${frame.name} (${place.module}:${place.line}:${place.column})`);
     const own = origins.position(frame);
     // The first frame that is the project's own: the others are libraries'.
-    if (position === null && own !== null && !own.path.includes("node_modules/")) position = own;
+    if (position === null && own !== null && isOwn(own)) position = own;
   }
   return { text: [...lines, ...error.logs].join("\n"), position };
 }

@@ -128,7 +128,8 @@ export class Origins {
   }
 
   /**
-   * Where `text` first stands in a module's bundle, at or after `after`.
+   * Where `text` first stands in the project's own part of a module's bundle, at or after `after`; as
+   * a whole word where it begins with a letter.
    * @param {string} modulePath @param {string} text @param {string} [after]
    * @returns {Position | null}
    */
@@ -136,8 +137,12 @@ export class Origins {
     const source = this.#modules.get(modulePath)?.source;
     if (source === undefined) return null;
     const from = after === undefined ? 0 : Math.max(source.indexOf(after), 0);
-    const offset = source.indexOf(text, from);
-    return offset < 0 ? null : this.position({ module: modulePath, ...lineAndColumn(source, offset) });
+    for (let at = source.indexOf(text, from); at >= 0; at = source.indexOf(text, at + 1)) {
+      if (/\w/.test(text.charAt(0)) && /[\w$]/.test(source.charAt(at - 1))) continue;
+      const position = this.position({ module: modulePath, ...lineAndColumn(source, at) });
+      if (position !== null && isOwn(position)) return position;
+    }
+    return null;
   }
 
   /** @param {string} modulePath */
@@ -158,6 +163,11 @@ function parseMap(text) {
   } catch {
     return null; // Made by a bundler; without one, errors have no position.
   }
+}
+
+/** Whether a file is the project's own and no library's. @param {Position} position */
+export function isOwn(position) {
+  return !position.path.includes("node_modules/");
 }
 
 /** @param {string} source @param {number} offset */

@@ -93,9 +93,9 @@ def official(
         target.write_text(text)
     (folder / "package.json").write_text('{"dependencies": {"convex": "*"}}')
     (folder / "node_modules").symlink_to(dependencies.node_modules)
+    command = ("codegen", "--system-udfs", "--typecheck", "disable")
     done = run(
-        [toolchain.node, dependencies.convex_cli, "codegen", "--system-udfs"]
-        + ["--typecheck", "disable"],
+        [str(toolchain.node), str(dependencies.convex_cli), *command],
         cwd=folder,
         env=environment(home=folder),
         limits=Limits(wall_seconds=60),
@@ -232,7 +232,11 @@ export const bad = new RateLimiter(components.rateLimiter, {});
             "unknown-config",
         ),
         (
-            {"convex/convex.config.ts": CONFIG.format(body="const app = defineApp(); app.use(limiter, o);")},
+            {
+                "convex/convex.config.ts": CONFIG.format(
+                    body="const app = defineApp(); app.use(limiter, o);"
+                )
+            },
             "unknown-config",
         ),
         (
@@ -244,7 +248,11 @@ export const bad = new RateLimiter(components.rateLimiter, {});
             "unknown-config",
         ),
         (
-            {"convex/convex.config.ts": CONFIG.format(body="const app = defineApp(); app.use(other);")},
+            {
+                "convex/convex.config.ts": CONFIG.format(
+                    body="const app = defineApp(); app.use(other);"
+                )
+            },
             "unknown-config",
         ),
         (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
+from pytest_convex_eval.toolchain import lint as lint_module
 from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_rules import (
     GROUPS,
@@ -118,9 +118,7 @@ def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
 
 
 def test_columns_count_characters(bench: Bench) -> None:
-    (finding,) = [
-        f for f in bench.lint(BAD).findings if f.code == "lint/no-floating-promises"
-    ]
+    (finding,) = [f for f in bench.lint(BAD).findings if f.code == "lint/no-floating-promises"]
     assert finding.excerpt is not None
     assert finding.column is not None
     assert finding.excerpt[finding.column - 1 :].startswith("ctx.db.insert")
@@ -206,6 +204,29 @@ def test_an_answers_ignore_files_hide_nothing(bench: Bench) -> None:
     ]
 
 
+SOME_ANY = "export const a: any = 1;\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.d.ts", "a.mts", "a.cts", "a.tsx", "a.test.ts", "dist/a.ts", "build/min.ts", "amin.ts"],
+)
+def test_every_kind_of_file_is_linted(bench: Bench, name: str) -> None:
+    assert places(bench.lint({f"convex/{name}": SOME_ANY})) == [
+        f"lint/no-explicit-any@convex/{name}:1:17"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.min.ts", "a-min.mjs", "by_min.tsx", "a.min.d.ts"])
+def test_a_file_that_oxlint_passes_over_is_named(bench: Bench, name: str) -> None:
+    report = bench.lint({f"convex/{name}": SOME_ANY, "convex/z.ts": SOME_ANY, "convex/e.js": ""})
+    assert places(report) == [
+        f"lint/not-linted@convex/{name}",
+        "lint/no-explicit-any@convex/z.ts:1:17",
+    ]
+    assert report.findings[0].severity == "warning"
+
+
 def test_code_that_does_not_parse_is_not_lints_to_tell(bench: Bench) -> None:
     files = {"convex/a.ts": "export const a = (;\n", "convex/b.ts": "export const b: any = 1;\n"}
     assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/b.ts:1:17"]
@@ -216,7 +237,9 @@ def test_an_answer_without_code_starts_nothing(bench: Bench) -> None:
     assert without.lint({}).findings == ()
 
 
-def test_a_type_bomb_is_the_answers_fault(bench: Bench) -> None:
+def test_a_type_bomb_is_the_answers_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ends as it does at the real limit, only sooner.
+    monkeypatch.setattr(lint_module, "ADDRESS_SPACE_BYTES", 1_000_000_000)
     bomb = """\
 type Orders<T, K = T> =
   [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;
@@ -227,13 +250,21 @@ export const f = async (order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | 
     assert places(report) == ["lint/resource-limit@"]
 
 
-@pytest.mark.parametrize("part", ["node", "oxlint", "tsgolint", "lint_plugin"])
-def test_a_linter_that_does_not_run_is_not_the_answers_fault(bench: Bench, part: str) -> None:
+def test_a_linter_that_does_not_run_is_not_the_answers_fault(bench: Bench) -> None:
     missing = bench.folder / "missing"
-    changed: Mapping[str, Path] = {part: missing}
-    broken = replace(bench, toolchain=replace(bench.toolchain, **changed))
-    with pytest.raises(InfrastructureError, match="oxlint"):
-        broken.lint({"convex/a.ts": "export const a = 1;\n"})
+    toolchains = (
+        replace(bench.toolchain, node=missing),
+        replace(bench.toolchain, oxlint=missing),
+        replace(bench.toolchain, tsgolint=missing),
+        replace(bench.toolchain, tsgolint=Path("/bin/false")),
+        replace(bench.toolchain, lint_plugin=missing),
+    )
+    for number, toolchain in enumerate(toolchains):
+        folder = bench.folder / str(number)
+        folder.mkdir()
+        broken = replace(bench, toolchain=toolchain, folder=folder)
+        with pytest.raises(InfrastructureError, match="oxlint"):
+            broken.lint({"convex/a.ts": "export const a = 1;\n"})
 
 
 def test_every_rule_exists_and_reports_under_our_code(bench: Bench) -> None:

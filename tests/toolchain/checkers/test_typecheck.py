@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
+from pytest_convex_eval.toolchain import exhaustion
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
@@ -43,7 +44,8 @@ def test_lines_end_where_ecmascript_says(bench: Bench) -> None:
 
 
 def test_the_whole_of_a_long_message_is_kept(bench: Bench) -> None:
-    code = "const f = (x: { b: { c: string } }) => x;\nconst q = { b: { c: 2 } };\nexport default f(q);\n"
+    code = "const f = (x: { b: { c: string } }) => x;\nconst q = { b: { c: 2 } };\nexport default f"
+    code += "(q);\n"
     (finding,) = bench.types({"convex/a.ts": code}).findings
     assert finding.code == "TS2345"
     assert len(finding.message.splitlines()) > 1
@@ -53,7 +55,10 @@ def test_the_whole_of_a_long_message_is_kept(bench: Bench) -> None:
     ("code", "expected"),
     [
         ("export const x: number = nothing;", "TS2304"),
-        ('import { api } from "./_generated/api";\nexport const f = (): unknown => api.missing;', "TS2339"),
+        (
+            'import { api } from "./_generated/api";\nexport const f = (): unknown => api.missing;',
+            "TS2339",
+        ),
         ('import left from "left-pad";\nexport default left;', "TS2307"),
         ("export const f = (x) => x;", "TS7006"),
         (
@@ -110,7 +115,11 @@ def test_suppression_comments_do_not_work(bench: Bench) -> None:
     ]
 
 
-def test_a_type_bomb_is_the_answers_fault_and_ends_soon(bench: Bench) -> None:
+def test_a_type_bomb_is_the_answers_fault_and_ends_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ends as it does at the real limit, only sooner.
+    monkeypatch.setattr(exhaustion, "ADDRESS_SPACE_BYTES", 1_000_000_000)
     report = bench.types({"convex/a.ts": TYPE_BOMB})
     assert report.findings[0].code == "typecheck/resource-limit"
     assert report.findings[0].severity == "error"

@@ -12,7 +12,7 @@ import process from "node:process";
 
 import { describeExports } from "./exports.mjs";
 import { builtin, shownProcess } from "./node_builtins.mjs";
-import { EnvironmentVariables, makeConvexRealm, makeNodeRealm } from "./realm.mjs";
+import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs } from "./realm.mjs";
 import { describe, recordFrames, SCHEME } from "./stack.mjs";
 
 const RESULTS = 3;
@@ -257,7 +257,7 @@ for (; index < units.length; index++) {
     const failure =
       error instanceof Suspended
         ? { reason: "suspended", unit: index, module: current }
-        : { reason: "threw", unit: index, module: current, error: describe(error) };
+        : { reason: "threw", unit: index, module: current, error: describe(error, recentLogs()) };
     say({ type: "failed", failure });
     break;
   }

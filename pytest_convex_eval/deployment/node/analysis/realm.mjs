@@ -8,7 +8,10 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { webcrypto } from "node:crypto";
+import process from "node:process";
 import { inspect } from "node:util";
+
+import { calledByNode } from "./stack.mjs";
 
 /** Console lines kept for the report of an import that failed (the backend's number). */
 const KEPT_LOG_LINES = 100;
@@ -26,6 +29,9 @@ const PLATFORM = new Set(
     "setTimeout clearTimeout setInterval clearInterval queueMicrotask console atob btoa"
   ).split(" "),
 );
+/** What Node's own JavaScript reads from the global object after its start. */
+const USED_BY_NODE = "Buffer MessagePort MessageChannel setImmediate clearImmediate".split(" ");
+
 const NODE_ONLY_LANGUAGE = new Set(["SharedArrayBuffer", "Atomics"]);
 
 const DATABASE_SYSCALLS = new Set(
@@ -84,12 +90,14 @@ export class EnvironmentVariables {
 /** @param {EnvironmentVariables} variables */
 export function makeConvexRealm(variables) {
   const language = new Set(languageGlobals());
+  const kept = Object.fromEntries(USED_BY_NODE.map((name) => [name, Reflect.get(globalThis, name)]));
   for (const name of Object.getOwnPropertyNames(globalThis)) {
     if (language.has(name) || PLATFORM.has(name)) continue;
     Reflect.deleteProperty(globalThis, name);
   }
   for (const name of NODE_ONLY_LANGUAGE) Reflect.deleteProperty(globalThis, name);
-  define("process", { env: variables.proxy() });
+  for (const name of USED_BY_NODE) defineForNode(name, kept[name], undefined);
+  defineForNode("process", process, { env: variables.proxy() });
   define("AsyncLocalStorage", AsyncLocalStorage);
   define("Convex", { syscall, asyncSyscall: syscall, jsSyscall: syscall });
   define("console", makeConsole());
@@ -100,9 +108,23 @@ export function makeConvexRealm(variables) {
   seedRandomness();
 }
 
-/** @param {EnvironmentVariables} variables @param {object} process a `process` to show */
-export function makeNodeRealm(variables, process) {
-  define("process", Object.assign(process, { env: variables.proxy() }));
+/**
+ * A global that Node's own JavaScript sees as `real` and all other code as `shown`: the classes of fetch
+ * are loaded on first use (50 ms of CPU) and read Node's globals then and later.
+ * @param {string} name @param {unknown} real @param {unknown} shown
+ */
+function defineForNode(name, real, shown) {
+  Object.defineProperty(globalThis, name, {
+    configurable: true,
+    enumerable: false,
+    get: () => (calledByNode() ? real : shown),
+    set: (value) => define(name, value),
+  });
+}
+
+/** @param {EnvironmentVariables} variables @param {object} shown as `process` */
+export function makeNodeRealm(variables, shown) {
+  define("process", Object.assign(shown, { env: variables.proxy() }));
   define("Convex", { syscall, asyncSyscall: syscall, jsSyscall: syscall });
   define("console", makeConsole());
   define("fetch", unsupported("fetch()"));

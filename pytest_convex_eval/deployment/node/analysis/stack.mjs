@@ -3,18 +3,22 @@
  * @import { Frame, Thrown } from "../protocol.d.ts"
  */
 
-import { recentLogs } from "./realm.mjs";
-
 /** Bundles are compiled under this scheme; every other frame is ours or Node's. */
 export const SCHEME = "convex:/";
 
 /** @type {WeakMap<object, Frame[]>} */
 const framesOf = new WeakMap();
+/** Set while call sites themselves are wanted. @type {NodeJS.CallSite[] | null} */
+let caught = null;
 
 /** From now on the frames of every error whose stack is read are kept. Pushed code can't undo it. */
 export function recordFrames() {
   Error.stackTraceLimit = 50;
   const prepare = (/** @type {Error} */ error, /** @type {NodeJS.CallSite[]} */ sites) => {
+    if (caught !== null) {
+      caught = sites;
+      return "";
+    }
     const frames = sites.map(frame).filter((each) => each !== null);
     framesOf.set(error, frames);
     return [String(error), ...frames.map((each) => `    at ${each.name}`)].join("\n");
@@ -24,6 +28,15 @@ export function recordFrames() {
     set: () => {},
     configurable: false,
   });
+}
+
+/** Whether the caller of the function that asks is Node's own JavaScript. */
+export function calledByNode() {
+  caught = [];
+  void new Error().stack;
+  const [, , caller] = caught;
+  caught = null;
+  return caller?.getFileName()?.startsWith("node:") ?? false;
 }
 
 /** @param {NodeJS.CallSite} site @returns {Frame | null} */
@@ -42,9 +55,10 @@ function frame(site) {
 /**
  * What was thrown, for a report. Hostile values (a throwing getter, an endless text) are borne.
  * @param {unknown} error
+ * @param {string[]} logs the console lines before it
  * @returns {Thrown}
  */
-export function describe(error) {
+export function describe(error, logs) {
   let text = "an error that can't be described";
   /** @type {Frame[]} */
   let frames = [];
@@ -57,5 +71,5 @@ export function describe(error) {
   } catch {
     // The text above will do.
   }
-  return { text: text.slice(0, 20_000), frames, logs: recentLogs() };
+  return { text: text.slice(0, 20_000), frames, logs };
 }

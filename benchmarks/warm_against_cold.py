@@ -112,11 +112,11 @@ def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> di
     path = f"{shims}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "CI": "1", "NO_COLOR": "1"}
     bin_folder = "node_modules/.bin"
-    target = ["--url", deployment.url, "--admin-key", deployment.admin_key]
+    where = ["--url", deployment.url, "--admin-key", deployment.admin_key]
     commands = {
         "npm install": [str(runtime.node), str(runtime.npm), "install", "--no-audit", "--no-fund"],
         "convex dev": [f"{bin_folder}/convex", "dev", "--once", "--typecheck", "disable",
-                       "--tail-logs", "disable", *target],
+                       "--tail-logs", "disable", *where],
         "tsc": [f"{bin_folder}/tsc", "--noEmit", "-p", "convex"],
         "eslint": [f"{bin_folder}/eslint", "convex"],
     }  # fmt: skip

@@ -209,7 +209,7 @@ SOME_ANY = "export const a: any = 1;\n"
 
 @pytest.mark.parametrize(
     "name",
-    ["a.d.ts", "a.mts", "a.cts", "a.tsx", "a.test.ts", "dist/a.ts", "build/min.ts", "amin.ts"],
+    ["a.mts", "a.cts", "a.tsx", "a.test.ts", "dist/a.ts", "build/min.ts", "amin.ts"],
 )
 def test_every_kind_of_file_is_linted(bench: Bench, name: str) -> None:
     assert places(bench.lint({f"convex/{name}": SOME_ANY})) == [
@@ -228,7 +228,11 @@ def test_a_file_that_oxlint_passes_over_is_named(bench: Bench, name: str) -> Non
 
 
 def test_code_that_does_not_parse_is_not_lints_to_tell(bench: Bench) -> None:
-    files = {"convex/a.ts": "export const a = (;\n", "convex/b.ts": "export const b: any = 1;\n"}
+    files = {
+        "convex/a.ts": "export const a = (;\n",
+        "convex/ambient.d.ts": SOME_ANY,
+        "convex/b.ts": "export const b: any = 1;\n",
+    }
     assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/b.ts:1:17"]
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.model import Deployment, PushOutcome
-from pytest_convex_eval.deployment.skipped import skipped_files
+from pytest_convex_eval.deployment.model import Deployed, Deployment, PushOutcome
+from pytest_convex_eval.deployment.skipped import FUNCTIONS, skipped_files
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 
 CONTROL_SECONDS = 30.0
@@ -22,6 +22,7 @@ CONTROL_SECONDS = 30.0
 _ARGUMENTS = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable")
 """Flags that every CLI from 1.28 to 1.48 takes."""
 
+_FAILURE = "\N{HEAVY MULTIPLICATION X}"
 _MESSAGE = re.compile(r"^. \[ERROR\] (.+)$")
 _LOCATION = re.compile(r"^ {4}(.+?):(\d+):(\d+):$")
 
@@ -56,6 +57,9 @@ def push(
     """
     if not cli.is_file():
         raise InfrastructureError(f"the Convex CLI is not at {cli}")
+    if not (project / FUNCTIONS).is_dir():
+        # The CLI would push nothing and report success.
+        return PushResult(tuple(skipped_files(project, Deployed())), "", 0.0)
     variables = {"CI": "1"}
     if compile_cache is not None:
         variables["NODE_COMPILE_CACHE"] = str(compile_cache)
@@ -160,11 +164,9 @@ def _line(project: Path, path: str, number: int) -> str | None:
 def _cli_words(output: str) -> str:
     """What the CLI says is wrong: all from its first failure mark on, or else its last lines."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    marked = next(
-        (i for i, line in enumerate(lines) if line.startswith("\N{HEAVY BALLOT X}")), None
-    )
-    words = lines[-10:] if marked is None else lines[marked:]
-    return "\n".join(words).removeprefix("\N{HEAVY BALLOT X} ") or "the CLI failed without a word"
+    marked = next((i for i, line in enumerate(lines) if line.startswith(_FAILURE)), None)
+    words = "\n".join(lines[-10:] if marked is None else lines[marked:])
+    return words.removeprefix(f"{_FAILURE} ") or "the CLI failed without a word"
 
 
 def _check_cli_runs(node: Path, cli: Path, env: dict[str, str], project: Path, output: str) -> None:

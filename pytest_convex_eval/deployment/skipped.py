@@ -14,31 +14,25 @@ from pytest_convex_eval.deployment.model import Deployed
 from pytest_convex_eval.outcomes import Finding
 
 _EXTENSIONS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts")
+FUNCTIONS = "convex"
+"""The folder of the functions: the default, which the harness's own convex.json keeps."""
 _CONFIGURATION = ("convex.config", "schema")
 """Not modules of functions: they are pushed by themselves."""
 _MODULE_LINE = re.compile(r"^\s{0,100}(import|export)", re.MULTILINE)
 
 
-def skipped_files(project: Path, deployed: Deployed, *, functions: str = "convex") -> list[Finding]:
-    """A finding for each source file below `functions` that is not deployed.
+def skipped_files(project: Path, deployed: Deployed) -> list[Finding]:
+    """A finding for each source file below `convex/` that is not deployed.
 
     They are warnings (`deploy/skipped-file`), and one error (`deploy/nothing-deployed`) where
     nothing at all is.
     """
-    folder = project / functions
+    folder = project / FUNCTIONS
     found = []
     if not deployed.has_schema and not deployed.components and not _modules(deployed):
-        reason = (
-            f"no file of {functions}/ was deployed" if folder.is_dir() else "there is no folder"
-        )
-        found.append(
-            Finding(
-                "deploy/nothing-deployed",
-                f"The push deployed nothing: {reason}"
-                + ("." if folder.is_dir() else f" {functions}/."),
-                path=functions,
-            )
-        )
+        where = f"{FUNCTIONS}/ has no module" if folder.is_dir() else f"there is no {FUNCTIONS}/"
+        message = f"The push deployed nothing: {where}."
+        found.append(Finding("deploy/nothing-deployed", message, path=FUNCTIONS))
     files = set(deployed.files)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         relative = path.relative_to(folder)

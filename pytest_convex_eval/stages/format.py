@@ -20,7 +20,8 @@ class FormatStage:
         admission = admit(subject.answer)
         findings = (*subject.remarks, *admission.findings)
         if admission.files:
-            ground.files = {**subject.starting, **admission.files}
+            # The case's own files are held to the same rules, without blaming the answer.
+            ground.files = {**admit(subject.starting).files, **admission.files}
         elif not any(finding.severity == "error" for finding in findings):
             none = Finding("format/no-files", "the reply holds no file that can be used")
             findings = (*findings, none)

@@ -32,11 +32,12 @@ class LintStage:
             scratch=ground.scratch,
             deadline_seconds=self.deadline_seconds,
         )
-        findings = (*find_suppressions(ground.files), *report.findings)
+        findings = report.findings
         if ground.ended.get("typecheck") == "failed":
             # Unresolved types make type-aware rules fire in cascades: shown, not counted.
             findings = tuple(
                 replace(finding, severity="warning") if finding.severity == "error" else finding
                 for finding in findings
             )
+        findings = (*find_suppressions(ground.files), *findings)
         return Report(findings, report.output, report.cpu_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -34,13 +35,17 @@ class PackageStage:
         text = ground.files.get(PATH)
         if text is None:
             findings.append(Finding("package/missing", "the answer has no package.json"))
-            ground.dependencies = ground.bench.dependencies.default_set()
-            return Report(tuple(findings))
-        package = read_package_json(text)
+            package = PackageJson({}, {}, {}, ())
+        else:
+            package = read_package_json(text)
         findings += package.findings
-        ground.dependencies, unusable = _install(package, text, ground.bench)
+        ground.dependencies, unusable = _install(package, text or "", ground.bench)
         findings += unusable
-        findings += _expected(package, text, expect, ground.dependencies)
+        findings += _expected(package, text or "", expect, ground.dependencies)
+        if any(finding.path in (PATH, None) for finding in findings if finding.severity == "error"):
+            # The other tools read package.json too, and would say the same again.
+            stand_in = json.dumps({"dependencies": dict(ground.dependencies.versions)}, indent=2)
+            ground.files = {**ground.files, PATH: stand_in}
         return Report(tuple(findings))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 
@@ -93,8 +95,6 @@ def test_a_server_that_hangs_is_not_alive(node: Path) -> None:
     with EmbeddedDeployment(node) as deployment:
         os.kill(deployment.pid, signal.SIGSTOP)
         try:
-            from pytest_convex_eval.deployment.client import Client
-
             slow = Client(deployment.url, deployment.admin_key, timeout_seconds=0.3)
             with pytest.raises(InfrastructureError):
                 slow.text("/version")
@@ -152,8 +152,6 @@ def test_it_takes_the_flags_of_the_official_binary(node: Path, tmp_path: Path) -
     with processes.running(
         [str(node), str(SERVER), *flags], cwd=tmp_path, env=env, limits=limits
     ) as child:
-        import json
-
         assert child.stdout is not None
         ready = json.loads(child.stdout.readline())
         assert ready["admin_key"] == key
@@ -173,8 +171,6 @@ def test_nothing_of_a_push_is_left_running(
     bundle: Callable[..., object],
 ) -> None:
     with EmbeddedDeployment(node) as deployment:
-        from pytest_convex_eval.deployment.client import Client
-
         client = Client(deployment.url, deployment.admin_key)
         client.post("/api/get_config_hashes", {})
         request = bundle({"convex/a.ts": "export const x = 1;\n"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -57,8 +58,6 @@ def test_an_import_that_never_ends_is_refused(
 def test_a_reset_ends_an_import_that_never_ends(
     bundle: Callable[..., Any], ask: Callable[..., Any], deployment: EmbeddedDeployment
 ) -> None:
-    import threading
-
     request = bundle({"convex/a.ts": "for (;;);\nexport {};\n"})
     started = time.monotonic()
     thread = threading.Thread(target=ask, args=("POST", "/api/deploy2/start_push", request))
@@ -67,6 +66,7 @@ def test_a_reset_ends_an_import_that_never_ends(
     deployment.reset()
     thread.join(10)
     assert not thread.is_alive()
+    assert deployment.last_push().status == "none"
     assert time.monotonic() - started < 3.5, "it was not the limit that ended it"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -28,7 +29,8 @@ export default defineSchema({
   users: defineTable({
     name: v.string(), age: v.optional(v.number()), big: v.int64(), yes: v.boolean(), raw: v.bytes(),
     nothing: v.null(), list: v.array(v.string()), kind: v.union(v.literal("a"), v.literal(1)),
-    record: v.record(v.string(), v.any()), friend: v.id("users"), nested: v.object({ x: v.string() }),
+    record: v.record(v.string(), v.any()),
+    friend: v.id("users"), nested: v.object({ x: v.string() }),
     embedding: v.array(v.float64()),
   })
     .index("by_name_age", ["name", "age"])
@@ -238,7 +240,7 @@ def test_what_the_server_refuses_is_a_finding_with_its_place(
         'In table "users" the index "by_name_age" is invalid because it references the field agee '
         "that does not exist."
     )
-    assert finding.location() == "convex/schema.ts:10:12"
+    assert finding.location() == "convex/schema.ts:11:12"
     assert finding.excerpt is not None
     assert finding.excerpt[11:].startswith('"by_name_age"')
     assert deployment.deployed() == Deployed()
@@ -397,8 +399,6 @@ def test_a_project_without_functions_does_not_pass_silently(
 def test_a_project_without_a_convex_folder_does_not_pass_silently(
     make_project: Callable[..., Path], push_project: Push
 ) -> None:
-    import shutil
-
     project = make_project({})
     shutil.rmtree(project / "convex")
     codes = [finding.code for finding in push_project(project).findings]

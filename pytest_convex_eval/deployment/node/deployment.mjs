@@ -115,9 +115,11 @@ export class Deployment {
 
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   async #reporting(work) {
+    const generation = this.#generation;
     try {
       return await work();
     } catch (error) {
+      if (generation !== this.#generation) throw raceDetected("The deployment was reset during the push.");
       if (!(error instanceof Refusal)) {
         const code = error instanceof ApiError ? error.code : "InternalServerError";
         const message = error instanceof Error ? error.message : String(error);

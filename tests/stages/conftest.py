@@ -1,0 +1,84 @@
+"""The real tools, warm, for tests that take answers through the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.outcomes import STAGES, Files, Finding, StageName, StageResult
+from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.runner import run_stages
+from pytest_convex_eval.toolchain.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+
+PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    cache = default_cache()
+    toolchain = install_toolchain(cache)
+    with EmbeddedDeployment(toolchain.node) as deployment:
+
+        def empty() -> EmbeddedDeployment:
+            deployment.reset()
+            return deployment
+
+        compile_cache = tmp_path_factory.mktemp("compile-cache")
+        store = DependencyStore(cache, toolchain)
+        yield Bench(toolchain, store, empty, "recommended", compile_cache)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The results of one answer, easy to ask."""
+
+    results: tuple[StageResult, ...]
+
+    def __getitem__(self, stage: StageName) -> StageResult:
+        return next(result for result in self.results if result.stage == stage)
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {result.stage: result.status for result in self.results}
+
+    def codes(self, stage: StageName) -> list[str]:
+        """Of the errors, in order."""
+        return [finding.code for finding in self[stage].errors]
+
+
+Check = Callable[..., Checked]
+
+
+@pytest.fixture
+def check(bench: Bench, tmp_path: Path) -> Check:
+    """Takes an answer through the stages; a package.json is added where there is none."""
+    number = iter(range(100))
+
+    def run(
+        files: Files,
+        *,
+        expect: Expectations | None = None,
+        lint: LintPolicy | None = None,
+        starting: Files | None = None,
+        remarks: tuple[Finding, ...] = (),
+        stages: tuple[StageName, ...] = STAGES,
+        bare: bool = False,
+    ) -> Checked:
+        answer = dict(files) if bare else {"package.json": PACKAGE, **files}
+        subject = Subject(
+            answer, starting or {}, remarks, expect or Expectations(), lint or LintPolicy()
+        )
+        folder = tmp_path / f"item-{next(number)}"
+        folder.mkdir()
+        emitted: list[StageResult] = []
+        results = run_stages(subject, bench, folder, stages, emitted.append)
+        assert tuple(emitted) == results
+        return Checked(results)
+
+    return run

@@ -1,0 +1,189 @@
+"""What was deployed, held against what a case expects; on the real deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval.expectations import Expectations
+
+FILES = {
+    "convex/schema.ts": """\
+import { defineSchema, defineTable } from "convex/server";
+import { v } from "convex/values";
+
+export default defineSchema({
+  users: defineTable({ name: v.string() }),
+  posts: defineTable({
+    author: v.id("users"),
+    title: v.string(),
+    tags: v.optional(v.array(v.string())),
+    embedding: v.array(v.float64()),
+  })
+    .index("by_author_title", ["author", "title"])
+    .searchIndex("search_title", { searchField: "title", filterFields: ["author"] })
+    .vectorIndex("by_embedding", { vectorField: "embedding", dimensions: 8 }),
+  shapes: defineTable(
+    v.union(
+      v.object({ kind: v.literal("circle"), radius: v.number() }),
+      v.object({ kind: v.literal("square"), side: v.number() }),
+    ),
+  ),
+});
+""",
+    "convex/posts.ts": """\
+import { internalMutation, mutation, query } from "./_generated/server";
+import { v } from "convex/values";
+
+export const list = query({
+  args: { author: v.id("users"), limit: v.optional(v.number()) },
+  returns: v.array(v.string()),
+  handler: async (ctx, { author, limit }) => {
+    const posts = await ctx.db
+      .query("posts")
+      .withIndex("by_author_title", (q) => q.eq("author", author))
+      .take(limit ?? 10);
+    return posts.map((post) => post.title);
+  },
+});
+export const create = mutation({ args: {}, handler: async () => null });
+export const sweep = internalMutation({ args: {}, handler: async () => null });
+""",
+    "convex/crons.ts": """\
+import { cronJobs } from "convex/server";
+import { internal } from "./_generated/api";
+
+const crons = cronJobs();
+crons.interval("sweep", { minutes: 30 }, internal.posts.sweep);
+crons.daily("nightly", { hourUTC: 3, minuteUTC: 15 }, internal.posts.sweep);
+crons.weekly("weekly", { dayOfWeek: "monday", hourUTC: 4, minuteUTC: 5 }, internal.posts.sweep);
+crons.monthly("monthly", { day: 2, hourUTC: 4, minuteUTC: 5 }, internal.posts.sweep);
+crons.cron("odd", "5 4 * * 1", internal.posts.sweep);
+export default crons;
+""",
+    "convex/http.ts": """\
+import { httpRouter } from "convex/server";
+import { httpAction } from "./_generated/server";
+
+const http = httpRouter();
+const hello = httpAction(async () => new Response("hello"));
+http.route({ path: "/hello", method: "GET", handler: hello });
+http.route({ pathPrefix: "/files/", method: "POST", handler: hello });
+export default http;
+""",
+}
+
+MET: dict[str, Any] = {
+    "tables": {
+        "posts": {
+            "fields": {
+                "author": "v.id('users')",
+                "tags": "v.optional(v.array(v.string()))",
+            },
+            "absent_fields": ["body"],
+            "indexes": [["author", "title"]],
+            "search_indexes": [{"field": "title", "filters": ["author"]}],
+            "vector_indexes": [{"field": "embedding", "dimensions": 8}],
+        },
+        "shapes": {
+            "document": "v.union(v.object({kind: v.literal('square'), side: v.number()}), "
+            "v.object({kind: v.literal('circle'), radius: v.number()}))",
+            "fields": {
+                "kind": "v.union(v.literal('circle'), v.literal('square'))",
+                "side": "v.optional(v.number())",
+            },
+        },
+    },
+    "functions": {
+        "posts:list": {"kind": "query", "args": ["author"], "returns": "v.array(v.string())"},
+        "posts:create": {"kind": "mutation", "args": []},
+        "posts:sweep": {"kind": "mutation", "visibility": "internal"},
+    },
+    "crons": [
+        {"function": "posts:sweep", "every": {"seconds": 1800}},
+        {"function": "posts:sweep", "name": "sweep", "every": {"minutes": 30}},
+        {"function": "posts:sweep", "daily": {"hour": 3, "minute": 15}},
+        {"function": "posts:sweep", "weekly": {"day": "monday", "hour": 4}},
+        {"function": "posts:sweep", "monthly": {"day": 2}},
+        {"function": "posts:sweep", "cron": "5 4 * * 1"},
+    ],
+    "http": [
+        {"method": "GET", "path": "/hello"},
+        {"method": "POST", "path_prefix": "/files/"},
+    ],
+}
+
+
+def posts(**wanted: Any) -> dict[str, Any]:
+    return {"tables": {"posts": wanted}}
+
+
+def listing(**wanted: Any) -> dict[str, Any]:
+    return {"functions": {"posts:list": {"kind": "query", **wanted}}}
+
+
+def cron(**wanted: Any) -> dict[str, Any]:
+    return {"crons": [{"function": "posts:sweep", **wanted}]}
+
+
+UNMET: list[tuple[dict[str, Any], str, str]] = [
+    ({"tables": {"post": {}}}, "table-missing", "no table 'post'; deployed is 'posts'"),
+    (posts(fields={"titel": "v.string()"}), "field-missing", "no field 'titel'"),
+    (posts(fields={"title": "v.number()"}), "field-validator", "must be v.number(), and is v.st"),
+    (posts(fields={"tags": "v.array(v.string())"}), "field-validator", "v.optional("),
+    (posts(fields={"author": "v.id('posts')"}), "field-validator", 'v.id("users")'),
+    (posts(absent_fields=["title"]), "field-forbidden", "must have no field 'title'"),
+    (posts(document="v.any()"), "document-validator", "must hold v.any()"),
+    (posts(indexes=[["author"]]), "index-missing", "[author] (it has: author, title)"),
+    (posts(search_indexes=[{"field": "author"}]), "search-index-missing", "'author'"),
+    (posts(search_indexes=[{"field": "title", "filters": ["tags"]}]), "search-index-missing", ""),
+    (posts(vector_indexes=[{"field": "embedding", "dimensions": 9}]), "vector-index-missing", "9"),
+    ({"functions": {"posts:lst": {"kind": "query"}}}, "function-missing", "'posts:list'"),
+    ({"functions": {"posts:list": {"kind": "mutation"}}}, "function-kind", "a mutation, and is a"),
+    (listing(visibility="internal"), "function-visibility", "must be internal, and is public"),
+    (listing(args=["author", "size"]), "function-args", "takes no argument 'size'"),
+    (listing(args=[]), "function-args", "requires the argument 'author'"),
+    (listing(args=["author?"]), "function-args", "'author' must be optional"),
+    (listing(returns="v.null()"), "function-returns", "must return v.null()"),
+    ({"functions": {"posts:create": {"kind": "mutation", "returns": "v.null()"}}},
+     "function-returns", "no returns validator"),
+    ({"crons": [{"function": "posts:create"}]}, "cron-missing", "'sweep' runs posts:sweep"),
+    (cron(every={"hours": 2}), "cron-schedule", "every 7200 seconds (deployed: interval"),
+    (cron(daily={"hour": 4}), "cron-schedule", "daily at the expected time"),
+    (cron(weekly={"day": "sunday"}), "cron-schedule", "weekly"),
+    (cron(monthly={"day": 3}), "cron-schedule", "monthly"),
+    (cron(cron="* * * * *"), "cron-schedule", "cron * * * * *"),
+    (cron(name="swept"), "cron-missing", "deployed: "),
+    ({"http": [{"method": "POST", "path": "/hello"}]}, "route-missing", "GET /hello"),
+    ({"http": [{"method": "GET", "path_prefix": "/hello/"}]}, "route-missing", "POST /files/*"),
+]  # fmt: skip
+
+
+def test_all_that_is_expected_and_there_passes(check: Callable[..., Any]) -> None:
+    result = check(FILES, expect=Expectations.model_validate(MET), stages=("deploy",))
+    assert result["deploy"].findings == ()
+    assert result["deploy"].status == "passed"
+
+
+def test_each_unmet_expectation_has_its_code(check: Callable[..., Any]) -> None:
+    # One push serves all: an expectation changes nothing about it.
+    merged: dict[str, Any] = {"tables": {}, "functions": {}, "crons": [], "http": []}
+    from pytest_convex_eval.stages import deployed as stage
+
+    seen = []
+    original = stage.compare
+
+    def spy(expect: Expectations, live: Any) -> Any:
+        seen.append(live)
+        return original(expect, live)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pytest_convex_eval.stages.deploy.compare", spy)
+        check(FILES, expect=Expectations.model_validate(merged), stages=("deploy",))
+    (live,) = seen
+    for wanted, code, words in UNMET:
+        findings = original(Expectations.model_validate(wanted), live)
+        assert [finding.code for finding in findings] == [f"deploy/{code}"], wanted
+        assert words in findings[0].message, findings[0].message

@@ -19,6 +19,8 @@ Location: TypeAlias = tuple[str | int, ...]
 LARGEST_FILE = 1024 * 1024
 """Bytes. A case is one file that people read."""
 
+_DEEPEST = 100
+
 _MOST_NODES = 50_000
 """Nodes after aliases are written out: a few nested aliases can stand for billions."""
 
@@ -68,7 +70,14 @@ class _CoreLoader(yaml.SafeLoader):
     """SafeLoader with the implicit types of YAML 1.2's core schema."""
 
 
-# Without this the class would add to PyYAML's own resolvers.
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same on libyaml, where PyYAML was built with it: ten times as fast.
+
+    Its messages are poorer, so what it refuses is read again by the other one.
+    """
+
+
+# Without this the classes would add to PyYAML's own resolvers.
 _CoreLoader.yaml_implicit_resolvers = {}
 
 
@@ -85,6 +94,7 @@ _resolve(
     "-+.0123456789",
 )
 _CoreLoader.yaml_implicit_resolvers[""] = _CoreLoader.yaml_implicit_resolvers.pop("\0")
+_FastLoader.yaml_implicit_resolvers = _CoreLoader.yaml_implicit_resolvers
 
 
 def read_source(path: Path) -> Source:
@@ -102,21 +112,29 @@ def read_source(path: Path) -> Source:
 
 def parse_source(text: str) -> Source:
     """`text` as data with positions; never raises."""
-    # Editors write Windows line ends; what a case holds are the texts of files, which have none.
-    loader = _CoreLoader(text.replace("\r\n", "\n")) if _printable(text) else None
-    if loader is None:
+    if not _printable(text):
         position, character = _unprintable(text)
         return Source(None, problems=((position, f"not valid YAML: character {character!r}"),))
+    # Editors write Windows line ends; what a case holds are the texts of files, which have none.
+    text = text.replace("\r\n", "\n")
+    source = _parse(text, _FastLoader)
+    return source if not source.problems else _parse(text, _CoreLoader)
+
+
+def _parse(text: str, kind: type[yaml.SafeLoader]) -> Source:
+    loader = kind(text)
     try:
+        if _depth(kind(text)) > _DEEPEST:
+            return Source(None, problems=((Position(), "nested too deeply"),))
         node = loader.get_single_node()
         if node is None:
             return Source(None, problems=((Position(), "the file is empty"),))
         walk = _Walk()
-        size = walk.size(node, frozenset())
-        if size > _MOST_NODES:
+        if walk.size(node, frozenset()) > _MOST_NODES:
             return Source(None, problems=((Position(), "too many values (aliases written out)"),))
         walk.visit(node, ())
-        return Source(loader.construct_document(node), walk.values, walk.keys, tuple(walk.problems))
+        data = loader.construct_document(node)
+        return Source(data, walk.values, walk.keys, tuple(walk.problems))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = Position(mark.line + 1, mark.column + 1) if mark else Position()
@@ -124,10 +142,24 @@ def parse_source(text: str) -> Source:
         return Source(None, problems=((position, message),))
     except (ValueError, TypeError) as error:
         return Source(None, problems=((Position(), f"not valid YAML: {error}"),))
-    except RecursionError:
-        return Source(None, problems=((Position(), "nested too deeply"),))
     finally:
         loader.dispose()
+
+
+def _depth(loader: yaml.SafeLoader) -> int:
+    """How deep the nesting goes. Reading events takes no recursion; composing nodes does, and
+    libyaml's would overflow the stack of the process."""
+    depth = deepest = 0
+    while loader.check_event():
+        event = loader.get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            deepest = max(deepest, depth)
+            if depth > _DEEPEST:
+                break
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return deepest
 
 
 def _printable(text: str) -> bool:

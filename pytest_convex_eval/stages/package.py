@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from pytest_convex_eval.expectations import Expectations
@@ -40,8 +40,9 @@ class PackageStage:
             package = read_package_json(text)
         findings += package.findings
         ground.dependencies, unusable = _install(package, text or "", ground.bench)
-        findings += unusable
-        findings += _expected(package, text or "", expect, ground.dependencies)
+        findings += unusable.values()
+        fit = package.usable.keys() - unusable.keys()
+        findings += _expected(package, fit, text or "", expect, ground.dependencies)
         if any(finding.path in (PATH, None) for finding in findings if finding.severity == "error"):
             # The other tools read package.json too, and would say the same again.
             stand_in = json.dumps({"dependencies": dict(ground.dependencies.versions)}, indent=2)
@@ -61,9 +62,11 @@ def _file_findings(files: Files, expect: Expectations) -> Iterator[Finding]:
                 )
 
 
-def _install(package: PackageJson, text: str, bench: Bench) -> tuple[DependencySet, list[Finding]]:
-    """The installed dependencies, with what can't be had taken out and reported by name."""
-    findings: list[Finding] = []
+def _install(
+    package: PackageJson, text: str, bench: Bench
+) -> tuple[DependencySet, dict[str, Finding]]:
+    """The installed dependencies; what can't be had is taken out, and found fault with by name."""
+    findings: dict[str, Finding] = {}
     wanted = dict(package.usable)
     # Each round takes one declaration away, so this ends.
     while True:
@@ -71,7 +74,7 @@ def _install(package: PackageJson, text: str, bench: Bench) -> tuple[DependencyS
         try:
             return bench.dependencies.get(wanted), findings
         except DependencyError as error:
-            findings.append(_unusable(error, text))
+            findings[error.name or "convex"] = _unusable(error, text)
             if error.name is None or wanted.pop(error.name, None) is None:
                 return bench.dependencies.default_set(), findings
 
@@ -83,7 +86,11 @@ def _unusable(error: DependencyError, text: str) -> Finding:
 
 
 def _expected(
-    package: PackageJson, text: str, expect: Expectations, installed: DependencySet
+    package: PackageJson,
+    fit: Collection[str],
+    text: str,
+    expect: Expectations,
+    installed: DependencySet,
 ) -> Iterator[Finding]:
     declared = {**package.dev_dependencies, **package.dependencies}
     for name, allowed in {**expect.dependencies, "convex": expect.convex}.items():
@@ -94,6 +101,6 @@ def _expected(
             continue
         version = installed.versions.get(name)
         # A package that could not be had has its finding already.
-        if version is not None and name in package.usable and not satisfies(version, allowed):
+        if version is not None and name in fit and not satisfies(version, allowed):
             message = f"{name}: {declared[name]!r} resolves to {version}, outside {allowed!r}"
             yield finding_at(text, name, "package/outside-expected", message)

@@ -156,7 +156,9 @@ def test_scalars_are_read_as_editors_read_them() -> None:
             for old, new in zip("abcdef", "bcdefg", strict=True)
         ),
         "a: &a [*a]",
-        "[" * 20_000,
+        "[" * 200_000,
+        "[" * 200_000 + "]" * 200_000,
+        "\n".join(" " * depth + "a:" for depth in range(1000)),
         "!!python/object/apply:os.system ['true']",
         "? [a, b]\n: c",
         "a: \x07",

@@ -123,7 +123,7 @@ def test_it_dies_with_a_parent_that_is_killed(node: Path, tmp_path: Path) -> Non
         [sys.executable, script, node],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)},
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

@@ -15,6 +15,7 @@ import pytest
 from pytest_convex_eval.cases import collector
 from pytest_convex_eval.options import add_options, read_settings
 from pytest_convex_eval.runs import live
+from pytest_convex_eval.runs.reporter import RunReporter, annotate, failure_word
 from pytest_convex_eval.session import EvalSession
 
 _SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
@@ -26,10 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     collector.register_markers(config)
-    config.stash[_SESSION] = session = EvalSession(config, read_settings(config))
-    session.check_settings()
-    # As a plugin of its own: pytest_runtest_logreport is not told the config.
-    config.pluginmanager.register(session, "convex-eval-session")
+    reporter = None if hasattr(config, "workerinput") else RunReporter(config)
+    if reporter is not None:
+        config.pluginmanager.register(reporter, "convex-eval-reporter")
+    config.stash[_SESSION] = EvalSession(config, read_settings(config), reporter)
+    config.stash[_SESSION].check_settings()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,7 +73,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if isinstance(item, collector.CaseItem) and call.when == "call":
-        item.config.stash[_SESSION].annotate(item, report, call.excinfo)
+        annotate(report, item.result, call.excinfo and call.excinfo.value)
     return report
 
 
@@ -84,21 +86,10 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> live.StageReport | 
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: object, config: pytest.Config) -> tuple[str, str, Any] | None:
-    if isinstance(report, live.StageReport):
-        return "", "", ""
-    return config.stash[_SESSION].status(report)
+def pytest_report_teststatus(report: object) -> tuple[str, str, Any] | None:
+    return ("", "", "") if isinstance(report, live.StageReport) else failure_word(report)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:
-    node.config.stash[_SESSION].sweep()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.config.stash[_SESSION].write_summary(terminalreporter)
-
-
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[_SESSION].finish(session)
+    session.config.stash[_SESSION].close()

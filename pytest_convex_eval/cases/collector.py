@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_convex_eval.outcomes import CaseError, ItemResult, Verdict
+from pytest_convex_eval.runs.properties import properties
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.loader import LoadedCase
@@ -145,6 +146,7 @@ class CaseItem(pytest.Item):
     def runtest(self) -> None:
         assert isinstance(self.parent, CaseFile)
         self.result = self.parent.evaluate(self.plan, self._emit)
+        self.user_properties.extend(properties(self.result))
         if self.result.verdict is not Verdict.PASSED:
             raise ItemEndedError(self.result)
 
@@ -202,6 +204,12 @@ def is_case_file(path: Path, parent: pytest.Collector, roots: Sequence[Path]) ->
     if path.parent.name not in _DIFFICULTY_RANK:
         return False
     return any(parent.session.isinitpath(above) for above in list(path.parents)[:3])
+
+
+def is_case_id(nodeid: str) -> bool:
+    """Whether a node id is that of an item of ours: xdist's controller knows items by id alone."""
+    file, separator, _ = nodeid.partition("::")
+    return bool(separator) and file.endswith((".yaml", ".yml"))
 
 
 def hard_first(items: list[pytest.Item]) -> None:

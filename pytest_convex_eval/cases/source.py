@@ -151,7 +151,7 @@ def _depth(loader: yaml.SafeLoader) -> int:
     libyaml's would overflow the stack of the process."""
     depth = deepest = 0
     while loader.check_event():
-        event = loader.get_event()
+        event: yaml.Event = loader.get_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             deepest = max(deepest, depth)

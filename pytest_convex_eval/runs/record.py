@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import secrets
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ ARTEFACTS = "artefacts"
 def new_run_id() -> str:
     """Sortable by time, and unique where two runs start in one second."""
     now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{now:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
 
 
 @dataclass(frozen=True, slots=True)

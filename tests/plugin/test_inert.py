@@ -61,7 +61,7 @@ def test_the_rooms_know_whom_they_may() -> None:
         "workspace": {"outcomes", "toolchain", "workspace"},
         "stages": {"outcomes", "expectations", "validators", "workspace", "toolchain",
                    "deployment", "stages"},
-        "runs": {"outcomes", "runs", "cases"},
+        "runs": {"outcomes", "processes", "runs", "cases"},
         "cases": {"outcomes", "expectations", "cases", "runs"},
     }  # fmt: skip
     without_pytest = {"toolchain", "deployment", "generation", "workspace", "stages"}

@@ -1,0 +1,196 @@
+"""The controller's side of a run: reports become live lines, the record, and the summary.
+
+Registered as a plugin of its own where the terminal is: the only process, or xdist's controller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval.cases.collector import is_case_id
+from pytest_convex_eval.outcomes import ConfigurationError, ItemResult, Verdict
+from pytest_convex_eval.processes import sweep
+from pytest_convex_eval.runs.live import StageReport, stage_line
+from pytest_convex_eval.runs.record import RunRecord
+from pytest_convex_eval.runs.summary import summary_lines
+
+_RESULT = "convex_eval_result"
+_STOP = "convex_eval_stop"
+
+
+def annotate(report: pytest.TestReport, result: ItemResult | None, error: object) -> None:
+    """Puts what an item ended in on its report, the one channel that crosses processes.
+
+    pytest and JUnit call a report an error, and not a failure, by its phase alone; so what is not
+    the model's fault is reported as the set-up's.
+    """
+    if result is not None:
+        # One ASCII string: xdist ends a whole run at any value that it can't serialise.
+        setattr(report, _RESULT, json.dumps(result.to_json()))
+    if report.failed and (result is None or result.verdict is Verdict.ERROR):
+        report.when = "setup"
+    if isinstance(error, ConfigurationError):
+        setattr(report, _STOP, str(error))
+
+
+def result_of(report: object) -> ItemResult | None:
+    """The inverse of `annotate`; None for a report that carries no result."""
+    encoded = getattr(report, _RESULT, None)
+    return None if encoded is None else ItemResult.from_json(json.loads(encoded))
+
+
+def failure_word(report: object) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """What pytest calls a report of a failed item: FAILED[typecheck]; None for any other."""
+    if not isinstance(report, pytest.TestReport) or not report.failed:
+        return None
+    result = result_of(report)
+    if result is None:
+        return None
+    stage = f"[{result.stage}]" if result.stage else ""
+    if result.verdict is Verdict.ERROR:
+        return "error", "E", (f"ERROR{stage}", {"red": True})
+    return "failed", "F", (f"FAILED{stage}", {"red": True})
+
+
+class RunReporter:
+    """Takes every report of a run. Silent, and without a record, until `begin`."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session: pytest.Session | None = None
+        self._results: list[ItemResult] = []
+        self._lost = 0
+        self._broken = 0
+        self._record: RunRecord | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._record is not None
+
+    def begin(self, record: RunRecord) -> None:
+        self._record = record
+
+    def write(self, line: str) -> None:
+        """A line of its own on the terminal."""
+        terminal = self._terminal()
+        if terminal is not None:
+            terminal.ensure_newline()
+            terminal.write_line(line)
+
+    # pytest's hooks.
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Counts broken cases; on xdist's controller these are the workers' reports."""
+        self._broken += report.failed and report.nodeid.endswith((".yaml", ".yml"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        if isinstance(report, StageReport):
+            yield
+            self._show_stage(report)
+            return None
+        self._take(report)
+        return (yield)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self) -> None:
+        """A worker has ended; if it was killed, what it started may still run."""
+        if self.begun:
+            sweep()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """One section at the end; nothing where no item ended."""
+        if not self._results and not self._lost:
+            return
+        terminalreporter.write_sep("=", "convex-eval")
+        record = None if self._record is None else _shown(self._record.folder, self._config)
+        for line in summary_lines(self._results, lost=self._lost, record=record):
+            terminalreporter.write_line(line.text, **({line.colour: True} if line.colour else {}))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._broken and self._record is None:
+            # As without xdist, whose controller takes broken files for failed tests.
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        if self._record is not None:
+            counts: dict[str, int] = {
+                verdict.value: sum(result.verdict is verdict for result in self._results)
+                for verdict in Verdict
+            }
+            status = int(session.exitstatus)
+            self._record.finish({**counts, "lost": self._lost, "exit_status": status})
+            sweep()
+
+    def _take(self, report: pytest.TestReport) -> None:
+        worker = str(getattr(report, "worker_id", "master"))
+        result = result_of(report)
+        if result is not None:
+            self._results.append(result)
+        elif report.failed and is_case_id(report.nodeid):
+            self._lost += 1
+            result = _lost(report)
+        if result is not None and self._record is not None:
+            self._record.add(report.nodeid, result, worker=worker)
+        reason = getattr(report, _STOP, None)
+        if reason is not None:
+            self._stop(f"convex-eval: {reason}")
+
+    def _stop(self, reason: str) -> None:
+        """No further item starts; those that run end and are reported."""
+        # xdist ignores the session's own flag.
+        target: Any = self._config.pluginmanager.get_plugin("dsession") or self._session
+        if target is not None:
+            target.shouldstop = reason
+
+    def _show_stage(self, report: StageReport) -> None:
+        terminal = self._terminal()
+        if terminal is None:
+            return
+        # The terminal keeps every report; --durations would list this one beside its item's own.
+        kept = terminal.stats.get("", [])
+        if kept and kept[-1] is report:
+            kept.pop()
+        if terminal.verbosity < 1:
+            return
+        text, colour = stage_line(report)
+        terminal.ensure_newline()
+        terminal.write(text, flush=True, **{colour: True})
+        # What pytest prints next begins a new line, as after a name.
+        terminal.currentfspath = -2
+
+    def _terminal(self) -> pytest.TerminalReporter | None:
+        # With -p no:terminal there is none.
+        terminal: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin(
+            "terminalreporter"
+        )
+        return terminal
+
+
+def _shown(folder: Path, config: pytest.Config) -> Path:
+    here = config.invocation_params.dir
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _lost(report: pytest.TestReport) -> ItemResult:
+    """The result of an item whose process ended under it, or which never came to a result."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    path, _, name = report.nodeid.partition("::")
+    folders = Path(path).parts
+    return ItemResult(
+        case=Path(path).stem,
+        category=folders[-3] if len(folders) > 2 else "",
+        difficulty=folders[-2] if len(folders) > 1 else "",
+        model=name.partition("[")[2].removesuffix("]"),
+        arm="",
+        trial=1,
+        verdict=Verdict.ERROR,
+        message="the item ended without a result" if crash is None else crash.message,
+    )

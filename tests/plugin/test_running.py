@@ -171,11 +171,42 @@ def test_stepwise_goes_on_where_it_stopped(
     assert second["failed"] == 1
 
 
-def test_durations_list_items_once(pytester: pytest.Pytester, mixed: None) -> None:
-    result = pytester.runpytest_subprocess("cases", "--durations=0", "-vv", *QUICK)
+@XDIST
+def test_durations_list_items_once(
+    pytester: pytest.Pytester, mixed: None, xdist: list[str]
+) -> None:
+    result = pytester.runpytest_subprocess("cases", "--durations=0", "-vv", *QUICK, *xdist)
     lines = [line for line in result.outlines if "good[reference]" in line and "s call" in line]
     assert len(lines) == 1
     assert " stage " not in result.stdout.str().split("slowest durations")[1]
+
+
+@pytest.mark.parametrize(
+    "selection", [["-k", "hard and good"], ["-m", "hard and fundamentals", "-k", "good"]]
+)
+@XDIST
+def test_selection_runs_what_it_selects(
+    pytester: pytest.Pytester, mixed: None, selection: list[str], xdist: list[str]
+) -> None:
+    result = pytester.runpytest_subprocess("cases", *selection, *QUICK, *xdist)
+    assert result.parseoutcomes()["passed"] == 1
+    assert "failed" not in result.parseoutcomes()
+
+
+@XDIST
+def test_a_reference_that_does_not_typecheck_costs_itself_alone(
+    pytester: pytest.Pytester, write_case: Write, xdist: list[str]
+) -> None:
+    write_case("fundamentals/easy/fine")
+    package = '{"name": "x", "dependencies": {"convex": "^1.48.0"}}'
+    broken = 'export const count: number = "one";\n'
+    reference = {"package.json": package, "convex/a.ts": broken}
+    write_case("fundamentals/easy/broken", reference=reference, expect={})
+    stages = ("--convex-stages", "format,package,syntax,typecheck")
+    result = pytester.runpytest_subprocess("cases", *stages, *xdist)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["  convex/a.ts:1:14: error TS2322: *"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_nothing_is_printed_without_a_terminal_reporter(

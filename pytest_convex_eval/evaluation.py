@@ -6,30 +6,23 @@ One `Evaluator` serves a process; it keeps the tools warm between items.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.generation.models import REFERENCE, api_key
-from pytest_convex_eval.generation.prompts import Arm, build_request
-from pytest_convex_eval.generation.references import ReferenceProvider
-from pytest_convex_eval.generation.reply import judge_stop, parse_reply
-from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
-    Files,
-    Finding,
     InfrastructureError,
     ItemResult,
     StageResult,
     Verdict,
 )
+from pytest_convex_eval.replies import Replies
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
-from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
@@ -37,20 +30,9 @@ from pytest_convex_eval.toolchain.install import default_cache, install_toolchai
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Emit, Plan
-    from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-    from pytest_convex_eval.generation.provider import Provider
     from pytest_convex_eval.options import Settings
 
 _MOST_OUTPUT = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """An answer as it was read, what reading it found, and where it came from."""
-
-    answer: Files
-    remarks: tuple[Finding, ...]
-    about: Mapping[str, str | int | float | bool | None]
 
 
 class Evaluator:
@@ -64,11 +46,9 @@ class Evaluator:
         progress: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._arms = {arm.name: arm for arm in arms}
         self._run_folder = run_folder
         self._progress = progress
-        self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
-        self._provider: AnthropicProvider | None = None
+        self.replies = Replies(settings, arms, run_folder)
         self._deployment: EmbeddedDeployment | None = None
         self._bench: Bench | None = None
 
@@ -92,14 +72,16 @@ class Evaluator:
 
     def close(self) -> None:
         self._close_deployment()
-        if self._provider is not None:
-            self._provider.close()
-            self._provider = None
+        self.replies.close()
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
-        """The result of `plan`. Raises ConfigurationError for what must stop the run."""
+        """The result of `plan`.
+
+        Raises ConfigurationError for what must stop the run, and BudgetExhaustedError when there
+        is no money left for the item.
+        """
         try:
-            reply = self._reply(plan)
+            reply = self.replies.reply(plan)
         except InfrastructureError as error:
             return replace(
                 _blank(plan), verdict=Verdict.ERROR, message=_with_detail("generation", error)
@@ -121,55 +103,6 @@ class Evaluator:
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _reply(self, plan: Plan) -> _Reply:
-        case = plan.loaded.case
-        if plan.mutant is not None:
-            files = plan.mutant.applied_to({**case.files, **case.reference})
-            return _Reply(files, (), {"source": "mutant"})
-        request = build_request(
-            model=plan.model,
-            arm=self._arms[plan.arm],
-            prompt=case.prompt,
-            files=case.files,
-            max_tokens=self._settings.max_tokens,
-        )
-        if plan.model == REFERENCE:
-            provider: Provider | None = ReferenceProvider(case.reference)
-        else:
-            provider = self._model_provider()
-        retrieval = self._store.get(
-            request,
-            plan.trial,
-            provider,
-            label=f"{plan.loaded.name}[{plan.model}]",
-            deadline_seconds=GENERATION_SECONDS,
-        )
-        generation = retrieval.generation
-        parsed = parse_reply(generation.text)
-        stopped = judge_stop(generation.stop_reason, generation.stop_details)
-        return _Reply(
-            parsed.files,
-            (*((stopped,) if stopped else ()), *parsed.findings),
-            {
-                "source": "store" if retrieval.stored else plan.model,
-                "shape": parsed.rung,
-                "stop_reason": generation.stop_reason,
-                "seconds": generation.seconds,
-                "key": retrieval.key,
-            },
-        )
-
-    def _model_provider(self) -> Provider | None:
-        """Anthropic's; None where there is no key, when only the store can answer."""
-        key = api_key(os.environ)
-        if key is None:
-            return None
-        if self._provider is None:
-            from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-
-            self._provider = AnthropicProvider(key)
-        return self._provider
 
     def _empty_deployment(self) -> EmbeddedDeployment:
         if self._deployment is not None and self._deployment.alive():

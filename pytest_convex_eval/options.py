@@ -51,6 +51,8 @@ class Settings:
     runs: Path
     keep: Keep
     max_tokens: int
+    concurrency: int
+    budget: float | None
 
     @property
     def asks_models(self) -> bool:
@@ -143,6 +145,13 @@ def add_options(parser: pytest.Parser) -> None:
         "Most tokens a reply may have, thinking included (default: 64000)",
         metavar="N",
     )
+    option("concurrency", "Most requests to models in flight (default: 16)", metavar="N")
+    option(
+        "budget",
+        "USD that the run may spend on models: no request is made that could exceed it, and what "
+        "could not be asked is skipped (default: no limit)",
+        metavar="USD",
+    )
     parser.addini(
         "convex_cases",
         "Folders that hold cases, relative to the rootdir (default: cases)",
@@ -168,6 +177,8 @@ def read_settings(config: pytest.Config) -> Settings:
         runs=_folder(config, "runs", ".convex-eval/runs"),
         keep=_choice(config, "keep", Keep, "failed"),
         max_tokens=_count(config, "max-tokens", 64_000),
+        concurrency=_count(config, "concurrency", 16),
+        budget=_dollars(config, "budget"),
     )
 
 
@@ -203,6 +214,19 @@ def _count(config: pytest.Config, name: str, default: int) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise pytest.UsageError(f"--convex-{name}: {text!r} is not a whole number from 1")
     return int(text)
+
+
+def _dollars(config: pytest.Config, name: str) -> float | None:
+    text = _one(config, name)
+    if text is None:
+        return None
+    try:
+        value = float(text.removeprefix("$"))
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise pytest.UsageError(f"--convex-{name}: {text!r} is no amount of USD above 0")
+    return value
 
 
 def _folder(config: pytest.Config, name: str, default: str) -> Path:

@@ -103,6 +103,8 @@ class EvalSession:
             trials = f"{settings.trials} {'trial' if settings.trials == 1 else 'trials'}"
             parts += [f"guidelines {', '.join(self.matrix().arms)}", trials]
             parts += [f"store {settings.store_mode}"]
+            if settings.budget is not None:
+                parts += [f"budget ${settings.budget:g}"]
         if settings.mutants:
             parts += ["mutants"]
         parts += ["embedded deployment", f"{count} {'item' if count == 1 else 'items'}"]
@@ -161,12 +163,28 @@ class EvalSession:
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
             content = manifest(self.config, self.settings, self.arms(), bench, paths)
             reporter.begin(RunRecord.begin(self.run_folder, content))
+            if self.settings.asks_models:
+                plans = self._plans(nodeids)
+                said = self.evaluator().replies.prefetch(plans, reporter.show_prefetch)
+                if said:
+                    self._progress(said)
         except ConfigurationError as error:
             _exit(str(error))
         except InfrastructureError as error:
             _exit(f"{error}\n{error.detail}".rstrip())
         except OSError as error:
             _exit(f"can't write the run record: {error}")
+
+    def _plans(self, nodeids: Iterable[str]) -> list[Plan]:
+        """What the items of `nodeids` stand for, in that order: xdist's controller has ids."""
+        from pytest_convex_eval.cases.loader import load_case
+
+        known: dict[str, Plan] = {}
+        for file in dict.fromkeys(nodeid.split("::")[0] for nodeid in nodeids):
+            loaded = load_case(self.config.rootpath / file, file)
+            for bracket, plan in self.matrix().plans(loaded):
+                known[f"{file}::{loaded.name}[{bracket}]"] = plan
+        return [known[nodeid] for nodeid in nodeids if nodeid in known]
 
     # Items.
 
@@ -178,7 +196,13 @@ class EvalSession:
         return self._evaluator
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
-        return self.evaluator().evaluate(plan, emit)
+        """The result of `plan`; an item that there is no money for is skipped."""
+        from pytest_convex_eval.generation.budget import BudgetExhaustedError
+
+        try:
+            return self.evaluator().evaluate(plan, emit)
+        except BudgetExhaustedError as error:
+            pytest.skip(f"not asked: {error}")
 
     def close(self) -> None:
         """Ends what was started."""

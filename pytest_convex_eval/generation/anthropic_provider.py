@@ -1,4 +1,4 @@
-"""Claude through the Anthropic SDK: one streamed request at a time, with retries of our own.
+"""Claude through the Anthropic SDK: streamed requests, with retries of our own.
 
 The SDK does authentication, HTTP and the decoding of server-sent events. What it does not do, and
 what therefore stands here (each measured with SDK 2.11):
@@ -17,13 +17,27 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from pytest_convex_eval.generation.anthropic_errors import (
+    AttemptError,
+    as_attempt_error,
+    told_error,
+    told_pause,
+)
 from pytest_convex_eval.generation.messages_api import Reply, body
-from pytest_convex_eval.generation.provider import Attempt, Generation, ProviderError, Request
+from pytest_convex_eval.generation.provider import (
+    Attempt,
+    AttemptEnd,
+    Gate,
+    Generation,
+    Passage,
+    ProviderError,
+    Request,
+)
 from pytest_convex_eval.outcomes import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,25 +45,6 @@ if TYPE_CHECKING:
     import anthropic
     import httpx2
 
-_CONFIGURATION_STATUS = frozenset({400, 401, 402, 403, 404})
-_CONFIGURATION_TYPES = frozenset(
-    {
-        "invalid_request_error",
-        "authentication_error",
-        "billing_error",
-        "permission_error",
-        "not_found_error",
-    }
-)
-# Spend limits arrive as 429 or 402 and do not pass by waiting.
-_SPEND_LIMIT_CODES = frozenset(
-    {
-        "contract_spend_limit_reached",
-        "enforced_spend_limit_reached",
-        "linked_organization_spend_limit_reached",
-    }
-)
-_RETRIED_STATUS = frozenset({408, 409, 429})
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -73,8 +68,9 @@ class RetryPolicy:
 class AnthropicProvider:
     """The provider for every Anthropic model; may be used by several threads at once.
 
-    Where `base_url` is None the SDK's own rules hold (ANTHROPIC_BASE_URL). `sleep` is given the
-    seconds of every pause between two attempts; what it raises ends the generation.
+    Where `base_url` is None the SDK's own rules hold (ANTHROPIC_BASE_URL). Every attempt passes
+    the `gates` in their order. `sleep` is given the seconds of every pause between two attempts
+    (default: the last gate's); what it raises ends the generation.
     """
 
     recordable = True
@@ -85,12 +81,14 @@ class AnthropicProvider:
         *,
         base_url: str | None = None,
         policy: RetryPolicy | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        gates: Sequence[Gate] = (),
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._policy = policy or RetryPolicy()
-        self._sleep = sleep
+        self._gates = tuple(gates)
+        self._sleep = sleep or (self._gates[-1].sleep if self._gates else time.sleep)
         self._lock = threading.Lock()
         self._client: anthropic.Anthropic | None = None
 
@@ -110,20 +108,25 @@ class AnthropicProvider:
     def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
         """See `Provider.generate`. A network that falls silent can exceed the deadline by the
         policy's `read` seconds, no more."""
+        # Importing the SDK on a busy machine takes seconds, which are not the provider's.
+        self._sdk()
         deadline = time.monotonic() + deadline_seconds
         attempts: list[Attempt] = []
+        counted = 0
         while True:
-            started, began = _now(), time.monotonic()
+            passages = self._enter(request, attempts, deadline, deadline_seconds)
+            started, began = now(), time.monotonic()
             try:
-                reply, response = self._ask(request, deadline)
-            except _AttemptError as error:
+                reply, response = self._attempt(request, passages, deadline)
+            except AttemptError as error:
                 attempts.append(self._record(error, started, time.monotonic() - began))
                 if error.configuration:
                     raise ConfigurationError(
                         f"{request.model} can't be asked: {_words(attempts[-1])}"
                     ) from error
-                pause = self._pause(len(attempts) - 1, _retry_after(error.headers))
-                last = len(attempts) >= self._policy.attempts
+                counted += not error.refused
+                pause = self._pause(len(attempts) - 1, told_pause(error.headers))
+                last = counted >= self._policy.attempts
                 if last or not error.again or time.monotonic() + pause >= deadline:
                     raise _failure(request, attempts, deadline_seconds) from error
                 attempts[-1] = replace(attempts[-1], waited_seconds=round(pause, 3))
@@ -142,11 +145,11 @@ class AnthropicProvider:
                 usage=reply.usage,
                 answered_by=reply.model,
                 started=started,
-                finished=_now(),
+                finished=now(),
                 seconds=seconds,
                 attempts=tuple(attempts),
                 request_id=request_id,
-                sdk_version=_sdk_version(),
+                sdk_version=sdk_version(),
             )
 
     def _pause(self, number: int, retry_after: float | None) -> float:
@@ -155,7 +158,7 @@ class AnthropicProvider:
         longest = min(self._policy.first_pause * 2.0**number, self._policy.longest_pause)
         return longest * random.uniform(0.5, 1.0)
 
-    def _record(self, error: _AttemptError, started: str, seconds: float) -> Attempt:
+    def _record(self, error: AttemptError, started: str, seconds: float) -> Attempt:
         # Attempts are shown, and kept in the store: no key may stand in them.
         words = str(error).replace(self._api_key, "[redacted]") if self._api_key else str(error)
         return Attempt(
@@ -177,8 +180,46 @@ class AnthropicProvider:
                 )
             return self._client
 
-    def _ask(self, request: Request, deadline: float) -> tuple[Reply, httpx2.Response]:
-        """One HTTP request and its whole reply. Raises _AttemptError."""
+    def _enter(
+        self, request: Request, attempts: list[Attempt], deadline: float, seconds: float
+    ) -> list[Passage]:
+        """Passes the gates. Raises ProviderError at the deadline, and what a gate raises."""
+        passages: list[Passage] = []
+        try:
+            for gate in self._gates:
+                passages.append(gate.enter(request, deadline=deadline))
+        except BaseException as error:
+            for passage in passages:
+                passage.leave(AttemptEnd("trouble"))
+            if not isinstance(error, TimeoutError):
+                raise
+            waited = Attempt(now(), 0.0, "deadline", message=f"waited for its turn: {error}")
+            raise _failure(request, [*attempts, waited], seconds) from error
+        return passages
+
+    def _attempt(
+        self, request: Request, passages: Sequence[Passage], deadline: float
+    ) -> tuple[Reply, httpx2.Response]:
+        """One HTTP request and its whole reply, told to the gates. Raises AttemptError."""
+        reply = Reply()
+        # What is interrupted from outside may have been billed.
+        end = AttemptEnd("trouble", billed=True)
+        try:
+            response = self._ask(request, reply, passages, deadline)
+            end = AttemptEnd("answered", True, None, reply.model, reply.usage)
+            return reply, response
+        except AttemptError as error:
+            outcome: Literal["refused", "trouble"] = "refused" if error.refused else "trouble"
+            end = AttemptEnd(outcome, error.billed, told_pause(error.headers))
+            raise
+        finally:
+            for passage in reversed(passages):
+                passage.leave(end)
+
+    def _ask(
+        self, request: Request, reply: Reply, passages: Sequence[Passage], deadline: float
+    ) -> httpx2.Response:
+        """Streams one HTTP request's answer into `reply`. Raises AttemptError."""
         import anthropic
         import httpx2
         from anthropic.types import Message, RawMessageStreamEvent
@@ -187,7 +228,6 @@ class AnthropicProvider:
         timeout = httpx2.Timeout(
             min(self._policy.read, remaining), connect=min(self._policy.connect, remaining)
         )
-        reply = Reply()
         response: httpx2.Response | None = None
         try:
             with self._sdk().post(
@@ -201,87 +241,25 @@ class AnthropicProvider:
                 response = stream.response
                 for event in stream.raw_events(response):
                     if time.monotonic() >= deadline:
-                        raise _AttemptError("deadline", "the reply took too long", response)
+                        raise AttemptError("deadline", "the reply took too long", response)
                     if event.event == "error":
-                        raise _told(event.data, response)
+                        raise told_error(event.data, response)
                     if event.data:
+                        begun = reply.begun
                         reply.add(json.loads(event.data))
-        except anthropic.APIStatusError as error:
-            raise _told(error.body, error.response) from error
-        except (anthropic.APITimeoutError, httpx2.TimeoutException) as error:
-            # httpx2's own, when the reply had begun.
-            raise _AttemptError("timeout", _name(error), response) from error
-        except (anthropic.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
-            words = _name(error.__cause__ or error)
-            raise _AttemptError("connection", words, response) from error
-        except anthropic.AnthropicError as error:
-            raise _AttemptError("sdk", _name(error), response, again=False) from error
-        except ValueError as error:
-            raise _AttemptError("protocol", _name(error), response) from error
+                        if reply.begun and not begun:
+                            for passage in passages:
+                                passage.answering()
+        except Exception as error:
+            known = as_attempt_error(error, response)
+            if known is None:
+                raise
+            raise known from error
         if reply.stop_reason is None:
-            raise _AttemptError("truncated", "the stream ended before the reply did", response)
+            raise AttemptError("truncated", "the stream ended before the reply did", response)
         if reply.empty:
-            raise _AttemptError("empty", "the reply has no output tokens", response)
-        return reply, response
-
-
-class _AttemptError(Exception):
-    """An attempt that brought no reply, and what is to follow from it."""
-
-    def __init__(
-        self,
-        outcome: str,
-        message: str,
-        response: httpx2.Response | None,
-        *,
-        again: bool = True,
-        configuration: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.status = None if response is None else response.status_code
-        self.headers: Mapping[str, str] = {} if response is None else response.headers
-        self.again = again
-        self.configuration = configuration
-
-
-def _told(told: object, response: httpx2.Response) -> _AttemptError:
-    """What the provider itself says is wrong: `told` is the body of its error."""
-    if isinstance(told, str):
-        try:
-            told = json.loads(told)
-        except ValueError:
-            told = {"error": {"message": told}}
-    kind, code, words = None, None, str(told)
-    match told:
-        case {"error": {**error}}:
-            kind, words = error.get("type"), str(error.get("message", told))
-            match error:
-                case {"details": {"error_code": str(found)}}:
-                    code = found
-    status = response.status_code
-    if code in _SPEND_LIMIT_CODES:
-        return _AttemptError(str(code), words, response, configuration=True)
-    if 200 <= status < 300:
-        # Told in the middle of a stream, where the type is all there is to go by.
-        again, configuration = True, kind in _CONFIGURATION_TYPES
-    else:
-        again = status in _RETRIED_STATUS or status >= 500
-        configuration = status in _CONFIGURATION_STATUS
-    outcome = kind if isinstance(kind, str) else f"http_{status}"
-    return _AttemptError(outcome, words, response, again=again, configuration=configuration)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that the provider asks to wait, where it says so in numbers."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
+            raise AttemptError("empty", "the reply has no output tokens", response)
+        return response
 
 
 def _failure(request: Request, attempts: list[Attempt], deadline_seconds: float) -> ProviderError:
@@ -300,15 +278,11 @@ def _words(attempt: Attempt) -> str:
     return f"{attempt.message} ({attempt.outcome}{status}{request_id})"
 
 
-def _name(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _sdk_version() -> str:
+def sdk_version() -> str:
     import anthropic
 
     return f"anthropic {anthropic.__version__}"

@@ -8,18 +8,24 @@ from pytest_convex_eval.generation.text import scalar
 
 def body(request: Request) -> dict[str, Json]:
     """The body of a streamed request. The system block, stable over cases, is what gets cached."""
+    return {**_params(request, cached={"type": "ephemeral"}), "stream": True}
+
+
+def batch_params(request: Request) -> dict[str, Json]:
+    """What an entry of a batch asks. A batch takes longer than five minutes, and so its cache."""
+    return _params(request, cached={"type": "ephemeral", "ttl": "1h"})
+
+
+def _params(request: Request, *, cached: Json) -> dict[str, Json]:
     messages: list[Json] = [{"role": turn.role, "content": turn.text} for turn in request.history]
     messages.append({"role": "user", "content": request.user})
     data: dict[str, Json] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
-        "stream": True,
         "messages": messages,
     }
     if request.system:
-        data["system"] = [
-            {"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}
-        ]
+        data["system"] = [{"type": "text", "text": request.system, "cache_control": cached}]
     if request.effort is not None:
         data["output_config"] = {"effort": request.effort}
     return data
@@ -39,6 +45,16 @@ class Reply:
         self.usage: dict[str, Json] = {}
         self._texts: list[str] = []
         self._text_blocks: set[int] = set()
+
+    def take(self, message: Json) -> None:
+        """Takes a message that comes whole, as the results of a batch do."""
+        if not isinstance(message, dict):
+            return
+        self.add({"type": "message_start", "message": message})
+        content = message.get("content")
+        for index, block in enumerate(content if isinstance(content, list) else []):
+            self.add({"type": "content_block_start", "index": index, "content_block": block})
+        self.add({"type": "message_delta", "delta": message, "usage": None})
 
     def add(self, event: Json) -> None:
         """Takes one event; kinds unknown here are passed over, as the API asks its clients to."""
@@ -70,6 +86,11 @@ class Reply:
     def text(self) -> str:
         """The text of the text blocks, without thinking."""
         return scalar("".join(self._texts))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the provider has begun to answer: from here on the request is billed."""
+        return bool(self.usage)
 
     @property
     def empty(self) -> bool:

@@ -27,6 +27,10 @@ class ProviderError(InfrastructureError):
         self.attempts = attempts
 
 
+class GenerationCancelledError(InfrastructureError):
+    """The run was interrupted before there was a reply."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """An earlier turn of the conversation."""
@@ -108,6 +112,20 @@ class Attempt:
     request_id: str | None = None
     waited_seconds: float = 0.0
 
+    @classmethod
+    def from_json(cls, data: Json) -> Attempt:
+        """The inverse of `asdict`. Raises ValueError when `data` is no attempt."""
+        fields = _Fields(data)
+        return cls(
+            started=fields.text("started"),
+            seconds=fields.number("seconds"),
+            outcome=fields.text("outcome"),
+            status=fields.optional_integer("status"),
+            message=fields.text("message"),
+            request_id=fields.optional_text("request_id"),
+            waited_seconds=fields.number("waited_seconds"),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -157,20 +175,7 @@ class Generation:
     def from_json(cls, data: Json) -> Generation:
         """The inverse of `to_json`. Raises ValueError when `data` is no generation."""
         fields = _Fields(data)
-        attempts = []
-        for entry in fields.list("attempts"):
-            attempt = _Fields(entry)
-            attempts.append(
-                Attempt(
-                    started=attempt.text("started"),
-                    seconds=attempt.number("seconds"),
-                    outcome=attempt.text("outcome"),
-                    status=attempt.optional_integer("status"),
-                    message=attempt.text("message"),
-                    request_id=attempt.optional_text("request_id"),
-                    waited_seconds=attempt.number("waited_seconds"),
-                )
-            )
+        attempts = [Attempt.from_json(entry) for entry in fields.list("attempts")]
         return cls(
             request=Request.from_json(fields.value("request")),
             text=fields.lines("text"),
@@ -185,6 +190,49 @@ class Generation:
             request_id=fields.optional_text("request_id"),
             sdk_version=fields.optional_text("sdk_version"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How one HTTP request to a provider ended.
+
+    refused: for the rate of requests (429), and `retry_after` are the seconds it asked to wait;
+    trouble: anything else. `billed` says that it may be billed: a reply that has begun is, however
+    it ends. `usage` is there when the reply was whole.
+    """
+
+    outcome: Literal["answered", "refused", "trouble"]
+    billed: bool = False
+    retry_after: float | None = None
+    answered_by: str | None = None
+    usage: Mapping[str, Json] | None = None
+
+
+class Passage(Protocol):
+    """One HTTP request that a gate has let pass. `leave` is called once, whatever happens."""
+
+    def answering(self) -> None:
+        """The first of the reply is here: prompt and prefix are in the provider's cache now."""
+
+    def leave(self, end: AttemptEnd) -> None: ...
+
+
+class Gate(Protocol):
+    """What every HTTP request passes, so that a run as a whole keeps to its limits.
+
+    A provider enters its gates in order before each attempt, repeated ones too, and leaves all of
+    them after it.
+    """
+
+    def enter(self, request: Request, *, deadline: float) -> Passage:
+        """Waits until the request may be made, at most until `deadline` of `time.monotonic`.
+
+        Raises TimeoutError when it may not be made in time, and what the gate is for otherwise
+        (no money left, the run was interrupted).
+        """
+
+    def sleep(self, seconds: float) -> None:
+        """A pause between attempts, which ends early by raising when the run is interrupted."""
 
 
 class Provider(Protocol):

@@ -45,6 +45,17 @@ class Retrieval:
     stored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StoredGeneration:
+    """What stands in one file of the store; `label` names the item it was made for."""
+
+    key: str
+    label: str
+    trial: int
+    run: str
+    generation: Generation
+
+
 class GenerationStore:
     """A folder of generations; any number of processes and threads may use it at once.
 
@@ -68,10 +79,36 @@ class GenerationStore:
         Raises InfrastructureError for a file that is unreadable, in the modes that do not make it
         anew.
         """
+        found = self._read(request, trial)
+        return None if found is None else found.generation
+
+    def lookup(self, request: Request, trial: int) -> Retrieval | None:
+        """As `find`; `stored` is false for what this run had made, by whichever process."""
+        found = self._read(request, trial)
+        if found is None:
+            return None
+        return Retrieval(found.generation, found.key, stored=found.run != self.run)
+
+    def put(self, request: Request, trial: int, generation: Generation, *, label: str) -> None:
+        """Keeps a generation that was come by otherwise (a batch); one that is there stays.
+
+        Raises InfrastructureError when the store can't be written.
+        """
+        key = request.key(trial)
+        with self._locked(key, label, 60.0):
+            try:
+                found = self._read(request, trial)
+            except InfrastructureError:
+                found = None  # unreadable, and now made anew
+            if found is None:
+                self._write(self.path(request, trial), key, trial, label, generation)
+
+    def _read(self, request: Request, trial: int) -> StoredGeneration | None:
         path, key = self.path(request, trial), request.key(trial)
         try:
-            text = path.read_bytes().decode("utf-8", "surrogatepass")
-            run, generation = _decode(text, key, trial)
+            stored = read_stored(path)
+            if stored.key != key:
+                raise ValueError("its request is not the one that its name stands for")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -81,7 +118,7 @@ class GenerationStore:
                 f"{path} is no readable generation ({error}); restore it, or have it made anew "
                 "with the store mode record",
             ) from error
-        return None if self.mode == "refresh" and run != self.run else generation
+        return None if self.mode == "refresh" and stored.run != self.run else stored
 
     def get(
         self,
@@ -184,17 +221,32 @@ class GenerationStore:
             ) from error
 
 
-def _decode(text: str, key: str, trial: int) -> tuple[str, Generation]:
-    """The run and the generation of a file. Raises ValueError when it is not the one of `key`."""
+def read_stored(path: Path) -> StoredGeneration:
+    """The generation in a file of a store.
+
+    Raises FileNotFoundError, OSError, and ValueError for what is no generation, or not the one of
+    its key.
+    """
+    text = path.read_bytes().decode("utf-8", "surrogatepass")
     try:
         data: Json = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(data, dict) or not isinstance(run := data.get("run"), str):
-        raise ValueError("not a generation file")
-    if data.get("format") != _FORMAT:
-        raise ValueError(f"of format {data.get('format')}, where {_FORMAT} is known")
-    generation = Generation.from_json(data.get("generation"))
-    if data.get("key") != key or generation.request.key(trial) != key:
+    match data:
+        case {"format": int(number)} if number != _FORMAT:
+            raise ValueError(f"of format {number}, where {_FORMAT} is known")
+        case {
+            "format": int(),
+            "key": str(named),
+            "run": str(run),
+            "trial": int(trial),
+            "label": str(label),
+            "generation": encoded,
+        }:
+            generation = Generation.from_json(encoded)
+        case _:
+            raise ValueError("not a generation file")
+    key = generation.request.key(trial)
+    if named != key:
         raise ValueError("its request is not the one that its name stands for")
-    return run, generation
+    return StoredGeneration(key, label, trial, run, generation)

@@ -6,9 +6,10 @@ Registered as a plugin of its own where the terminal is: the only process, or xd
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -18,6 +19,9 @@ from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.live import StageReport, stage_line
 from pytest_convex_eval.runs.record import RunRecord
 from pytest_convex_eval.runs.summary import summary_lines
+
+_EVERY_SECONDS = 15.0
+"""Between lines about what is generated ahead."""
 
 _RESULT = "convex_eval_result"
 _STOP = "convex_eval_stop"
@@ -57,6 +61,25 @@ def failure_word(report: object) -> tuple[str, str, tuple[str, dict[str, bool]]]
     return "failed", "F", (f"FAILED{stage}", {"red": True})
 
 
+class Prefetched(Protocol):
+    """How far the prefetch is, in generations."""
+
+    @property
+    def stored(self) -> int: ...
+    @property
+    def made(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def unpaid(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def finished(self) -> bool: ...
+
+
 class RunReporter:
     """Takes every report of a run. Silent, and without a record, until `begin`."""
 
@@ -67,6 +90,8 @@ class RunReporter:
         self._lost = 0
         self._broken = 0
         self._record: RunRecord | None = None
+        self._unpaid = 0
+        self._shown = time.monotonic()
 
     @property
     def begun(self) -> bool:
@@ -81,6 +106,16 @@ class RunReporter:
         if terminal is not None:
             terminal.ensure_newline()
             terminal.write_line(line)
+
+    def show_prefetch(self, progress: Prefetched) -> None:
+        """How far generation is, now and then; called from threads, one at a time."""
+        now = time.monotonic()
+        if progress.finished or now - self._shown < _EVERY_SECONDS:
+            return
+        self._shown = now
+        done = progress.stored + progress.made
+        total = done + progress.failed + progress.unpaid + progress.in_flight + progress.waiting
+        self.write(f"convex-eval: {done} of {total} replies, {progress.in_flight} being made")
 
     # pytest's hooks.
 
@@ -108,11 +143,13 @@ class RunReporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """One section at the end; nothing where no item ended."""
-        if not self._results and not self._lost:
+        if not self._results and not self._lost and not self._unpaid:
             return
         terminalreporter.write_sep("=", "convex-eval")
         record = None if self._record is None else _shown(self._record.folder, self._config)
-        for line in summary_lines(self._results, lost=self._lost, record=record):
+        for line in summary_lines(
+            self._results, lost=self._lost, unpaid=self._unpaid, record=record
+        ):
             terminalreporter.write_line(line.text, **({line.colour: True} if line.colour else {}))
 
     @pytest.hookimpl(trylast=True)
@@ -126,7 +163,14 @@ class RunReporter:
                 for verdict in Verdict
             }
             status = int(session.exitstatus)
-            self._record.finish({**counts, "lost": self._lost, "exit_status": status})
+            self._record.finish(
+                {
+                    **counts,
+                    "lost": self._lost,
+                    "unpaid": self._unpaid,
+                    "exit_status": status,
+                }
+            )
             sweep()
 
     def _take(self, report: pytest.TestReport) -> None:
@@ -134,6 +178,8 @@ class RunReporter:
         result = result_of(report)
         if result is not None:
             self._results.append(result)
+        elif report.skipped and report.when == "call" and is_case_id(report.nodeid):
+            self._unpaid += 1
         elif report.failed and is_case_id(report.nodeid):
             self._lost += 1
             result = _lost(report)

@@ -20,9 +20,10 @@ class Line:
 
 
 def summary_lines(
-    results: Sequence[ItemResult], *, lost: int, record: Path | None
+    results: Sequence[ItemResult], *, lost: int = 0, unpaid: int = 0, record: Path | None = None
 ) -> Iterator[Line]:
-    """The summary of `results`; `lost` items ended without one (a worker died under them)."""
+    """The summary of `results`; `lost` items ended without one (a worker died under them), `unpaid`
+    ones were not asked for want of money."""
     mutants = [result for result in results if result.mutant is not None]
     answers = [result for result in results if result.mutant is None]
     groups = dict.fromkeys((result.model, result.arm) for result in answers)
@@ -30,10 +31,13 @@ def summary_lines(
         group = [result for result in answers if (result.model, result.arm) == (model, arm)]
         title = model if model == "reference" or arm == "default" else f"{model} ({arm})"
         yield from _table(title, group)
+        yield from _costs(group)
     if mutants:
         yield from _mutants(mutants)
     if lost:
         yield Line(f"{lost} {_items(lost)} ended without a result", "red")
+    if unpaid:
+        yield Line(f"{unpaid} {_items(unpaid)} not asked: the budget is spent", "yellow")
     if record is not None:
         yield Line(f"run record: {record}")
 
@@ -83,6 +87,24 @@ def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
     caught = sum(result.verdict is Verdict.PASSED for result in results)
     colour = "green" if caught == len(results) else "red"
     yield Line(f"mutants caught where they say: {caught}/{len(results)}", colour)
+
+
+def _costs(results: Sequence[ItemResult]) -> Iterator[Line]:
+    """What a model's replies cost: those made in this run, and those that the store had."""
+    asked = [r for r in results if "usd" in r.generation]
+    if not asked:
+        return
+    parts = []
+    for title, stored in (("made now", False), ("from the store", True)):
+        some = [r for r in asked if (r.generation["source"] == "store") is stored]
+        if some:
+            known = [usd for r in some if isinstance(usd := r.generation["usd"], float | int)]
+            text = f"{len(some)} {title} ${sum(known):.4f}"
+            if len(known) < len(some):
+                # What is unknown is not nothing.
+                text += f" and {len(some) - len(known)} of unknown cost"
+            parts.append(text)
+    yield Line(f"replies: {', '.join(parts)}")
 
 
 def _items(count: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
-from pytest_convex_eval.generation.provider import Request
+from pytest_convex_eval.generation.provider import Gate, Request
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -54,12 +54,34 @@ def provider(server: MessagesServer) -> Iterator[AnthropicProvider]:
 
 
 @pytest.fixture
+def gated(server: MessagesServer) -> Iterator[Callable[..., AnthropicProvider]]:
+    """Makes providers that ask the local server through the gates given."""
+    made: list[AnthropicProvider] = []
+
+    def make(*gates: Gate, attempts: int = 6, read: float = 5.0) -> AnthropicProvider:
+        policy = RetryPolicy(
+            attempts=attempts, first_pause=0.01, longest_pause=0.05, connect=2.0, read=read
+        )
+        made.append(
+            AnthropicProvider("sk-ant-test-key", base_url=server.url, policy=policy, gates=gates)
+        )
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.close()
+
+
+@pytest.fixture
 def make_request() -> Callable[..., Request]:
     """A request; keywords replace its fields."""
 
     def make(
-        model: str = "claude-sonnet-5-5", user: str = "a task", max_tokens: int = 64_000
+        model: str = "claude-sonnet-5-5",
+        user: str = "a task",
+        max_tokens: int = 64_000,
+        system: str = "rules",
     ) -> Request:
-        return Request(model=model, system="rules", user=user, max_tokens=max_tokens)
+        return Request(model=model, system=system, user=user, max_tokens=max_tokens)
 
     return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,60 @@ def test_trials_are_asked_for_each(
     args = ["--convex-trials", "3", "-n", "2"]
     pytester.runpytest_subprocess("cases", *QUICK, *args).assert_outcomes(passed=3)
     assert len(requests()) == 3
+
+
+@XDIST
+def test_what_replies_cost_is_estimated_and_told(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str]
+) -> None:
+    write_case("fundamentals/easy/notes")
+    serve(default={"text": GOOD, "output_tokens": 1000})
+    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    result.stdout.fnmatch_lines(
+        [
+            "convex-eval: 0 replies are in the store, 1 to be made, estimated $* to $*",
+            "replies: 1 made now $0.*",
+        ]
+    )
+    (record,) = records()
+    assert record["generation"]["output_tokens"] == 1000
+    # Sonnet 5.5: 10 USD a million output tokens.
+    assert record["generation"]["usd"] >= 0.01
+    again = pytester.runpytest_subprocess("cases", *QUICK, "--convex-runs", "again", *xdist)
+    again.stdout.fnmatch_lines(
+        ["convex-eval: all 1 replies are in the store", "replies: 1 from the store $0.*"]
+    )
+
+
+@XDIST
+def test_what_a_budget_does_not_pay_for_is_skipped(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, xdist: list[str]
+) -> None:
+    for number in range(6):
+        write_case(f"fundamentals/easy/case_{number}")
+    requests = serve(default={"text": GOOD, "output_tokens": 1000})
+    budget = ["--convex-budget", "0.70", "--convex-concurrency", "1"]
+    result = pytester.runpytest_subprocess("cases", *QUICK, *budget, *xdist)
+    outcomes = result.parseoutcomes()
+    assert outcomes["skipped"] >= 1
+    assert outcomes["passed"] + outcomes["skipped"] == 6
+    assert len(requests()) == outcomes["passed"]
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["* not asked: the budget is spent"])
+
+
+def test_replies_are_made_ahead_whatever_the_number_of_workers(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve
+) -> None:
+    for number in range(12):
+        write_case(f"fundamentals/easy/case_{number:02}")
+    requests = serve(default={"text": GOOD, "latency": 2.0})
+    started = time.monotonic()
+    pytester.runpytest_subprocess("cases", *QUICK, "-n", "1").assert_outcomes(passed=12)
+    took = time.monotonic() - started
+    assert len(requests()) == 12
+    # One after another they would take 24 s; the first goes alone, to warm the prompt cache.
+    assert took < 20
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,202 @@
+"""The replies of a run: what each item asks, who asks it, and what it cost.
+
+The controller generates ahead of checking, with one limiter and one budget; workers wait for their
+item's reply in the store, and ask themselves where there is no controller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_convex_eval.generation.budget import Budget
+from pytest_convex_eval.generation.limiter import Limiter
+from pytest_convex_eval.generation.models import REFERENCE, api_key
+from pytest_convex_eval.generation.notices import Notices
+from pytest_convex_eval.generation.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.pricing import PriceTable, Tokens, show_estimate
+from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.reply import judge_stop, parse_reply
+from pytest_convex_eval.generation.store import GenerationStore, Retrieval
+from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
+from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.collector import Plan
+    from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+    from pytest_convex_eval.generation.provider import Gate, Generation, Provider, Request
+    from pytest_convex_eval.options import Settings
+
+_NOTICES = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it was read, what reading it found, and where it came from."""
+
+    answer: Files
+    remarks: tuple[Finding, ...]
+    about: Mapping[str, str | int | float | bool | None]
+
+
+class Replies:
+    """The replies of one process's items. `close` ends what was started."""
+
+    def __init__(self, settings: Settings, arms: Sequence[Arm], run_folder: Path) -> None:
+        self._settings = settings
+        self._arms = {arm.name: arm for arm in arms}
+        self._folder = run_folder / _NOTICES
+        self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
+        self._notices = Notices(self._folder)
+        self._prices = PriceTable.load()
+        self._limiter = Limiter(settings.concurrency)
+        self._provider: AnthropicProvider | None = None
+        self._prefetcher: Prefetcher | None = None
+
+    def prefetch(self, plans: Iterable[Plan], on_progress: Callable[[Progress], None]) -> str:
+        """Begins to generate what `plans` need, in their order; says what that will be.
+
+        Once, by the controller, before any item. Raises InfrastructureError.
+        """
+        jobs = [
+            Job(self._request(plan), plan.trial, _label(plan))
+            for plan in plans
+            if plan.model != REFERENCE and plan.mutant is None
+        ]
+        if not jobs or self._settings.store_mode == "replay":
+            return ""
+        missing = [job for job in jobs if self._store.lookup(job.request, job.trial) is None]
+        # Made here once: the prefetch's threads only use it.
+        self._model_provider()
+        self._prefetcher = Prefetcher(
+            self._store,
+            lambda _: self._model_provider(),
+            self._notices,
+            concurrency=self._settings.concurrency,
+            limiter=self._limiter,
+            deadline_seconds=GENERATION_SECONDS,
+            on_progress=on_progress,
+        )
+        self._prefetcher.start(jobs)
+        there = len(jobs) - len(missing)
+        if not missing:
+            return f"all {there} replies are in the store"
+        estimate = self._prices.estimate(
+            [job.request for job in missing], _today(), observed=self._observed(jobs)
+        )
+        return (
+            f"{there} replies are in the store, {len(missing)} to be made, "
+            f"estimated {show_estimate(estimate)}"
+        )
+
+    def reply(self, plan: Plan) -> Reply:
+        """The reply to `plan`, made or waited for.
+
+        Raises InfrastructureError when there is none, ConfigurationError for what must stop the
+        run, BudgetExhaustedError when there is no money for it.
+        """
+        case = plan.loaded.case
+        if plan.mutant is not None:
+            files = plan.mutant.applied_to({**case.files, **case.reference})
+            return Reply(files, (), {"source": "mutant"})
+        reference = ReferenceProvider(case.reference) if plan.model == REFERENCE else None
+        retrieval = wait_for(
+            self._store,
+            self._notices,
+            self._request(plan),
+            plan.trial,
+            lambda _: reference or self._model_provider(),
+            label=_label(plan),
+            deadline_seconds=GENERATION_SECONDS,
+        )
+        generation = retrieval.generation
+        parsed = parse_reply(generation.text)
+        stopped = judge_stop(generation.stop_reason, generation.stop_details)
+        return Reply(
+            parsed.files,
+            (*((stopped,) if stopped else ()), *parsed.findings),
+            self._about(plan, retrieval) | {"shape": parsed.rung},
+        )
+
+    def close(self) -> None:
+        """Ends the prefetch within a second: whole replies are kept, the rest is given up."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+        if self._provider is not None:
+            self._provider.close()
+            self._provider = None
+
+    def _request(self, plan: Plan) -> Request:
+        return build_request(
+            model=plan.model,
+            arm=self._arms[plan.arm],
+            prompt=plan.loaded.case.prompt,
+            files=plan.loaded.case.files,
+            max_tokens=self._settings.max_tokens,
+        )
+
+    def _model_provider(self) -> Provider | None:
+        """Anthropic's; None where there is no key, when only the store can answer."""
+        key = api_key(os.environ)
+        if key is None:
+            return None
+        if self._provider is None:
+            from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+
+            gates: list[Gate] = []
+            if self._settings.budget is not None:
+                gates.append(Budget(self._settings.budget, self._folder, self._prices))
+            gates.append(self._limiter)
+            self._provider = AnthropicProvider(key, gates=gates)
+        return self._provider
+
+    def _observed(self, jobs: Iterable[Job]) -> dict[str, list[int]]:
+        """The output tokens of stored replies by model: the best guess at those to come."""
+        observed: dict[str, list[int]] = defaultdict(list)
+        for job in jobs:
+            with contextlib.suppress(InfrastructureError):
+                found = self._store.lookup(job.request, job.trial)
+                tokens = None if found is None else Tokens.from_usage(found.generation.usage)
+                if tokens is not None:
+                    observed[job.request.model].append(tokens.output)
+        return observed
+
+    def _about(
+        self, plan: Plan, retrieval: Retrieval
+    ) -> dict[str, str | int | float | bool | None]:
+        generation = retrieval.generation
+        about: dict[str, str | int | float | bool | None] = {
+            "source": "store" if retrieval.stored else plan.model,
+            "stop_reason": generation.stop_reason,
+            "seconds": generation.seconds,
+            "key": retrieval.key,
+        }
+        if plan.model != REFERENCE:
+            about |= _counted(generation)
+            cost = self._prices.cost(generation)
+            about["usd"] = None if cost is None else cost.usd
+        return about
+
+
+def _counted(generation: Generation) -> dict[str, int | None]:
+    tokens = Tokens.from_usage(generation.usage)
+    return {
+        "input_tokens": None if tokens is None else tokens.prompt,
+        "output_tokens": None if tokens is None else tokens.output,
+    }
+
+
+def _label(plan: Plan) -> str:
+    return f"{plan.loaded.name}[{plan.model}]"
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()

@@ -1,0 +1,594 @@
+"""Generating ahead, and waiting for it in other threads and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.limiter import Limiter
+from pytest_convex_eval.generation.notices import Asked, Notices
+from pytest_convex_eval.generation.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.pricing import PriceTable
+from pytest_convex_eval.generation.provider import (
+    Gate,
+    Generation,
+    GenerationCancelledError,
+    Provider,
+    ProviderError,
+    Request,
+)
+from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.store import GenerationStore, Retrieval, read_stored
+from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, InfrastructureError
+
+if TYPE_CHECKING:
+    from tests.generation.messages_server import MessagesServer, Script
+
+MakeRequest = Callable[..., Request]
+MakeScript = Callable[..., "Script"]
+Gated = Callable[..., AnthropicProvider]
+Start = Callable[..., Prefetcher]
+
+ROOT = Path(__file__).parents[2]
+
+
+def jobs_of(make_request: MakeRequest, count: int, **fields: str) -> list[Job]:
+    return [
+        Job(make_request(user=f"task {number}.", **fields), 1, f"case {number}")
+        for number in range(count)
+    ]
+
+
+def keyless(request: Request) -> Provider | None:
+    return None
+
+
+def waited(
+    store: GenerationStore, notices: Notices, job: Job, *, seconds: float = 30.0
+) -> Retrieval:
+    return wait_for(
+        store, notices, job.request, job.trial, keyless, label=job.label, deadline_seconds=seconds
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> GenerationStore:
+    return GenerationStore(tmp_path / "store", run="this run")
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Notices:
+    return Notices(tmp_path / "run")
+
+
+@pytest.fixture
+def start(store: GenerationStore, notices: Notices, gated: Gated) -> Iterator[Start]:
+    """Starts a prefetcher with a limiter of its own; closes it in the end."""
+    started: list[Prefetcher] = []
+
+    def begin(
+        jobs: Sequence[Job],
+        concurrency: int = 16,
+        gates: Sequence[Gate] = (),
+        attempts: int = 3,
+        seconds: float = 30.0,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Prefetcher:
+        limiter = Limiter(concurrency)
+        provider = gated(*gates, limiter, attempts=attempts)
+        prefetcher = Prefetcher(
+            store,
+            lambda request: provider,
+            notices,
+            concurrency=concurrency,
+            limiter=limiter,
+            deadline_seconds=seconds,
+            on_progress=on_progress,
+        )
+        started.append(prefetcher)
+        prefetcher.start(jobs)
+        return prefetcher
+
+    yield begin
+    for prefetcher in started:
+        prefetcher.close()
+
+
+def test_sixty_items_take_little_more_than_their_concurrency_allows(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    import anthropic
+
+    assert anthropic.__version__
+    # Twenty seconds a reply are one here.
+    server.default = script(latency=0.25, pause=0.15, text="x" * 100)
+    one_reply = 0.25 + 5 * 0.15
+    jobs = jobs_of(make_request, 60)
+    began = time.monotonic()
+    prefetcher = start(jobs, concurrency=16)
+    # Eight workers, each an item after the other, as under -n 8.
+    with ThreadPoolExecutor(8) as pool:
+        retrievals = list(pool.map(lambda job: waited(store, notices, job), jobs))
+    took = time.monotonic() - began
+    assert len(retrievals) == 60
+    assert not any(retrieval.stored for retrieval in retrievals)
+    assert took < 1.3 * 4 * one_reply
+    assert server.sums.most_in_flight <= 16
+    assert prefetcher.wait(5)
+    assert prefetcher.progress() == Progress(made=60)
+
+
+def test_generations_are_made_in_the_order_of_the_items_and_each_key_once(
+    server: MessagesServer, start: Start, make_request: MakeRequest
+) -> None:
+    jobs = jobs_of(make_request, 6)
+    prefetcher = start([*jobs, *jobs], concurrency=1)
+    assert prefetcher.wait(20)
+    assert [request.user for request in server.requests] == [job.request.user for job in jobs]
+
+
+def test_what_is_stored_is_not_asked_for_and_told_apart(
+    server: MessagesServer, start: Start, tmp_path: Path, gated: Gated, store: GenerationStore,
+    notices: Notices, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    jobs = jobs_of(make_request, 4)
+    earlier = GenerationStore(store.folder, run="an earlier run")
+    for job in jobs[:3]:
+        earlier.get(job.request, job.trial, gated(), label=job.label)
+    seen: list[Progress] = []
+    prefetcher = start(jobs, on_progress=seen.append)
+    assert prefetcher.wait(20)
+    assert prefetcher.progress() == Progress(stored=3, made=1)
+    assert len(server.requests) == 4
+    assert [waited(store, notices, job).stored for job in jobs] == [True] * 3 + [False]
+    assert seen[-1].finished
+
+
+def test_a_generation_that_fails_concerns_its_own_item_and_tells_the_providers_words(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    jobs = jobs_of(make_request, 4)
+    server.rules = [
+        script(contains="task 2.", status=529, error_type="overloaded_error", message="Sorry!")
+    ]
+    prefetcher = start(jobs)
+    for number, job in enumerate(jobs):
+        if number == 2:
+            with pytest.raises(ProviderError, match="Sorry!") as caught:
+                waited(store, notices, job)
+            assert [attempt.status for attempt in caught.value.attempts] == [529] * 3
+            assert "Sorry!" in caught.value.detail
+        else:
+            assert waited(store, notices, job).generation.text == "hello"
+    assert prefetcher.progress() == Progress(made=3, failed=1)
+
+
+FAULTS: list[tuple[dict[str, object], type[ConvexEvalError] | None, int]] = [
+    ({"status": 429, "error_type": "rate_limit_error", "headers": {"retry-after": "0.05"}},
+     None, 2),
+    ({"status": 408, "error_type": "timeout_error"}, None, 2),
+    ({"status": 500}, None, 2),
+    ({"status": 503}, None, 2),
+    ({"status": 529, "error_type": "overloaded_error"}, None, 2),
+    ({"ending": "drop", "text": "a long text"}, None, 2),
+    ({"ending": "cut", "text": "a long text"}, None, 2),
+    ({"ending": "error", "error_type": "overloaded_error", "text": "a long text"}, None, 2),
+    ({"text": "", "output_tokens": 0}, None, 2),
+    ({"stop_reason": "max_tokens"}, None, 1),
+    ({"stop_reason": "refusal"}, None, 1),
+    ({"status": 413, "error_type": "request_too_large"}, ProviderError, 1),
+    ({"status": 400, "error_type": "invalid_request_error"}, ConfigurationError, 1),
+    ({"status": 401, "error_type": "authentication_error"}, ConfigurationError, 1),
+    ({"status": 402, "error_type": "billing_error"}, ConfigurationError, 1),
+    ({"status": 403, "error_type": "permission_error"}, ConfigurationError, 1),
+    ({"status": 404, "error_type": "not_found_error"}, ConfigurationError, 1),
+    ({"status": 429, "error_type": "rate_limit_error",
+      "error_code": "enforced_spend_limit_reached"}, ConfigurationError, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(
+    ("fault", "error", "requests"),
+    FAULTS,
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_each_fault_is_nobody_elses(
+    fault: dict[str, object], error: type[ConvexEvalError] | None, requests: int, workers: int,
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    """The fault is the first answer; for one that passes, the second attempt is whole."""
+    server.queue = [script(**fault)]
+    (job,) = jobs_of(make_request, 1)
+    start([job])
+
+    def ask(_: int) -> Retrieval | ConvexEvalError:
+        try:
+            return waited(store, notices, job)
+        except ConvexEvalError as told:
+            return told
+
+    with ThreadPoolExecutor(workers) as pool:
+        outcomes = list(pool.map(ask, range(workers)))
+    assert len(server.requests) == requests
+    for outcome in outcomes:
+        if error is None:
+            assert isinstance(outcome, Retrieval)
+            assert len(outcome.generation.attempts) == requests
+        else:
+            assert type(outcome) is error
+            assert "scripted trouble" in str(outcome)
+    assert (store.find(job.request, 1) is None) == (error is not None)
+
+
+def test_what_only_a_person_can_change_stops_everything(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    jobs = jobs_of(make_request, 30)
+    server.default = script(
+        status=401, error_type="authentication_error", message="invalid key", latency=0.05
+    )
+    prefetcher = start(jobs, concurrency=4)
+    with ThreadPoolExecutor(8) as pool:
+        for job in jobs:
+            pool.submit(waited, store, notices, job)
+    for job in (jobs[0], jobs[-1]):
+        with pytest.raises(ConfigurationError, match="invalid key"):
+            waited(store, notices, job)
+    assert isinstance(prefetcher.stopped, ConfigurationError)
+    # The first alone: the others wait for the prefix to be cached.
+    assert len(server.requests) <= 4
+
+
+def test_a_budget_is_kept_over_all_and_those_left_out_say_so(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, tmp_path: Path,
+) -> None:  # fmt: skip
+    server.default = script(output_tokens=9_000, latency=0.02)
+    budget = Budget(0.5, tmp_path / "run", PriceTable.load())
+    jobs = [
+        Job(Request("claude-sonnet-5-5", "rules", f"task {number}", 10_000), 1, f"case {number}")
+        for number in range(12)
+    ]
+    prefetcher = start(jobs, gates=[budget])
+    outcomes: Counter[str] = Counter()
+    for job in jobs:
+        try:
+            waited(store, notices, job)
+            outcomes["made"] += 1
+        except BudgetExhaustedError as error:
+            outcomes[str(error).partition(":")[0]] += 1
+    # 0.09 USD each, while 0.1 are left.
+    assert outcomes == {"made": 5, "not run": 7}
+    assert server.sums.charged <= 0.5
+    assert prefetcher.stopped is None
+    assert prefetcher.progress() == Progress(made=5, unpaid=7)
+
+
+def test_what_was_never_planned_is_made_at_once_when_a_worker_asks_for_it(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.default = script(latency=0.1)
+    jobs = jobs_of(make_request, 30)
+    start(jobs, concurrency=1)
+    repair = Job(make_request(user="repair this"), 2, "case 3")
+    assert waited(store, notices, repair).generation.text == "hello"
+    assert len(server.requests) < 20
+    stored = read_stored(store.path(repair.request, 2))
+    assert (stored.label, stored.trial) == ("case 3", 2)
+
+
+def test_who_waits_for_a_late_one_gets_it_earlier(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.default = script(latency=0.1)
+    jobs = jobs_of(make_request, 30)
+    start(jobs, concurrency=1)
+    waited(store, notices, jobs[-1])
+    assert len(server.requests) < 20
+
+
+def test_a_second_request_follows_from_the_first(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.rules = [script(contains="design", text="a design")]
+
+    def code(generation: Generation) -> Request:
+        return make_request(user=f"code from {generation.text!r:.9}")
+
+    job = Job(make_request(user="a design, please"), 1, "case", then=code)
+    prefetcher = start([job])
+    design = waited(store, notices, job)
+    following = Job(code(design.generation), 1, "case")
+    assert waited(store, notices, following).generation.text
+    assert prefetcher.wait(5)
+    assert len(server.requests) == 2
+    assert prefetcher.progress() == Progress(made=2)
+
+
+def test_a_worker_generates_itself_where_nobody_attends(
+    server: MessagesServer, gated: Gated, store: GenerationStore, notices: Notices,
+    make_request: MakeRequest,
+) -> None:  # fmt: skip
+    (job,) = jobs_of(make_request, 1)
+    provider = gated()
+    made = wait_for(store, notices, job.request, 1, lambda request: provider, label="case")
+    assert (made.stored, made.generation.text) == (False, "hello")
+    with pytest.raises(ConfigurationError):
+        wait_for(store, notices, make_request(user="other"), 1, keyless, label="case")
+
+
+def test_replay_and_references_wait_for_nobody(
+    start: Start, server: MessagesServer, store: GenerationStore, notices: Notices,
+    make_request: MakeRequest,
+) -> None:  # fmt: skip
+    start([])
+    replay = GenerationStore(store.folder, "replay")
+    with pytest.raises(InfrastructureError, match="not in the generation store"):
+        wait_for(replay, notices, make_request(), 1, keyless, label="case")
+    reference = ReferenceProvider({"convex/a.ts": "x\n"})
+    found = wait_for(
+        store, notices, make_request(model="reference"), 1, lambda _: reference, label="case"
+    )
+    assert "convex/a.ts" in found.generation.text
+    assert server.requests == []
+
+
+def test_closing_takes_less_than_a_second_and_loses_no_finished_reply(
+    server: MessagesServer, start: Start, store: GenerationStore, notices: Notices,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.rules = [script(contains="slow", text="x" * 100, pause=2.0)]
+    quick, slow = jobs_of(make_request, 4), Job(make_request(user="slow"), 1, "slow case")
+    later = Job(make_request(user="never"), 1, "later case")
+    prefetcher = start([*quick, slow, slow, later], concurrency=5)
+    for job in quick:
+        waited(store, notices, job)
+    outcomes: list[BaseException | Retrieval] = []
+
+    def wait_for_slow() -> None:
+        try:
+            outcomes.append(waited(store, notices, slow))
+        except ConvexEvalError as error:
+            outcomes.append(error)
+
+    waiting = threading.Thread(target=wait_for_slow)
+    waiting.start()
+    time.sleep(0.1)
+    began = time.monotonic()
+    prefetcher.close()
+    assert time.monotonic() - began < 1.0
+    waiting.join(2)
+    (outcome,) = outcomes
+    assert isinstance(outcome, GenerationCancelledError)
+    for job in quick:
+        assert store.find(job.request, 1) is not None
+
+
+def test_closing_after_the_end_tells_nobody_of_an_interruption(
+    start: Start,
+    store: GenerationStore,
+    notices: Notices,
+    make_request: MakeRequest,
+    tmp_path: Path,
+) -> None:
+    jobs = jobs_of(make_request, 2)
+    prefetcher = start(jobs)
+    assert prefetcher.wait(20)
+    assert notices.attended()
+    prefetcher.close()
+    assert not notices.attended()
+    assert notices.failure("any key") is None
+    assert waited(store, notices, jobs[0]).generation.text == "hello"
+
+
+def test_one_process_attends_to_a_run(
+    start: Start, notices: Notices, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start([])
+    other = Notices(tmp_path / "run")
+    monkeypatch.setattr("pytest_convex_eval.generation.notices._ATTEND_SECONDS", 0.1)
+    with pytest.raises(InfrastructureError, match="another process"):
+        other.attend()
+
+
+def test_waiting_takes_next_to_no_time_of_the_processor(
+    start: Start, store: GenerationStore, notices: Notices, server: MessagesServer,
+    script: MakeScript, make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.default = script(latency=1.5)
+    (job,) = jobs_of(make_request, 1)
+    prefetcher = start([job])
+    while not server.requests:
+        time.sleep(0.01)
+    before = time.thread_time()
+    waited(store, notices, job)
+    assert time.thread_time() - before < 0.15
+    assert prefetcher.wait(5)
+
+
+def test_notices_that_cannot_be_read_harm_nobody(tmp_path: Path, make_request: MakeRequest) -> None:
+    notices = Notices(tmp_path)
+    notices.attend()
+    asked = Asked(make_request(), 1, "case")
+    notices.ask(asked)
+    (tmp_path / "asked" / "broken.json").write_text("{")
+    (tmp_path / "failed" / "odd.json").write_text("[1]")
+    assert list(notices.asked()) == [asked]
+    assert list(notices.asked()) == []
+    assert isinstance(notices.failure("odd"), InfrastructureError)
+    notices.leave()
+
+
+CONTROLLER = """
+import os, sys
+from pathlib import Path
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.limiter import Limiter
+from pytest_convex_eval.generation.notices import Notices
+from pytest_convex_eval.generation.prefetch import Job, Prefetcher
+from pytest_convex_eval.generation.provider import Request
+from pytest_convex_eval.generation.store import GenerationStore
+import anthropic  # a second each time, were it left to the children
+
+folder, url, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+def control(run):
+    limiter = Limiter(4)
+    provider = AnthropicProvider("key", base_url=url, gates=[limiter], policy=RetryPolicy(1))
+    prefetcher = Prefetcher(GenerationStore(folder / "store", run=run), lambda _: provider,
+        Notices(folder / run), concurrency=4, limiter=limiter)
+    try:
+        prefetcher.start([Job(Request("claude-sonnet-5-5", "rules", f"task {n}.", 64_000), 1,
+            f"case {n}") for n in range(count)])
+        while not prefetcher.wait(0.1):
+            pass
+    finally:
+        prefetcher.close()
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        try:
+            control(line.strip())
+        finally:
+            os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+
+class Controllers:
+    """Controller processes, one after the other; `start` returns the number of the process."""
+
+    def __init__(self, folder: Path, url: str, count: int) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", CONTROLLER, folder, url, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def start(self, run: str) -> int:
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(f"{run}\n")
+        self.popen.stdin.flush()
+        return int(self._line())
+
+    def ended(self) -> None:
+        assert self._line() == "ended\n"
+
+    def _line(self) -> str:
+        assert self.popen.stdout is not None
+        return self.popen.stdout.readline()
+
+
+@pytest.fixture
+def controllers(tmp_path: Path, server: MessagesServer) -> Iterator[Callable[[int], Controllers]]:
+    made: list[Controllers] = []
+
+    def make(count: int) -> Controllers:
+        made.append(Controllers(tmp_path, server.url, count))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.popen.communicate()
+
+
+def stored_tasks(folder: Path) -> set[str]:
+    """The tasks in the store; every file of it has to be readable at any moment."""
+    return {read_stored(path).generation.request.user for path in folder.rglob("*/[0-9a-f]*.json")}
+
+
+def until_asked(server: MessagesServer, number: int) -> None:
+    while len(server.requests) < number:
+        time.sleep(0.005)
+
+
+def test_killed_at_any_moment_a_run_goes_on_and_pays_for_nothing_twice(
+    tmp_path: Path, server: MessagesServer, script: MakeScript,
+    controllers: Callable[[int], Controllers],
+) -> None:  # fmt: skip
+    server.default = script(latency=0.03, pause=0.01, text="x" * 40)
+    count, kills = 60, 20
+    chance = random.Random(7)
+    running = controllers(count)
+    for number in range(kills):
+        before = stored_tasks(tmp_path / "store")
+        asked = len(server.requests)
+        process = running.start(f"run{number}")
+        if len(before) < count:
+            until_asked(server, asked + 1)
+        time.sleep(chance.uniform(0.0, 0.12))
+        os.kill(process, signal.SIGKILL)
+        running.ended()
+        again = {request.user for request in server.requests[asked:]}
+        assert not again & before
+        assert before <= stored_tasks(tmp_path / "store")
+    before = stored_tasks(tmp_path / "store")
+    asked = len(server.requests)
+    running.start("last")
+    running.ended()
+    assert stored_tasks(tmp_path / "store") == {f"task {n}." for n in range(count)}
+    assert len(server.requests) - asked == count - len(before)
+    # What was on its way when it was killed, and nothing else, is asked for again.
+    assert len(server.requests) <= count + kills * 4
+
+
+def test_workers_of_a_killed_controller_generate_for_themselves(
+    tmp_path: Path, server: MessagesServer, script: MakeScript, gated: Gated,
+    make_request: MakeRequest, controllers: Callable[[int], Controllers],
+) -> None:  # fmt: skip
+    server.queue = [script(latency=20)]
+    process = controllers(1).start("run")
+    until_asked(server, 1)
+    notices = Notices(tmp_path / "run")
+    assert notices.attended()
+    threading.Timer(0.3, os.kill, [process, signal.SIGKILL]).start()
+    provider = gated()
+    made = wait_for(
+        GenerationStore(tmp_path / "store", run="run"), notices,
+        make_request(user="task 0."), 1, lambda _: provider, label="case",
+    )  # fmt: skip
+    assert made.generation.text == "hello"
+    assert len(server.requests) == 2
+
+
+def test_an_interrupted_controller_ends_within_a_second(
+    tmp_path: Path, server: MessagesServer, script: MakeScript,
+    controllers: Callable[[int], Controllers],
+) -> None:  # fmt: skip
+    server.default = script(pause=5, text="x" * 40)
+    running = controllers(8)
+    process = running.start("run")
+    until_asked(server, 1)
+    began = time.monotonic()
+    os.kill(process, signal.SIGINT)
+    running.ended()
+    assert time.monotonic() - began < 1.5
+    assert json.loads((tmp_path / "run/failed/stop.json").read_text())["kind"] == "cancelled"

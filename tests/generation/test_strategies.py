@@ -1,0 +1,249 @@
+"""Answers in more than one request: designs, code from designs, and repairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.design import (
+    DESIGN_FORM,
+    DeployedFacts,
+    DeployedFunction,
+    Design,
+    check_design,
+    function_name,
+    parse_design,
+)
+from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.provider import Generation, Request, Turn
+from pytest_convex_eval.generation.strategies import (
+    first_request,
+    next_request,
+    repair_request,
+)
+
+TASK = build_request(model="claude-sonnet-5-5", arm=Arm("none", ""), prompt="Write orders.")
+DESIGN: dict[str, Any] = json.loads(
+    DESIGN_FORM.partition("<design>\n")[2].partition("</design>")[0]
+)
+FACTS = DeployedFacts(
+    functions={
+        "orders:listForCustomer": DeployedFunction("query", "public", ("customerId",)),
+    },
+    indexes={"orders": (("customerId",),)},
+)
+
+
+def replied(request: Request, text: str, stop_reason: str = "end_turn") -> Generation:
+    return Generation(request, text, stop_reason, "", "", 1.0)
+
+
+def design_of(**changes: Any) -> Design:
+    parsed = parse_design(json.dumps({**DESIGN, "background": [], **changes}))
+    assert parsed.design is not None
+    assert parsed.findings == ()
+    return parsed.design
+
+
+def codes(design: Design, facts: DeployedFacts = FACTS) -> list[str]:
+    findings = check_design(design, facts)
+    assert all(finding.severity != "error" for finding in findings)
+    return [finding.code.removeprefix("design/") for finding in findings]
+
+
+def test_direct_asks_once() -> None:
+    assert first_request(TASK, "direct") == TASK
+    assert next_request(replied(TASK, "files"), "direct") is None
+
+
+def test_design_first_asks_for_a_design_and_then_for_code_in_one_conversation() -> None:
+    first = first_request(TASK, "design-first")
+    assert first.system == TASK.system
+    assert first.user.startswith("# Task\n\nWrite orders.\n")
+    assert "<design>" in first.user
+    assert first.key(1) != TASK.key(1)
+    second = next_request(replied(first, "the design"), "design-first")
+    assert second is not None
+    assert second.history == (Turn("user", first.user), Turn("assistant", "the design"))
+    assert second.system == TASK.system
+    assert second.user.startswith("# Now, the project")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "refusal"), ("half a", "max_tokens"), ("  \n", "end_turn")]
+)
+def test_no_code_is_asked_for_without_a_whole_design(text: str, reason: str) -> None:
+    first = first_request(TASK, "design-first")
+    assert next_request(replied(first, text, reason), "design-first") is None
+
+
+def test_a_repair_shows_the_answer_and_its_findings_and_is_a_key_of_its_own() -> None:
+    once = repair_request(TASK, replied(TASK, "files"), "convex/a.ts:1:2 TS2322 wrong", 1)
+    assert once.history == (Turn("user", TASK.user), Turn("assistant", "files"))
+    assert "convex/a.ts:1:2 TS2322 wrong" in once.user
+    twice = repair_request(once, replied(once, "more files"), "convex/a.ts:1:2 TS2322 wrong", 2)
+    assert len(twice.history) == 4
+    assert twice.system == TASK.system
+    assert len({TASK.key(1), once.key(1), twice.key(1)}) == 3
+
+
+def test_a_repair_can_be_sent_whatever_the_answer_and_the_findings_were(
+    server: Any, gated: Callable[..., AnthropicProvider]
+) -> None:
+    request = repair_request(TASK, replied(TASK, " "), "odd \ud800 " * 100_000, 1)
+    assert request.history[-1] == Turn("assistant", "(no answer)")
+    assert len(request.user) < 25_000
+    assert "left out" in request.user
+    assert gated().generate(request, deadline_seconds=10).text == "hello"
+
+
+def test_the_form_that_is_asked_for_is_one_that_is_read() -> None:
+    parsed = parse_design(DESIGN_FORM)
+    assert parsed.findings == ()
+    assert parsed.design is not None
+    (function,) = parsed.design.functions
+    assert (function.name, function.kind, function.visibility) == (
+        "orders:listForCustomer", "query", "public",
+    )  # fmt: skip
+    assert function.args == {"customerId": "v.id('customers')"}
+    assert function.reads[0].by == ("customerId",)
+    assert parsed.design.tables[0].indexes[0].fields == ("customerId",)
+    assert parsed.design.background[0].function == "orders:purge"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<design>\n{0}\n</design>",
+        "<design>{0}</design>",
+        "<design>\n```json\n{0}\n```\n</design>",
+        "Here it is:\n\n```json\n{0}\n```\n",
+        "{0}",
+        "<design>\n{0}\n",
+        'An example is {{"a": 1}}.\n\n{0}\n\nThat is all.',
+    ],
+)
+def test_a_design_is_read_in_the_ways_models_write_it(text: str) -> None:
+    parsed = parse_design(text.format(json.dumps(DESIGN, indent=2)))
+    assert parsed.design == parse_design(DESIGN_FORM).design
+    assert parsed.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "design/missing"),
+        ("I would use two tables.", "design/missing"),
+        ("<design>\nTwo tables.\n</design>", "design/broken-json"),
+        ('<design>\n{"functions": [\n</design>', "design/broken-json"),
+        ('{"answer": 42}', "design/broken-json"),
+        ("[" * 100_000, "design/missing"),
+        ("{" * 100_000, "design/broken-json"),
+    ],
+)
+def test_what_is_no_design_is_said_to_be_none(text: str, code: str) -> None:
+    parsed = parse_design(text)
+    assert parsed.design is None
+    assert [finding.code for finding in parsed.findings] == [code]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"functions": [{"name": "a:b"}]},
+        {"functions": [{"name": "a:b", "kind": "table"}]},
+        {"functions": [{"name": "a:b", "kind": "query", "visibility": "secret"}]},
+        {"functions": [{"name": "a:b", "kind": "query", "reads": [{"table": "x"}]}]},
+        {"functions": [{"name": "a:b", "kind": "query", "args": []}]},
+        {"functions": ["a:b"]},
+        {"functions": "none", "tables": []},
+        {"tables": [{"name": "x", "indexes": [{"name": "i", "fields": [1]}]}]},
+        {"background": [7]},
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_left_out_and_told(changes: dict[str, Any]) -> None:
+    parsed = parse_design(json.dumps({**DESIGN, **changes}))
+    assert parsed.design is not None
+    assert [finding.code for finding in parsed.findings] == ["design/odd-entry"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["name", "fields", "indexes", "kind", "args", "reads", "by", "table"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.fixed_dictionaries({"functions": JSON, "tables": JSON, "background": JSON}) | st.text())
+def test_no_reply_makes_reading_or_checking_raise(reply: object) -> None:
+    text = reply if isinstance(reply, str) else json.dumps(reply)
+    parsed = parse_design(text)
+    if parsed.design is not None:
+        check_design(parsed.design, FACTS)
+
+
+def test_a_design_that_was_built_as_it_is_has_no_findings() -> None:
+    assert codes(design_of()) == []
+
+
+def function(**changes: Any) -> list[dict[str, Any]]:
+    return [{**DESIGN["functions"][0], **changes}]
+
+
+def table(**changes: Any) -> list[dict[str, Any]]:
+    return [{**DESIGN["tables"][0], **changes}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"functions": [*function(), *function(name="orders:more")]}, ["missing-function"]),
+        ({"functions": function(kind="mutation")}, ["other-kind"]),
+        ({"functions": function(visibility="internal")}, ["other-kind"]),
+        ({"functions": function(args={})}, ["other-arguments"]),
+        ({"functions": []}, ["unused-index", "undesigned-function"]),
+        ({"functions": function(reads=[{"table": "carts", "by": ["x"]}])},
+         ["unknown-table", "unused-index"]),
+        ({"functions": function(reads=[{"table": "orders", "by": ["total"]}])},
+         ["read-without-index", "unused-index"]),
+        ({"functions": function(reads=[{"table": "orders", "by": ["customerId"]},
+                                       {"table": "orders", "by": ["_id"]},
+                                       {"table": "orders", "by": []}])}, []),
+        ({"tables": table(indexes=[])}, ["read-without-index", "undesigned-index"]),
+        ({"tables": table(indexes=[{"name": "by_customer", "fields": ["customerId", "total"]}])},
+         ["missing-index", "undesigned-index"]),
+        ({"background": [{"function": "orders:purge", "when": "daily"}]}, ["missing-function"]),
+        ({"background": [{"function": "orders:listForCustomer"}]}, []),
+    ],
+)  # fmt: skip
+def test_differences_are_found_both_ways(changes: dict[str, Any], expected: list[str]) -> None:
+    assert codes(design_of(**changes)) == expected
+
+
+def test_arguments_that_were_not_declared_are_not_compared() -> None:
+    undeclared = replace(
+        FACTS, functions={"orders:listForCustomer": DeployedFunction("query", "public", None)}
+    )
+    assert codes(design_of(functions=function(args={"other": "v.any()"})), undeclared) == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["a/b:c", "api.a.b.c", "internal.a.b.c", "convex/a/b.ts:c", "a/b.js:c", "a/b.c", " a/b:c "],
+)
+def test_functions_are_known_by_all_their_names(written: str) -> None:
+    assert function_name(written) == "a/b:c"

@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.designs import differences
+from pytest_convex_eval.generation.models import REFERENCE
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
     InfrastructureError,
     ItemResult,
+    Round,
     StageResult,
     Verdict,
 )
-from pytest_convex_eval.replies import Replies
+from pytest_convex_eval.replies import Replies, Reply
+from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
 from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import judge, run_stages
@@ -80,29 +84,58 @@ class Evaluator:
         Raises ConfigurationError for what must stop the run, and BudgetExhaustedError when there
         is no money left for the item.
         """
+        rounds: list[Round] = []
         try:
             reply = self.replies.reply(plan)
+            result = self._checked(plan, reply, emit)
+            while result.verdict is Verdict.FAILED and len(rounds) < self._repairs(plan):
+                rounds.append(Round(result.verdict, result.stage, result.code))
+                failed = (stage for stage in result.stages if stage.errors)
+                findings = "\n".join(line for stage in failed for line in stage_lines(stage))
+                reply = self.replies.repaired(plan, reply, findings, len(rounds))
+                result = self._checked(plan, reply, emit)
         except InfrastructureError as error:
-            return replace(
-                _blank(plan), verdict=Verdict.ERROR, message=_with_detail("generation", error)
-            )
+            message = _with_detail("generation", error)
+            result = replace(_blank(plan), message=message)
+        return replace(result, rounds=tuple(rounds))
+
+    def _repairs(self, plan: Plan) -> int:
+        return 0 if plan.model == REFERENCE else self._settings.repair
+
+    def _checked(self, plan: Plan, reply: Reply, emit: Emit) -> ItemResult:
         case = plan.loaded.case
         subject = Subject(reply.answer, case.files, reply.remarks, case.expect, case.lint)
         # Outside any project: module resolution walks up the folders.
         folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
-        kept: Path | None = None
         try:
             try:
                 bench = self.bench()
             except InfrastructureError as error:
-                message = _with_detail("toolchain", error)
-                return replace(_blank(plan), verdict=Verdict.ERROR, message=message)
+                return replace(_blank(plan), message=_with_detail("toolchain", error))
             results = run_stages(subject, bench, folder, self._settings.stages, emit)
+            if reply.design is not None:
+                results = self._with_design(results, reply.design)
             result = _judged(plan, tuple(map(_trimmed, results)), reply.about)
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _with_design(
+        self, results: tuple[StageResult, ...], design: str
+    ) -> tuple[StageResult, ...]:
+        """`results`, with how the design differs from what was deployed among deploy's findings."""
+        deployment = self._deployment
+        if deployment is None:
+            return results
+        return tuple(
+            replace(
+                result, findings=(*result.findings, *differences(design, deployment.deployed()))
+            )
+            if result.stage == "deploy" and result.status == "passed"
+            else result
+            for result in results
+        )
 
     def _empty_deployment(self) -> EmbeddedDeployment:
         if self._deployment is not None and self._deployment.alive():

@@ -26,6 +26,7 @@ from pytest_convex_eval.outcomes import STAGES, StageName, as_stage
 StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
 LintProfile: TypeAlias = Literal["correctness", "recommended", "strict"]
 Keep: TypeAlias = Literal["failed", "all", "none"]
+Strategy: TypeAlias = Literal["direct", "design-first"]
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -53,6 +54,8 @@ class Settings:
     max_tokens: int
     concurrency: int
     budget: float | None
+    strategy: Strategy
+    repair: int
 
     @property
     def asks_models(self) -> bool:
@@ -145,6 +148,17 @@ def add_options(parser: pytest.Parser) -> None:
         "Most tokens a reply may have, thinking included (default: 64000)",
         metavar="N",
     )
+    option(
+        "strategy",
+        "direct: the code at once; design-first: a design, then the code from it, and how the two "
+        "differ as warnings (default: direct)",
+        metavar="S",
+    )
+    option(
+        "repair",
+        "Rounds in which a failed answer's findings go back to the model (default: 0)",
+        metavar="N",
+    )
     option("concurrency", "Most requests to models in flight (default: 16)", metavar="N")
     option(
         "budget",
@@ -179,6 +193,8 @@ def read_settings(config: pytest.Config) -> Settings:
         max_tokens=_count(config, "max-tokens", 64_000),
         concurrency=_count(config, "concurrency", 16),
         budget=_dollars(config, "budget"),
+        strategy=_choice(config, "strategy", Strategy, "direct"),
+        repair=_count(config, "repair", 0, least=0),
     )
 
 
@@ -207,12 +223,12 @@ def _flag(config: pytest.Config, name: str) -> bool:
     return bool(config.getini(f"convex_{_key(name)}") if given is None else given)
 
 
-def _count(config: pytest.Config, name: str, default: int) -> int:
+def _count(config: pytest.Config, name: str, default: int, *, least: int = 1) -> int:
     text = _one(config, name)
     if text is None:
         return default
-    if not text.isdecimal() or int(text) < 1:
-        raise pytest.UsageError(f"--convex-{name}: {text!r} is not a whole number from 1")
+    if not text.isdecimal() or int(text) < least:
+        raise pytest.UsageError(f"--convex-{name}: {text!r} is not a whole number from {least}")
     return int(text)
 
 

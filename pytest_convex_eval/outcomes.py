@@ -90,11 +90,21 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """How an answer fared before it was repaired: `stage` and `code` are its first failure."""
+
+    verdict: Verdict
+    stage: StageName | None
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ItemResult:
     """The verdict of one item with all that led to it; travels between processes as JSON.
 
     `stage` and `code` name the first failing stage and its first error; `expected` says, for a
-    mutant, the `stage` or `stage/code` where it had to fail.
+    mutant, the `stage` or `stage/code` where it had to fail. `rounds` are the answers before the
+    one judged here, where findings were fed back to the model.
     """
 
     case: str
@@ -112,11 +122,14 @@ class ItemResult:
     expected: str | None = None
     generation: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     artefacts: str | None = None
+    rounds: tuple[Round, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Builtins only: xdist and JSON refuse anything else."""
         data = asdict(self)
         data["verdict"] = self.verdict.value
+        for one in data["rounds"]:
+            one["verdict"] = one["verdict"].value
         return data
 
     @classmethod
@@ -126,7 +139,11 @@ class ItemResult:
             StageResult(**{**stage, "findings": tuple(Finding(**f) for f in stage["findings"])})
             for stage in data["stages"]
         )
-        return cls(**{**data, "verdict": Verdict(data["verdict"]), "stages": stages})
+        rounds = tuple(
+            Round(**{**one, "verdict": Verdict(one["verdict"])}) for one in data["rounds"]
+        )
+        verdict = Verdict(data["verdict"])
+        return cls(**{**data, "verdict": verdict, "stages": stages, "rounds": rounds})
 
 
 def as_stage(name: str) -> StageName:

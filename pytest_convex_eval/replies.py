@@ -11,7 +11,7 @@ import datetime
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,11 @@ from pytest_convex_eval.generation.prompts import Arm, build_request
 from pytest_convex_eval.generation.references import ReferenceProvider
 from pytest_convex_eval.generation.reply import judge_stop, parse_reply
 from pytest_convex_eval.generation.store import GenerationStore, Retrieval
+from pytest_convex_eval.generation.strategies import (
+    first_request,
+    next_request,
+    repair_request,
+)
 from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
 from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
@@ -44,6 +49,8 @@ class Reply:
     answer: Files
     remarks: tuple[Finding, ...]
     about: Mapping[str, str | int | float | bool | None]
+    generation: Generation | None = None
+    design: str | None = None
 
 
 class Replies:
@@ -65,8 +72,14 @@ class Replies:
 
         Once, by the controller, before any item. Raises InfrastructureError.
         """
+        strategy = self._settings.strategy
         jobs = [
-            Job(self._request(plan), plan.trial, _label(plan))
+            Job(
+                first_request(self._request(plan), strategy),
+                plan.trial,
+                _label(plan),
+                then=lambda generation: next_request(generation, strategy),
+            )
             for plan in plans
             if plan.model != REFERENCE and plan.mutant is None
         ]
@@ -106,16 +119,41 @@ class Replies:
         if plan.mutant is not None:
             files = plan.mutant.applied_to({**case.files, **case.reference})
             return Reply(files, (), {"source": "mutant"})
+        request = self._request(plan)
+        if plan.model == REFERENCE:
+            return self._read(plan, self._retrieve(plan, request))
+        strategy = self._settings.strategy
+        retrieval = self._retrieve(plan, first_request(request, strategy))
+        following = next_request(retrieval.generation, strategy)
+        if following is None:
+            return self._read(plan, retrieval)
+        design = retrieval.generation.text
+        return replace(self._read(plan, self._retrieve(plan, following)), design=design)
+
+    def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
+        """The reply to what the checks found in `reply`; `round_number` counts from 1.
+
+        Raises as `reply` does.
+        """
+        assert reply.generation is not None
+        before = reply.generation
+        request = repair_request(before.request, before, findings, round_number)
+        return replace(self._read(plan, self._retrieve(plan, request)), design=reply.design)
+
+    def _retrieve(self, plan: Plan, request: Request) -> Retrieval:
+        case = plan.loaded.case
         reference = ReferenceProvider(case.reference) if plan.model == REFERENCE else None
-        retrieval = wait_for(
+        return wait_for(
             self._store,
             self._notices,
-            self._request(plan),
+            request,
             plan.trial,
             lambda _: reference or self._model_provider(),
             label=_label(plan),
             deadline_seconds=GENERATION_SECONDS,
         )
+
+    def _read(self, plan: Plan, retrieval: Retrieval) -> Reply:
         generation = retrieval.generation
         parsed = parse_reply(generation.text)
         stopped = judge_stop(generation.stop_reason, generation.stop_details)
@@ -123,6 +161,7 @@ class Replies:
             parsed.files,
             (*((stopped,) if stopped else ()), *parsed.findings),
             self._about(plan, retrieval) | {"shape": parsed.rung},
+            generation,
         )
 
     def close(self) -> None:

@@ -103,6 +103,12 @@ class EvalSession:
             trials = f"{settings.trials} {'trial' if settings.trials == 1 else 'trials'}"
             parts += [f"guidelines {', '.join(self.matrix().arms)}", trials]
             parts += [f"store {settings.store_mode}"]
+            if settings.strategy != "direct":
+                parts += [settings.strategy]
+            if settings.repair:
+                parts += [
+                    f"{settings.repair} {'round' if settings.repair == 1 else 'rounds'} of repair"
+                ]
             if settings.budget is not None:
                 parts += [f"budget ${settings.budget:g}"]
         if settings.mutants:

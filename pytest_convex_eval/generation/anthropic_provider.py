@@ -54,7 +54,8 @@ class RetryPolicy:
 
     The n-th pause is drawn evenly from the upper half of `first_pause * 2**n`, at most
     `longest_pause`. A Retry-After of the provider takes its place, at most `longest_retry_after`.
-    `read` is the longest silence of the network within a reply, pings included.
+    `read` is the longest silence of the network within a reply, pings included. Refusals for the
+    rate of requests are no `attempts`; one request may be refused in a row for `refused` seconds.
     """
 
     attempts: int = 6
@@ -63,6 +64,7 @@ class RetryPolicy:
     longest_retry_after: float = 60.0
     connect: float = 10.0
     read: float = 120.0
+    refused: float = 600.0
 
 
 class AnthropicProvider:
@@ -112,7 +114,7 @@ class AnthropicProvider:
         self._sdk()
         deadline = time.monotonic() + deadline_seconds
         attempts: list[Attempt] = []
-        counted = 0
+        counted, refused_since = 0, None
         while True:
             passages = self._enter(request, attempts, deadline, deadline_seconds)
             started, began = now(), time.monotonic()
@@ -125,8 +127,12 @@ class AnthropicProvider:
                         f"{request.model} can't be asked: {_words(attempts[-1])}"
                     ) from error
                 counted += not error.refused
+                refused_since = (refused_since or began) if error.refused else None
                 pause = self._pause(len(attempts) - 1, told_pause(error.headers))
-                last = counted >= self._policy.attempts
+                last = counted >= self._policy.attempts or (
+                    refused_since is not None
+                    and time.monotonic() - refused_since >= self._policy.refused
+                )
                 if last or not error.again or time.monotonic() + pause >= deadline:
                     raise _failure(request, attempts, deadline_seconds) from error
                 attempts[-1] = replace(attempts[-1], waited_seconds=round(pause, 3))

@@ -142,14 +142,16 @@ class Price:
 
     def most(self, prompt: int, output: int, *, batch: bool = False) -> float | None:
         """USD that no reply with these many tokens at the most can exceed; None if unknown."""
-        if batch and self.batch is None:
-            return None
+        discount = self.batch if batch else 1.0
         writes = self.cache_write_1h if batch else self.cache_write_5m
-        if writes is None:
+        if discount is None or writes is None:
             return None
-        reachable = [tier for number, tier in enumerate(self.tiers)
-                     if number == 0 or prompt > self.tiers[number - 1].up_to]  # fmt: skip
-        discount = (self.batch or 1.0) if batch else 1.0
+        # A shorter prompt than the longest possible may be in a dearer tier: all that are reached.
+        reachable = [
+            tier
+            for number, tier in enumerate(self.tiers)
+            if number == 0 or prompt > self.tiers[number - 1].up_to
+        ]
         factor = max(1.0, writes) * discount / MILLION
         return max(
             prompt * tier.input * factor + output * tier.output * discount / MILLION

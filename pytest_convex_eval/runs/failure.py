@@ -60,15 +60,20 @@ def failure_lines(result: ItemResult) -> Iterator[str]:
             yield ""
             yield f"{stage.stage}: {stage.reason}"
             yield from _indented(stage.output)
-        if stage.findings and (stage.status == "failed" or stage.errors):
+        if stage.errors:
             yield ""
-            yield f"{stage.stage}:"
-            yield from _findings(stage)
+            yield from stage_lines(stage)
     if not result.stages:
         yield result.message
     if result.artefacts:
         yield ""
         yield f"workspace kept in {result.artefacts}"
+
+
+def stage_lines(stage: StageResult) -> Iterator[str]:
+    """A stage's findings, errors first; the same each time, so without seconds."""
+    yield f"{stage.stage}:"
+    yield from _findings(stage)
 
 
 def _stage_table(result: ItemResult) -> Iterator[str]:

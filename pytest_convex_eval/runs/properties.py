@@ -17,6 +17,8 @@ def properties(result: ItemResult) -> Iterator[tuple[str, str]]:
     yield f"{PREFIX}.trial", str(result.trial)
     if result.mutant is not None:
         yield f"{PREFIX}.mutant", result.mutant
+    if result.rounds:
+        yield f"{PREFIX}.repair_rounds", str(len(result.rounds))
     for stage in result.stages:
         yield f"{PREFIX}.stage.{stage.stage}", stage.status
     for stage in result.stages:

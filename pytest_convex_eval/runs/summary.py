@@ -31,6 +31,7 @@ def summary_lines(
         group = [result for result in answers if (result.model, result.arm) == (model, arm)]
         title = model if model == "reference" or arm == "default" else f"{model} ({arm})"
         yield from _table(title, group)
+        yield from _rounds(group)
         yield from _costs(group)
     if mutants:
         yield from _mutants(mutants)
@@ -87,6 +88,20 @@ def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
     caught = sum(result.verdict is Verdict.PASSED for result in results)
     colour = "green" if caught == len(results) else "red"
     yield Line(f"mutants caught where they say: {caught}/{len(results)}", colour)
+
+
+def _rounds(results: Sequence[ItemResult]) -> Iterator[Line]:
+    """How many items passed by each round of repair (pass@round), where there were any."""
+    most = max((len(result.rounds) for result in results), default=0)
+    if not most:
+        return
+    judged = [result for result in results if result.verdict is not Verdict.ERROR]
+    passed = [
+        sum(r.verdict is Verdict.PASSED and len(r.rounds) <= rounds for r in judged)
+        for rounds in range(most + 1)
+    ]
+    shown = ", ".join(f"{count}/{len(judged)}" for count in passed)
+    yield Line(f"passed by round of repair (0 to {most}): {shown}")
 
 
 def _costs(results: Sequence[ItemResult]) -> Iterator[Line]:

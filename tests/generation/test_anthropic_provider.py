@@ -175,6 +175,19 @@ def test_retry_after_is_obeyed_and_capped(
     assert [round(attempt.waited_seconds, 1) for attempt in generation.attempts[:3]] == [2, 60, 1.5]
 
 
+def test_nothing_but_refusals_for_a_time_is_a_quota_that_is_used_up(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest
+) -> None:
+    server.default = script(status=429, error_type="rate_limit_error", message="come tomorrow")
+    policy = RetryPolicy(attempts=2, first_pause=0.05, longest_pause=0.05, refused=0.3)
+    with (
+        AnthropicProvider("key", base_url=server.url, policy=policy) as provider,
+        pytest.raises(ProviderError, match="come tomorrow") as caught,
+    ):
+        ask(provider, make_request(), seconds=60)
+    assert len(caught.value.attempts) > 3
+
+
 def test_a_pause_that_would_outlast_the_deadline_is_not_waited_for(
     server: MessagesServer,
     provider: AnthropicProvider,

@@ -128,7 +128,9 @@ def test_sixty_items_take_little_more_than_their_concurrency_allows(
     took = time.monotonic() - began
     assert len(retrievals) == 60
     assert not any(retrieval.stored for retrieval in retrievals)
-    assert took < 1.3 * 4 * one_reply
+    # Replies take longer than they are told to where the machine is busy.
+    replies = sum(retrieval.generation.seconds for retrieval in retrievals)
+    assert took < 1.3 * max(4 * one_reply, replies / 16)
     assert server.sums.most_in_flight <= 16
     assert prefetcher.wait(5)
     assert prefetcher.progress() == Progress(made=60)

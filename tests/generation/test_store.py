@@ -15,7 +15,7 @@ import pytest
 from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import ProviderError, Request
 from pytest_convex_eval.generation.references import ReferenceProvider
-from pytest_convex_eval.generation.store import GenerationStore, StoreMode
+from pytest_convex_eval.generation.store import GenerationStore, StoreMode, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -325,3 +325,32 @@ def test_references_are_never_stored(
     found = GenerationStore(tmp_path / "store", mode).get(request, 1, provider, label=LABEL)
     assert not found.stored
     assert not (tmp_path / "store").exists()
+
+
+def test_what_this_run_made_is_told_from_what_was_there(
+    tmp_path: Path, provider: AnthropicProvider, make_request: MakeRequest
+) -> None:
+    GenerationStore(tmp_path, run="r1").get(make_request(), 1, provider, label=LABEL)
+    assert GenerationStore(tmp_path, run="r1").lookup(make_request(), 2) is None
+    for run, stored in (("r1", False), ("r2", True)):
+        found = GenerationStore(tmp_path, run=run).lookup(make_request(), 1)
+        assert found is not None
+        assert found.stored == stored
+
+
+def test_what_was_come_by_otherwise_is_kept_and_takes_nothings_place(
+    tmp_path: Path, server: MessagesServer, provider: AnthropicProvider, script: MakeScript,
+    make_request: MakeRequest,
+) -> None:  # fmt: skip
+    server.queue = [script(text="first"), script(text="second")]
+    request = make_request()
+    first, second = (provider.generate(request, deadline_seconds=5) for _ in range(2))
+    store = GenerationStore(tmp_path)
+    store.put(request, 1, first, label=LABEL)
+    store.put(request, 1, second, label=LABEL)
+    assert store.find(request, 1) == first
+    store.path(request, 1).write_text("{")
+    store.put(request, 1, second, label=LABEL)
+    assert store.find(request, 1) == second
+    stored = read_stored(store.path(request, 1))
+    assert (stored.key, stored.label, stored.trial) == (request.key(1), LABEL, 1)

@@ -139,6 +139,61 @@ def test_what_a_budget_does_not_pay_for_is_skipped(
     result.stdout.fnmatch_lines(["* not asked: the budget is spent"])
 
 
+BROKEN = GOOD.replace("defineSchema({})", "defineSchma({})")
+
+
+@XDIST
+def test_findings_go_back_to_the_model_until_it_passes(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str]
+) -> None:
+    write_case("fundamentals/easy/notes")
+    rules = [
+        # The second round of repair sees both earlier answers.
+        {"contains": "checked again", "text": GOOD},
+        {"contains": "What the checks found", "text": BROKEN},
+    ]
+    requests = serve(rules=rules, default={"text": BROKEN})
+    result = pytester.runpytest_subprocess("cases", *QUICK, "--convex-repair", "3", *xdist)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["passed by round of repair (0 to 2): 0/1, 0/1, 1/1"])
+    (record,) = records()
+    before = [(one["verdict"], one["stage"]) for one in record["rounds"]]
+    assert before == [("failed", "typecheck")] * 2
+    assert len(requests()) == 3
+    told = json.dumps(requests()[1]["messages"])
+    assert "defineSchma" in told
+    assert "convex/schema.ts:2" in told
+
+    again = ["--convex-repair", "1", "--convex-runs", "again"]
+    pytester.runpytest_subprocess("cases", *QUICK, *again, *xdist).assert_outcomes(failed=1)
+    assert len(requests()) == 3
+
+
+@XDIST
+def test_a_design_comes_first_and_is_compared_with_what_was_deployed(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str]
+) -> None:
+    write_case("fundamentals/easy/notes")
+    design = {
+        "tables": [{"name": "notes", "fields": {"text": "string"}, "indexes": []}],
+        "functions": [
+            {"name": "notes:list", "kind": "query", "visibility": "public", "args": {},
+             "returns": "the notes", "authorization": "anyone", "reads": []}
+        ],
+        "background": [],
+    }  # fmt: skip
+    rules = [{"contains": "First, the design", "text": json.dumps(design)}]
+    requests = serve(rules=rules, default={"text": GOOD})
+    args = ["--convex-strategy", "design-first"]
+    pytester.runpytest_subprocess("cases", *args, *xdist).assert_outcomes(passed=1)
+    assert len(requests()) == 2
+    assert len(requests()[1]["messages"]) == 3
+    (record,) = records()
+    (deploy,) = [stage for stage in record["stages"] if stage["stage"] == "deploy"]
+    codes = [finding["code"] for finding in deploy["findings"]]
+    assert any(code.startswith("design/") for code in codes), codes
+
+
 def test_replies_are_made_ahead_whatever_the_number_of_workers(
     pytester: pytest.Pytester, write_case: Write, serve: Serve
 ) -> None:

@@ -56,6 +56,7 @@ class Settings:
     budget: float | None
     strategy: Strategy
     repair: int
+    batch: bool
 
     @property
     def asks_models(self) -> bool:
@@ -90,6 +91,12 @@ def add_options(parser: pytest.Parser) -> None:
         kind: Literal["args", "string"] = "args" if many else "string"
         parser.addini(key, f"Default of --convex-{name}", type=kind)
 
+    def flag(name: str, text: str) -> None:
+        dest = f"convex_{_key(name)}"
+        # None: not given, so that the ini key counts.
+        group.addoption(f"--convex-{name}", dest=dest, action="store_true", default=None, help=text)
+        parser.addini(dest, f"Default of --convex-{name}", type="bool", default=False)
+
     option(
         "model",
         "Model that answers (repeatable): auto, reference, or an Anthropic model id; auto is "
@@ -111,15 +118,11 @@ def add_options(parser: pytest.Parser) -> None:
         f"Comma list of the stages that count (default: all, {','.join(STAGES)})",
         metavar="LIST",
     )
-    group.addoption(
-        "--convex-mutants",
-        dest="convex_mutants",
-        action="store_true",
-        default=None,
-        help="Also collect each case's mutants, which pass when they fail exactly where they say "
+    flag(
+        "mutants",
+        "Also collect each case's mutants, which pass when they fail exactly where they say "
         "(references only)",
     )
-    parser.addini("convex_mutants", "Default of --convex-mutants", type="bool", default=False)
     option(
         "lint-profile",
         f"One of {_list(LintProfile)} (default: recommended)",
@@ -159,6 +162,11 @@ def add_options(parser: pytest.Parser) -> None:
         "Rounds in which a failed answer's findings go back to the model (default: 0)",
         metavar="N",
     )
+    flag(
+        "batch",
+        "Send all requests as Message Batches before anything is checked: half the price, and up "
+        "to a day of waiting; an interrupted run finds its batches again",
+    )
     option("concurrency", "Most requests to models in flight (default: 16)", metavar="N")
     option(
         "budget",
@@ -195,6 +203,7 @@ def read_settings(config: pytest.Config) -> Settings:
         budget=_dollars(config, "budget"),
         strategy=_choice(config, "strategy", Strategy, "direct"),
         repair=_count(config, "repair", 0, least=0),
+        batch=_flag(config, "batch"),
     )
 
 

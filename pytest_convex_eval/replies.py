@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_convex_eval.generation.batches import BatchProgress, BatchRunner
 from pytest_convex_eval.generation.budget import Budget
 from pytest_convex_eval.generation.limiter import Limiter
 from pytest_convex_eval.generation.models import REFERENCE, api_key
@@ -66,11 +67,11 @@ class Replies:
         self._limiter = Limiter(settings.concurrency)
         self._provider: AnthropicProvider | None = None
         self._prefetcher: Prefetcher | None = None
+        self._jobs: list[Job] = []
 
-    def prefetch(self, plans: Iterable[Plan], on_progress: Callable[[Progress], None]) -> str:
-        """Begins to generate what `plans` need, in their order; says what that will be.
-
-        Once, by the controller, before any item. Raises InfrastructureError.
+    def plan_ahead(self, plans: Iterable[Plan]) -> str:
+        """Learns what the run's items need, in their order; says what of it is to be made, and what
+        that will probably cost. Once, by the controller; "" where no model has to be asked.
         """
         strategy = self._settings.strategy
         jobs = [
@@ -85,7 +86,45 @@ class Replies:
         ]
         if not jobs or self._settings.store_mode == "replay":
             return ""
+        self._jobs = jobs
         missing = [job for job in jobs if self._store.lookup(job.request, job.trial) is None]
+        there = len(jobs) - len(missing)
+        if not missing:
+            return f"all {there} replies are in the store"
+        estimate = self._prices.estimate(
+            [job.request for job in missing],
+            _today(),
+            observed=self._observed(jobs),
+            batch=self._settings.batch,
+        )
+        return (
+            f"{there} replies are in the store, {len(missing)} to be made, "
+            f"estimated {show_estimate(estimate)}"
+        )
+
+    def make_batches(self, on_progress: Callable[[BatchProgress], None]) -> None:
+        """Has all that was planned made as Message Batches, and waits for them.
+
+        What fails is told to the items that need it. Raises ConfigurationError and
+        InfrastructureError where the batches as a whole can't be had.
+        """
+        key = api_key(os.environ)
+        if not self._jobs or key is None:
+            return
+        runner = BatchRunner(
+            self._store,
+            key,
+            budget=self._budget(),
+            prices=self._prices,
+            notices=self._notices,
+            on_progress=on_progress,
+        )
+        runner.run(self._jobs)
+
+    def prefetch(self, on_progress: Callable[[Progress], None]) -> None:
+        """Begins to generate what was planned, ahead of checking. Raises InfrastructureError."""
+        if not self._jobs:
+            return
         # Made here once: the prefetch's threads only use it.
         self._model_provider()
         self._prefetcher = Prefetcher(
@@ -97,17 +136,7 @@ class Replies:
             deadline_seconds=GENERATION_SECONDS,
             on_progress=on_progress,
         )
-        self._prefetcher.start(jobs)
-        there = len(jobs) - len(missing)
-        if not missing:
-            return f"all {there} replies are in the store"
-        estimate = self._prices.estimate(
-            [job.request for job in missing], _today(), observed=self._observed(jobs)
-        )
-        return (
-            f"{there} replies are in the store, {len(missing)} to be made, "
-            f"estimated {show_estimate(estimate)}"
-        )
+        self._prefetcher.start(self._jobs)
 
     def reply(self, plan: Plan) -> Reply:
         """The reply to `plan`, made or waited for.
@@ -190,12 +219,15 @@ class Replies:
         if self._provider is None:
             from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
 
-            gates: list[Gate] = []
-            if self._settings.budget is not None:
-                gates.append(Budget(self._settings.budget, self._folder, self._prices))
+            budget = self._budget()
+            gates: list[Gate] = [] if budget is None else [budget]
             gates.append(self._limiter)
             self._provider = AnthropicProvider(key, gates=gates)
         return self._provider
+
+    def _budget(self) -> Budget | None:
+        limit = self._settings.budget
+        return None if limit is None else Budget(limit, self._folder, self._prices)
 
     def _observed(self, jobs: Iterable[Job]) -> dict[str, list[int]]:
         """The output tokens of stored replies by model: the best guess at those to come."""

@@ -103,6 +103,8 @@ class EvalSession:
             trials = f"{settings.trials} {'trial' if settings.trials == 1 else 'trials'}"
             parts += [f"guidelines {', '.join(self.matrix().arms)}", trials]
             parts += [f"store {settings.store_mode}"]
+            if settings.batch:
+                parts += ["batches"]
             if settings.strategy != "direct":
                 parts += [settings.strategy]
             if settings.repair:
@@ -170,10 +172,13 @@ class EvalSession:
             content = manifest(self.config, self.settings, self.arms(), bench, paths)
             reporter.begin(RunRecord.begin(self.run_folder, content))
             if self.settings.asks_models:
-                plans = self._plans(nodeids)
-                said = self.evaluator().replies.prefetch(plans, reporter.show_prefetch)
-                if said:
+                replies = self.evaluator().replies
+                if said := replies.plan_ahead(self._plans(nodeids)):
                     self._progress(said)
+                if self.settings.batch:
+                    replies.make_batches(reporter.show_batches)
+                else:
+                    replies.prefetch(reporter.show_prefetch)
         except ConfigurationError as error:
             _exit(str(error))
         except InfrastructureError as error:

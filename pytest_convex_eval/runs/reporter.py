@@ -80,6 +80,17 @@ class Prefetched(Protocol):
     def finished(self) -> bool: ...
 
 
+class Batched(Protocol):
+    """How far batches are, in entries and seconds."""
+
+    @property
+    def entries(self) -> int: ...
+    @property
+    def processing(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
 class RunReporter:
     """Takes every report of a run. Silent, and without a record, until `begin`."""
 
@@ -116,6 +127,14 @@ class RunReporter:
         done = progress.stored + progress.made
         total = done + progress.failed + progress.unpaid + progress.in_flight + progress.waiting
         self.write(f"convex-eval: {done} of {total} replies, {progress.in_flight} being made")
+
+    def show_batches(self, progress: Batched) -> None:
+        """How far the batches are, each time that they were looked at."""
+        done = progress.entries - progress.processing
+        self.write(
+            f"convex-eval: {done} of {progress.entries} batched replies after "
+            f"{progress.seconds / 60:.0f} min (Ctrl-C is safe: the next run finds them)"
+        )
 
     # pytest's hooks.
 

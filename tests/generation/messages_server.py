@@ -250,13 +250,15 @@ class _Handler(BaseHTTPRequestHandler):
         with self.messages.lock:
             sums.in_flight += 1
             sums.most_in_flight = max(sums.most_in_flight, sums.in_flight)
+        # What is not in the cache when a request comes is written to it, whoever answers first.
+        usage = self.messages.usage(script, body) if script.status == 200 else {}
         try:
             with contextlib.suppress(ConnectionError):
                 self.messages.closing.wait(script.latency)
                 if script.status != 200:
                     self._error(script)
                 else:
-                    self._stream(script, body, received.user)
+                    self._stream(script, body, usage, received.user)
         finally:
             with self.messages.lock:
                 sums.in_flight -= 1
@@ -281,15 +283,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.messages.requests.append(Received(headers, body))
             self.messages._note(body)
             queue = self.messages.queue
-            trouble = queue.pop(0) if queue and queue[0].status != 200 else None
+            # The only troubles of a creation: an error, and an answer that nobody hears.
+            troubled = bool(queue) and (queue[0].status != 200 or queue[0].ending == "drop")
+            trouble = queue.pop(0) if troubled else None
             number = len(self.messages.batches) + 1
             batch = _Batch(
                 f"msgbatch_{number}", datetime.datetime.now(datetime.UTC), body["requests"]
             )
-            if trouble is None:
+            if trouble is None or trouble.status == 200:
                 self.messages.batches[batch.identity] = batch
         if trouble is None:
             self._json(self._batch(batch))
+        elif trouble.status == 200:
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
         else:
             self._error(trouble)
 
@@ -363,7 +370,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, script: Script, body: dict[str, Any], user: str) -> None:
+    def _stream(
+        self, script: Script, body: dict[str, Any], usage: dict[str, Any], user: str
+    ) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("request-id", "req_stream")
@@ -371,7 +380,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in script.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        usage = self.messages.usage(script, body)
         events = list(_events(script, body, usage))
         if script.ending != "whole":
             events = events[: len(events) // 2]

@@ -194,6 +194,53 @@ def test_a_design_comes_first_and_is_compared_with_what_was_deployed(
     assert any(code.startswith("design/") for code in codes), codes
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "error_type": "rate_limit_error", "headers": {"retry-after": "1"}},
+        {"status": 529, "error_type": "overloaded_error"},
+        {"status": 500},
+        {"text": GOOD, "ending": "drop"},
+        {"text": GOOD, "ending": "cut"},
+        {"text": GOOD, "ending": "error", "error_type": "overloaded_error"},
+    ],
+    ids=["429", "529", "500", "dropped", "truncated", "overloaded-in-stream"],
+)
+@XDIST
+def test_a_passing_trouble_of_the_provider_is_asked_again(
+    pytester: pytest.Pytester,
+    write_case: Write,
+    serve: Serve,
+    fault: Mapping[str, Any],
+    xdist: list[str],
+) -> None:
+    write_case("fundamentals/easy/notes")
+    requests = serve(queue=[fault], default={"text": GOOD})
+    stages = ("--convex-stages", "format,package")
+    result = pytester.runpytest_subprocess("cases", *stages, *xdist)
+    result.assert_outcomes(passed=1)
+    assert len(requests()) == 2
+    (stored,) = (pytester.path / ".convex-eval/generations").glob("*/*.json")
+    attempts = json.loads(stored.read_text())["generation"]["attempts"]
+    assert len(attempts) == 2
+    assert attempts[0]["outcome"] != "ok"
+
+
+@XDIST
+def test_a_batch_is_made_before_anything_is_checked(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str]
+) -> None:
+    for number in range(3):
+        write_case(f"fundamentals/easy/case_{number}")
+    serve(default={"text": GOOD, "output_tokens": 1000})
+    result = pytester.runpytest_subprocess("cases", *QUICK, "--convex-batch", *xdist)
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*convex-eval: 3 of 3 batched replies *"])
+    for record in records():
+        # Half of 10 USD a million output tokens, and a little input.
+        assert 0.005 <= record["generation"]["usd"] < 0.01
+
+
 def test_replies_are_made_ahead_whatever_the_number_of_workers(
     pytester: pytest.Pytester, write_case: Write, serve: Serve
 ) -> None:

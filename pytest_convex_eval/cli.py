@@ -1,0 +1,167 @@
+"""The `convex-eval` command: what people do beside running pytest."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_convex_eval import __version__
+
+_STORE = Path(".convex-eval/generations")
+
+_TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+summary: {summary}
+tags: []
+prompt: |
+  Write `package.json` and `convex/schema.ts`.
+  (Name the files, functions, arguments and results that the checks rely on.)
+expect:
+  files: [convex/schema.ts]
+reference:
+  package.json: |
+    {{
+      "name": "{package}",
+      "dependencies": {{ "convex": "^{convex}" }}
+    }}
+  convex/schema.ts: |
+    import {{ defineSchema, defineTable }} from "convex/server";
+    import {{ v }} from "convex/values";
+
+    export default defineSchema({{
+      notes: defineTable({{ text: v.string() }}),
+    }});
+mutants:
+  - name: forgets-package-json
+    fails: package
+    code: package/missing
+    files: {{ package.json: null }}
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, or 2 for what can't be done."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter must not flush into it again.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except (OSError, ValueError) as error:
+        print(f"convex-eval: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convex-eval",
+        description="Looks after what `pytest cases/` uses; evaluating is pytest's.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    new = commands.add_parser("new", help="begin a case: new fundamentals/easy/my_case")
+    new.add_argument("place", metavar="CATEGORY/DIFFICULTY/NAME")
+    new.add_argument("--cases", type=Path, default=Path("cases"), metavar="DIR")
+    new.set_defaults(run=_new)
+
+    store = commands.add_parser("store", help="the generation store")
+    actions = store.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("ls", help="one line a generation, and the sums")
+    listing.set_defaults(run=_list)
+    export = actions.add_parser("export", help="one JSON object a line on standard output")
+    export.set_defaults(run=_export)
+    prune = actions.add_parser("prune", help="remove generations")
+    prune.add_argument("--unreadable", action="store_true", help="files that are no generation")
+    prune.add_argument(
+        "--older-than", type=float, metavar="DAYS", help="generations made longer ago"
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    prune.set_defaults(run=_prune)
+    for action in (listing, export, prune):
+        action.add_argument("--store", type=Path, default=_STORE, metavar="DIR")
+    return parser
+
+
+def _new(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.cases.model import DIFFICULTIES
+    from pytest_convex_eval.cases.schema import SCHEMA_FILE
+    from pytest_convex_eval.toolchain.published import convex_snapshot
+
+    category, difficulty, name = _place(options.place)
+    if difficulty not in DIFFICULTIES:
+        raise ValueError(f"{difficulty!r} is no difficulty: {', '.join(DIFFICULTIES)}")
+    path = options.cases / category / difficulty / f"{name}.yaml"
+    if path.exists():
+        raise ValueError(f"{path} is there already")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = _TEMPLATE.format(
+        schema=_relative(SCHEMA_FILE, path.parent),
+        summary=name.replace("_", " ").replace("-", " ").capitalize(),
+        package=name.replace("_", "-"),
+        convex=convex_snapshot().newest,
+    )
+    path.write_text(text, encoding="utf-8")
+    print(f"{path}: run it with  pytest {path} --convex-mutants")
+    return 0
+
+
+def _place(text: str) -> tuple[str, str, str]:
+    parts = text.removesuffix(".yaml").removesuffix(".yml").split("/")
+    words = [part.replace("_", "").replace("-", "") for part in parts]
+    if len(parts) != 3 or not all(word.isalnum() for word in words):
+        raise ValueError(f"{text!r} is no CATEGORY/DIFFICULTY/NAME")
+    return parts[0], parts[1], parts[2]
+
+
+def _relative(target: Path, start: Path) -> str:
+    """`target` as seen from `start`, POSIX, where the two are near; else as a URL."""
+    import os.path
+
+    relative = os.path.relpath(target, start.resolve())
+    return target.as_uri() if relative.count("..") > 6 else Path(relative).as_posix()
+
+
+def _list(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.inventory import inventory, listing
+    from pytest_convex_eval.generation.pricing import PriceTable
+
+    for line in listing(inventory(options.store, PriceTable.load())):
+        print(line)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.inventory import export, inventory
+    from pytest_convex_eval.generation.pricing import PriceTable
+
+    for line in export(inventory(options.store, PriceTable.load())):
+        print(line)
+    return 0
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.inventory import inventory, prune, summary, to_prune
+    from pytest_convex_eval.generation.pricing import PriceTable
+
+    if not options.unreadable and options.older_than is None:
+        raise ValueError("say what to remove: --unreadable, --older-than DAYS, or both")
+    before = None
+    if options.older_than is not None:
+        before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=options.older_than)
+    entries = inventory(options.store, PriceTable.load())
+    chosen = to_prune(entries, unreadable=options.unreadable, before=before)
+    if options.dry_run:
+        print(f"would remove {summary(chosen)}")
+        return 0
+    print(f"removed {summary(chosen)}")
+    prune(chosen)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

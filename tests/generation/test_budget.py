@@ -162,7 +162,7 @@ from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import Request
 budget = Budget(1.0, Path(sys.argv[1]), PriceTable.load())
 with AnthropicProvider("key", base_url=sys.argv[2], gates=[budget]) as provider:
-    for number in range(8):
+    for number in range(12):
         try:
             request = Request("claude-sonnet-5-5", "rules", f"{sys.argv[3]}.{number}", 10_000)
             provider.generate(request, deadline_seconds=60)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 
+from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.generation.provider import Json
 from pytest_convex_eval.outcomes import InfrastructureError
 
@@ -81,12 +80,7 @@ class BatchFiles:
             "keys": list(file.keys),
         }
         with self._told():
-            handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._folder)
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(data, indent=1))
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(self.path(file))
+            write_whole(self.path(file), json.dumps(data, indent=1), durable=True)
 
     def remove(self, file: BatchFile) -> None:
         with self._told():

@@ -12,7 +12,6 @@ import contextlib
 import datetime
 import json
 import os
-import tempfile
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import filelock
 
+from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.generation.pricing import PriceTable, show_usd
 from pytest_convex_eval.generation.provider import (
     AttemptEnd,
@@ -161,7 +161,7 @@ class Budget:
                     yield ledger
                 finally:
                     if ledger.to_json() != before:
-                        _replace(self._folder / _LEDGER, json.dumps(ledger.to_json()))
+                        write_whole(self._folder / _LEDGER, json.dumps(ledger.to_json()))
         except (OSError, ValueError) as error:
             raise InfrastructureError(
                 f"the budget's ledger in {self._folder} can't be used: {error}"
@@ -240,17 +240,6 @@ class _Ledger:
                             raise ValueError("a reservation is broken")
                 return cls(float(spent), refused, reservations)
         raise ValueError("it is no ledger")
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _alive(process: int) -> bool:

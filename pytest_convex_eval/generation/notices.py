@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import filelock
 
+from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.generation.budget import BudgetExhaustedError
 from pytest_convex_eval.generation.provider import (
     Attempt,
@@ -182,13 +181,4 @@ def _age(path: Path) -> float:
 
 
 def _write(path: Path, data: dict[str, Json]) -> None:
-    """Whole or not at all, whoever reads at the same time."""
-    text = json.dumps(data)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(data))

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from typing import Literal, TypeAlias
 
 import filelock
 
+from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.generation.provider import Generation, Json, Provider, Request
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
@@ -203,18 +202,7 @@ class GenerationStore:
         text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(text.encode("utf-8", "surrogatepass"))
-                    file.flush()
-                    os.fsync(file.fileno())
-                # mkstemp's 0600 is wrong for a file that is to be shared.
-                Path(name).chmod(0o644)
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_whole(path, text, durable=True)
         except OSError as error:
             raise InfrastructureError(
                 f"the generation store {self.folder} can't be written: {error}"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.outcomes import ItemResult
 
 FORMAT = 1
@@ -58,10 +59,8 @@ class RunRecord:
         self._write_manifest({**manifest, "finished": _now(), "outcome": dict(outcome)})
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        target = self.folder / MANIFEST
-        part = target.with_suffix(".part")
-        part.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(target)
+        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        write_whole(self.folder / MANIFEST, text)
 
 
 def keep_workspace(workspace: Path, target: Path) -> None:

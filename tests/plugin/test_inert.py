@@ -57,11 +57,11 @@ def test_the_rooms_know_whom_they_may() -> None:
     may = {
         "toolchain": {"outcomes", "processes", "toolchain"},
         "deployment": {"outcomes", "processes", "deployment"},
-        "generation": {"outcomes", "processes", "generation"},
+        "generation": {"outcomes", "processes", "files", "generation"},
         "workspace": {"outcomes", "toolchain", "workspace"},
         "stages": {"outcomes", "expectations", "validators", "workspace", "toolchain",
                    "deployment", "stages"},
-        "runs": {"outcomes", "processes", "runs", "cases"},
+        "runs": {"outcomes", "processes", "files", "runs", "cases"},
         "cases": {"outcomes", "expectations", "cases", "runs"},
     }  # fmt: skip
     without_pytest = {"toolchain", "deployment", "generation", "workspace", "stages"}

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter must not flush into it again.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except (OSError, ValueError) as error:
         print(f"convex-eval: {error}", file=sys.stderr)

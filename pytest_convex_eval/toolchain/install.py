@@ -42,6 +42,7 @@ class _Files:
     oxlint: str
     tsgolint: str
     lint_plugin: str
+    rules_plugin: str
 
 
 def default_cache() -> Path:
@@ -73,16 +74,22 @@ def install_toolchain(cache: Path, *, progress: Progress = once.silent) -> Toolc
 
 
 def _fingerprint(runtime: NodeRuntime, platform_name: str, pinned: Sequence[Pin]) -> str:
-    # What the lint plugin is bundled by and against decides what it reports, too.
+    # What the lint plugins are made of and bundled by decides what they report, too.
     bundler = Path(lint_bundle.__file__)
-    sources = [bundler, *sorted(bundler.parent.glob("lint_*.mjs"))]
+    rules = bundler.parent / "rules"
+    sources = [bundler, *sorted(bundler.parent.rglob("*.mjs")), *sorted(rules.glob("*.py"))]
     identity = {
         "format": _FORMAT,
         "platform": platform_name,
         "node": runtime.version,
         "npm": runtime.npm_version,
         "packages": {pin.spec: pin.integrity for pin in pinned},
-        "sources": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sources},
+        "sources": {
+            file.relative_to(bundler.parent).as_posix(): hashlib.sha256(
+                file.read_bytes()
+            ).hexdigest()
+            for file in sources
+        },
     }
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -129,8 +136,10 @@ def _build(root: Path, runtime: NodeRuntime, pinned: Sequence[Pin], fingerprint:
         oxlint=f"{places['oxlint']}/bin/oxlint",
         tsgolint=f"{places['oxlint-tsgolint']}/tsgolint",
         lint_plugin="lint_plugin.mjs",
+        rules_plugin="rules_plugin.mjs",
     )
     lint_bundle.build(root / files.esbuild, modules, root / files.lint_plugin)
+    lint_bundle.build_ours(root / files.esbuild, root / files.rules_plugin)
     _prove(root, runtime, files, {pin.program: pin.version for pin in pinned})
     marker = {
         "fingerprint": fingerprint,

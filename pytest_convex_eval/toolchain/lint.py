@@ -1,4 +1,4 @@
-"""Lint findings of a laid-out workspace: type-aware rules and Convex's own, in one oxlint process.
+"""Lint findings of a laid-out workspace: type-aware rules, Convex's and ours, from one oxlint.
 
 oxlint starts tsgolint for the rules that need types. Only our configuration is read; which rules
 count how much stands in `lint_rules`.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import signal
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.processes import Completed, Limits, environment, run
@@ -23,9 +23,11 @@ from pytest_convex_eval.toolchain.exhaustion import (
     gave_up,
     ran_out,
 )
-from pytest_convex_eval.toolchain.lint_rules import AS_OF, Profile, Selection, select
+from pytest_convex_eval.toolchain.lint_report import is_object, judge
+from pytest_convex_eval.toolchain.lint_rules import Profile, Selection, select
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.positions import SourceTree
+from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.suppressions import is_source
 
 # Bounds Node's heap; oxlint itself reserves too much address space for a limit on that.
@@ -34,8 +36,6 @@ _HEAP_MEGABYTES = 1024
 _SKIPPED_FOLDERS = frozenset({"_generated", "node_modules"})
 # Names by which oxlint takes a file for minified code, and leaves it out whatever it is told.
 _TAKEN_FOR_MINIFIED = re.compile(r".*[._-]min\.(?:d\.)?[cm]?[jt]sx?")
-_CODE = re.compile(r"(?P<plugin>[^()]+)\((?P<rule>[^()]+)\)")
-_MESSAGE_ID = re.compile(r"\[(?P<id>[^\]\n]+)\] ")
 
 
 def lint(
@@ -51,8 +51,8 @@ def lint(
     """Lints `convex/` of a laid-out workspace, generated code left out.
 
     `off` and `require` name rules or groups (`lint_rules.select`). Codes: `lint/<rule>`,
-    `@convex-dev/<rule>`, `lint/resource-limit` when the answer exhausts the linters, and (a
-    warning) `lint/not-linted` for a file whose name oxlint passes over.
+    `@convex-dev/<rule>`, `convex-eval/<rule>`, `lint/resource-limit` when the answer exhausts the
+    linters, and (a warning) `lint/not-linted` for a file whose name oxlint passes over.
     Suppression comments have to be neutralised before (as `lay_out` does): oxlint obeys them.
     Raises ValueError for an unknown rule, InfrastructureError when oxlint cannot be run or
     understood.
@@ -67,14 +67,16 @@ def lint(
     tsgolint = _Tsgolint(toolchain.tsgolint, scratch)
     done = _oxlint(toolchain, workspace_root, paths, selection, tsgolint, scratch, deadline_seconds)
     output = done.stdout + done.stderr
-    if tsgolint.gave_up() or ran_out(done, deadline_seconds):
+    if tsgolint.gave_up(done.cpu_seconds) or ran_out(done, deadline_seconds):
         finding = Finding("lint/resource-limit", "this answer exhausts the linter")
         return ToolReport((finding,), output, done.cpu_seconds)
     report = _parsed(done)
     if report.get("number_of_files") != len(paths):
         raise InfrastructureError("oxlint did not look at every file", detail=output)
+    diagnostics = report["diagnostics"]
+    assert isinstance(diagnostics, list)
     findings = sorted(
-        [*unseen, *_findings(report, selection, SourceTree(workspace_root))],
+        [*unseen, *judge(diagnostics, paths, selection, SourceTree(workspace_root))],
         key=lambda finding: (finding.path or "", finding.line or 0, finding.column or 0),
     )
     return ToolReport(tuple(findings), output, done.cpu_seconds)
@@ -116,14 +118,16 @@ class _Tsgolint:
         script.chmod(0o700)
         return script
 
-    def gave_up(self) -> bool:
-        """Whether it ran into its limits."""
+    def gave_up(self, cpu_seconds: float) -> bool:
+        """Whether it ran into its limits; oxlint and it took `cpu_seconds` together."""
         try:
             status = int(self._status.read_text())
             stderr = self._stderr.read_text("utf-8", "replace")
         except (OSError, ValueError):
             return False
-        return gave_up(status, stderr)
+        # The kernel sends SIGKILL where the soft limit on CPU time is the hard one.
+        killed = status == 128 + signal.SIGKILL and cpu_seconds >= CPU_SECONDS - 1
+        return killed or gave_up(status, stderr)
 
 
 def _sources(root: Path) -> list[str]:
@@ -183,13 +187,15 @@ def _oxlint(
 
 
 def _configuration(toolchain: Toolchain, selection: Selection) -> dict[str, object]:
+    # Where all of our rules are off, nothing has to be known of the files.
+    facts = {FACTS: "error"} if selection.needs_facts else {}
     return {
         "plugins": ["typescript"],
         # A category is on by default.
         "categories": {"correctness": "off"},
         "options": {"typeAware": True},
-        "jsPlugins": [str(toolchain.lint_plugin)],
-        "rules": selection.configured(),
+        "jsPlugins": [str(toolchain.lint_plugin), str(toolchain.rules_plugin)],
+        "rules": {**selection.configured(), **facts},
     }
 
 
@@ -200,75 +206,9 @@ def _parsed(done: Completed) -> Mapping[str, object]:
             report: object = json.loads(done.stdout)
         except ValueError:
             report = None
-        if _is_object(report) and isinstance(report.get("diagnostics"), list):
+        if is_object(report) and isinstance(report.get("diagnostics"), list):
             return report
     raise InfrastructureError(
         f"oxlint gave no report (ended by {done.ending}, status {done.returncode})",
         detail=done.stdout + done.stderr,
     )
-
-
-def _findings(
-    report: Mapping[str, object], selection: Selection, tree: SourceTree
-) -> Iterator[Finding]:
-    diagnostics = report["diagnostics"]
-    assert isinstance(diagnostics, list)
-    for diagnostic in diagnostics:
-        if not _is_object(diagnostic):
-            raise InfrastructureError(
-                "oxlint's report has an unknown shape", detail=str(diagnostic)
-            )
-        finding = _finding(diagnostic, selection, tree)
-        if finding is not None:
-            yield finding
-
-
-def _finding(
-    diagnostic: Mapping[str, object], selection: Selection, tree: SourceTree
-) -> Finding | None:
-    """None for a rule that is off, and for a syntax error, which is another stage's to tell.
-
-    Syntax errors have no code, or TypeScript's (`TS(1039)`).
-    """
-    code = _CODE.fullmatch(str(diagnostic.get("code", "")))
-    if code is None or code["plugin"] == "TS":
-        return None
-    name = code["rule"] if code["plugin"] == "eslint" else f"{code['plugin']}/{code['rule']}"
-    message = str(diagnostic.get("message", ""))
-    message_id = _MESSAGE_ID.match(message) if name.startswith("@convex-dev/") else None
-    rule = selection.rule_for(name, message_id["id"] if message_id else None)
-    if rule is None:
-        raise InfrastructureError(f"oxlint reports {name}, which is not ours", detail=message)
-    level = selection.levels[rule.code]
-    if level == "off":
-        return None
-    path = str(diagnostic.get("filename", ""))
-    source = tree[path]
-    place = source.at_byte(_offset(diagnostic))
-    help_text = diagnostic.get("help")
-    source_note = f"{rule.source}, {AS_OF}"
-    return Finding(
-        code=rule.code,
-        message=message[message_id.end() :] if message_id else message,
-        severity=level,
-        path=path,
-        line=place.line,
-        column=place.column,
-        excerpt=source.excerpt(place.line),
-        hint=f"{help_text} ({source_note})" if isinstance(help_text, str) else source_note,
-    )
-
-
-def _offset(diagnostic: Mapping[str, object]) -> int:
-    """Bytes from the start of the file to what is reported."""
-    labels = diagnostic.get("labels")
-    label = labels[0] if isinstance(labels, list) and labels else None
-    span = label.get("span") if _is_object(label) else None
-    offset = span.get("offset") if _is_object(span) else None
-    if not isinstance(offset, int):
-        raise InfrastructureError("oxlint's report has an unknown shape", detail=str(diagnostic))
-    return offset
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)

@@ -8,7 +8,7 @@ changes from year to year, so that each rule names its source, and `AS_OF` the s
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,6 +19,9 @@ Profile: TypeAlias = Literal["correctness", "recommended", "strict"]
 list as errors too, and the groups `auth` and `cost`."""
 
 Level: TypeAlias = Literal["off", "warning", "error"]
+OURS = "convex-eval/"
+"""What the codes of our own rules begin with; each has a page in `docs/rules`."""
+
 Option: TypeAlias = str | bool | Mapping[str, bool]
 
 
@@ -27,7 +30,9 @@ class Rule:
     """A rule: its code in findings, how oxlint calls it, and its weight.
 
     `message_id` tells apart what one rule of Convex's plugin says of different weight; a rule that
-    has one is judged before the rule of the same `name` that has none.
+    has one is judged before the rule of the same `name` that has none. `twin` is the code of
+    Convex's rule that says the same where it sees it: it speaks first, and who names it for a case
+    means both. A rule that is not `in_plugin` is decided over all files (`rules.decide`).
     """
 
     code: str
@@ -38,6 +43,8 @@ class Rule:
     options: Mapping[str, Option] | None = None
     groups: frozenset[str] = frozenset()
     message_id: str | None = None
+    twin: str | None = None
+    in_plugin: bool = True
 
     def level(self, profile: Profile) -> Level:
         if profile == "strict":
@@ -78,9 +85,47 @@ def _core(
     return Rule(f"lint/{name}", name, source, recommended, strict or recommended, options or None)
 
 
+def _ours(
+    name: str,
+    source: str,
+    recommended: Level,
+    strict: Level | None = None,
+    *,
+    groups: Iterable[str] = (),
+    twin: str | None = None,
+    in_plugin: bool = True,
+) -> Rule:
+    code = f"{OURS}{name}"
+    return Rule(
+        code,
+        code,
+        source,
+        recommended,
+        strict or recommended,
+        groups=frozenset(groups),
+        twin=f"@convex-dev/{twin}" if twin else None,
+        in_plugin=in_plugin,
+    )
+
+
+def _over_files(
+    name: str,
+    source: str,
+    recommended: Level,
+    strict: Level | None = None,
+    *,
+    groups: Iterable[str] = (),
+) -> Rule:
+    return _ours(name, source, recommended, strict, groups=groups, in_plugin=False)
+
+
 _BEST_PRACTICES = "docs.convex.dev/understanding/best-practices"
 _CONVEX_ESLINT = "docs.convex.dev/eslint"
 _GUIDELINES = "Convex's AI guidelines"
+_ACTIONS = "docs.convex.dev/functions/actions"
+_INDEXES = "docs.convex.dev/database/reading-data/indexes"
+_STRICT_MODE = "Convex's strict-mode list"
+_COST = "a vendor's rules against cost"
 _COMMON = "typescript-eslint's recommended-type-checked"
 
 # Why some well-known rules are not here: promise-function-async, explicit-function-return-type,
@@ -105,7 +150,9 @@ RULES: tuple[Rule, ...] = (
     _convex("no-top-of-hour-crons", "docs.convex.dev/scheduling/cron-jobs", "warning"),
     _convex("no-process-env", "docs.convex.dev/production/environment-variables", "warning"),
     _convex("no-collect-in-query", _BEST_PRACTICES, "off", "error", groups=["cost"]),
-    _convex("require-access-control", _BEST_PRACTICES, "off", "error", groups=["auth"]),
+    # Knows a check by its name only: it does not see a plain ctx.auth.getUserIdentity(), which
+    # convex-eval/authorization does. For cases that ask for it.
+    _convex("require-access-control", _BEST_PRACTICES, "off"),
     _typescript("no-floating-promises", _BEST_PRACTICES, "error"),
     _typescript(
         "no-misused-promises", _BEST_PRACTICES, "error", checksVoidReturn={"attributes": False}
@@ -141,6 +188,52 @@ RULES: tuple[Rule, ...] = (
     _typescript("restrict-plus-operands", _COMMON, "warning"),
     _typescript("restrict-template-expressions", _COMMON, "warning"),
     _typescript("unbound-method", _COMMON, "warning"),
+    _ours(
+        "old-function-syntax",
+        _CONVEX_ESLINT,
+        "error",
+        twin="no-old-registered-function-syntax",
+    ),
+    _ours("args-validator", _BEST_PRACTICES, "error", twin="require-args-validator"),
+    _over_files("no-node-import", _STRICT_MODE, "error"),
+    _ours("node-actions-only", _ACTIONS, "error"),
+    _ours("no-system-field-in-index", _INDEXES, "error"),
+    _ours("duplicate-index", _INDEXES, "error", twin="no-duplicate-indexes"),
+    _ours("http-routes", "docs.convex.dev/functions/http-actions", "error"),
+    _ours("no-collect-length", _BEST_PRACTICES, "error"),
+    _ours("prefix-index", _STRICT_MODE, "warning", "error", twin="no-duplicate-indexes/prefix"),
+    _ours("no-query-filter", _BEST_PRACTICES, "warning", "error", twin="no-filter-in-query"),
+    _ours("no-unindexed-collect", _BEST_PRACTICES, "warning", "error", twin="no-collect-in-query"),
+    _ours("explicit-table-name", _BEST_PRACTICES, "warning", "error", twin="explicit-table-ids"),
+    _ours("internal-targets", _BEST_PRACTICES, "warning", "error"),
+    _ours("no-sequential-runs", _BEST_PRACTICES, "warning", "error"),
+    _ours("no-run-in-loop", _BEST_PRACTICES, "warning", "error"),
+    _ours("no-subtransaction", _BEST_PRACTICES, "warning", "error"),
+    _over_files("no-same-runtime-action", _BEST_PRACTICES, "warning", "error"),
+    _ours("no-date-in-query", _BEST_PRACTICES, "warning", "error"),
+    _ours("no-system-field-in-table", _GUIDELINES, "warning"),
+    _over_files("unused-index", _INDEXES, "warning"),
+    _over_files("id-validator", "docs.convex.dev/database/document-ids", "warning"),
+    _ours("no-known-any", _GUIDELINES, "warning"),
+    _ours("no-hardcoded-secret", "docs.convex.dev/production/environment-variables", "warning"),
+    _ours("no-node-builtin", _ACTIONS, "warning"),
+    _ours("route-path", "docs.convex.dev/functions/http-actions", "warning"),
+    _over_files("unrouted-http-action", "docs.convex.dev/functions/http-actions", "warning"),
+    _ours("file-names", "docs.convex.dev/understanding/", "warning"),
+    _ours("returns-validator", _STRICT_MODE, "off", "error"),
+    _ours("index-name", _GUIDELINES, "off", "error"),
+    # Convex's guidelines forbid what its documentation and its own lint rule recommend.
+    _ours("cron-helpers", _GUIDELINES, "off", "warning"),
+    _over_files("auth-config", _STRICT_MODE, "off", "error", groups=["auth"]),
+    _over_files("authorization", _STRICT_MODE, "off", "error", groups=["auth"]),
+    _ours("user-id-argument", _GUIDELINES, "off", "error", groups=["auth"]),
+    _ours("bounded-take", _COST, "off", "error", groups=["cost"]),
+    _ours("no-unbounded-write-loop", _COST, "off", "error", groups=["cost"]),
+    _ours("no-query-in-loop", _COST, "off", "error", groups=["cost"]),
+    _ours("cron-interval", _COST, "off", "error", groups=["cost"]),
+    _over_files("bounded-cron", _COST, "off", "error", groups=["cost"]),
+    # Whether a backend needs it, only its case knows.
+    _over_files("rate-limiter", _COST, "off", groups=["cost"]),
 )
 
 GROUPS: Mapping[str, frozenset[str]] = {
@@ -151,9 +244,15 @@ GROUPS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The level of every rule for one item."""
+    """The level of every rule for one item, and the codes of those that its case asked for."""
 
     levels: Mapping[str, Level]
+    required: frozenset[str] = frozenset()
+
+    @property
+    def needs_facts(self) -> bool:
+        """Whether any rule of ours is on."""
+        return any(rule.code.startswith(OURS) and self.levels[rule.code] != "off" for rule in RULES)
 
     def rule_for(self, name: str, message_id: str | None) -> Rule | None:
         """What judges a diagnostic of oxlint's rule `name`; None for a rule that is not ours."""
@@ -167,7 +266,8 @@ class Selection:
         return {
             rule.name: "error" if rule.options is None else ["error", rule.options]
             for rule in RULES
-            if any(self.levels[r.code] != "off" for r in RULES if r.name == rule.name)
+            if rule.in_plugin
+            and any(self.levels[r.code] != "off" for r in RULES if r.name == rule.name)
         }
 
 
@@ -178,11 +278,18 @@ def select(profile: Profile, *, off: Iterable[str], require: Iterable[str]) -> S
     (`auth`). Raises ValueError for a name that is none, with a suggestion.
     """
     levels = {rule.code: rule.level(profile) for rule in RULES}
-    for name in require:
-        levels.update(dict.fromkeys(resolve(name), "error"))
+    required = frozenset(code for name in require for code in _with_twins(resolve(name)))
+    levels.update(dict.fromkeys(required, "error"))
     for name in off:
-        levels.update(dict.fromkeys(resolve(name), "off"))
-    return Selection(levels)
+        levels.update(dict.fromkeys(_with_twins(resolve(name)), "off"))
+    return Selection(levels, required)
+
+
+def _with_twins(codes: Iterable[str]) -> Iterator[str]:
+    """`codes`, each with the code of the rule of ours that says the same."""
+    for code in codes:
+        yield code
+        yield from (rule.code for rule in RULES if rule.twin == code)
 
 
 def resolve(name: str) -> Sequence[str]:

@@ -33,6 +33,8 @@ class Toolchain:
     """The native type-aware linter that oxlint starts."""
     lint_plugin: Path
     """Convex's lint plugin as one ES module."""
+    rules_plugin: Path
+    """Our own lint plugin as one ES module."""
 
 
 @dataclass(frozen=True, slots=True)

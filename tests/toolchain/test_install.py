@@ -71,6 +71,7 @@ def test_the_programs_run_and_nothing_but_them_is_there(toolchain: Toolchain) ->
     assert {path.name for path in toolchain.root.iterdir()} == {
         "lint_plugin.mjs",
         "node_modules",
+        "rules_plugin.mjs",
         "toolchain.json",
     }
     assert toolchain.versions["node"] == node_runtime().version

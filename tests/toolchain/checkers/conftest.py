@@ -117,7 +117,7 @@ def good_backend() -> Files:
         "package.json": '{"dependencies": {"convex": "^1.48.0"}}',
         "convex/schema.ts": TODO_SCHEMA,
         "convex/todos.ts": """\
-import { query as publicQuery, mutation } from "./_generated/server";
+import { query as publicQuery, internalQuery, mutation } from "./_generated/server";
 import type { Doc } from "./_generated/dataModel";
 import { v } from "convex/values";
 import { components, internal } from "./_generated/api";
@@ -127,8 +127,28 @@ const limiter = new RateLimiter(components.rateLimiter, {
   add: { kind: "fixed window", rate: 10, period: MINUTE },
 });
 
+export const count = internalQuery({
+  args: { owner: v.string() },
+  handler: async (ctx, { owner }) => {
+    const todos = await ctx.db
+      .query("todos")
+      .withIndex("by_owner_and_done", (q) => q.eq("owner", owner))
+      .take(100);
+    return todos.length;
+  },
+});
+
 export const open = publicQuery({
   args: { owner: v.string() },
+  returns: v.array(
+    v.object({
+      _id: v.id("todos"),
+      _creationTime: v.number(),
+      owner: v.string(),
+      text: v.string(),
+      done: v.boolean(),
+    }),
+  ),
   handler: async (ctx, { owner }): Promise<Doc<"todos">[]> =>
     await ctx.db
       .query("todos")
@@ -138,6 +158,7 @@ export const open = publicQuery({
 
 export const add = mutation({
   args: { owner: v.string(), text: v.string() },
+  returns: v.id("todos"),
   handler: async (ctx, args) => {
     await limiter.limit(ctx, "add", { throws: true });
     const id = await ctx.db.insert("todos", { ...args, done: false });
@@ -181,15 +202,15 @@ export default crons;
         "convex/http.ts": """\
 import { httpRouter } from "convex/server";
 import { httpAction } from "./_generated/server";
-import { api } from "./_generated/api";
+import { internal } from "./_generated/api";
 
 const http = httpRouter();
 http.route({
-  path: "/open",
+  path: "/count",
   method: "GET",
   handler: httpAction(async (ctx, request) => {
     const owner = new URL(request.url).searchParams.get("owner") ?? "";
-    return Response.json(await ctx.runQuery(api.todos.open, { owner }));
+    return Response.json(await ctx.runQuery(internal.todos.count, { owner }));
   }),
 });
 export default http;

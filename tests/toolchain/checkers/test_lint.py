@@ -93,6 +93,10 @@ BAD_PLACES = {
     "@convex-dev/no-top-of-hour-crons@convex/crons.ts:4:34": "warning",
     "@convex-dev/no-duplicate-indexes/prefix@convex/schema.ts:5:6": "warning",
     "@convex-dev/no-duplicate-indexes@convex/schema.ts:7:6": "error",
+    "convex-eval/internal-targets@convex/crons.ts:4:50": "warning",
+    "convex-eval/unused-index@convex/schema.ts:5:6": "warning",
+    "convex-eval/unused-index@convex/schema.ts:6:6": "warning",
+    "convex-eval/unused-index@convex/schema.ts:7:6": "warning",
 }
 
 
@@ -138,7 +142,7 @@ export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").col
     report = bench.lint({**BAD, "convex/all.ts": code, "convex/a.ts": ""}, "strict")
     severities = {finding.code: finding.severity for finding in report.findings}
     assert severities["@convex-dev/no-collect-in-query"] == "error"
-    assert severities["@convex-dev/require-access-control"] == "error"
+    assert severities["convex-eval/returns-validator"] == "error"
     assert severities["@convex-dev/no-duplicate-indexes/prefix"] == "error"
     assert severities["@convex-dev/no-top-of-hour-crons"] == "warning"
 
@@ -290,7 +294,8 @@ def test_names_are_codes_bare_names_or_groups() -> None:
     assert resolve("no-floating-promises") == ["lint/no-floating-promises"]
     assert resolve("no-collect-in-query") == ["@convex-dev/no-collect-in-query"]
     assert set(GROUPS) == {"auth", "cost"}
-    assert list(resolve("auth")) == ["@convex-dev/require-access-control"]
+    auth = {"convex-eval/auth-config", "convex-eval/authorization", "convex-eval/user-id-argument"}
+    assert set(resolve("auth")) == auth
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
@@ -298,3 +303,37 @@ def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
         select("recommended", off=["no-floating-promise"], require=[])
     with pytest.raises(ValueError, match="'xyzzy'"):
         select("recommended", off=[], require=["xyzzy"])
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "export const a = query({ args: {}, handler: async () => 1 });\n"
+            "export const b = query({ args: {}, handler: async (ctx) => a(ctx, {}) });\n",
+            "TS2349",
+        ),
+        (
+            "export const a = internalQuery({ args: {}, handler: async () => 1 });\n"
+            "export const b = action({ args: {}, handler: (ctx): Promise<number> => "
+            "ctx.runQuery(a, {}) });\n",
+            "TS2345",
+        ),
+        (
+            "export const a = action({ args: {}, handler: async (ctx) => ctx.db });\n",
+            "TS2339",
+        ),
+        (
+            "export const a = query({ args: {}, handler: async (ctx) => "
+            "await ctx.db.query('todos').withIndex('by_text').first() });\n",
+            "TS2345",
+        ),
+    ],
+    ids=["calls a registered function", "runs a function itself", "db in an action", "no index"],
+)
+def test_some_pitfalls_are_typechecks_to_tell(
+    bench: Bench, todo_schema: Files, code: str, expected: str
+) -> None:
+    imports = 'import { action, internalQuery, query } from "./_generated/server";\n'
+    report = bench.types({**todo_schema, "convex/a.ts": imports + code})
+    assert expected in {finding.code for finding in report.findings}

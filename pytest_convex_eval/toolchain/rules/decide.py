@@ -1,0 +1,276 @@
+"""The rules that need more than one file, decided over the facts of all of them.
+
+Each is a generator over a `Project`; what is not known gives no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place
+from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Project
+
+_RATE_LIMITER = "@convex-dev/rate-limiter"
+# Of a table whose documents belong to a user, when validated as a string; `v.id("users")` is one
+# under any name.
+_OWNERS = frozenset(
+    {"authorId", "createdBy", "owner", "ownerId", "tokenIdentifier", "user", "userId"}
+)
+_USERS = "users"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A finding of the rule `name` (without its prefix) at a place of a file.
+
+    `certain` is False where the rule holds only if the case says that it matters.
+    """
+
+    name: str
+    message: str
+    path: str
+    at: Place
+    certain: bool = True
+
+
+def decide(files: Mapping[str, FileFacts]) -> Iterator[Decision]:
+    """What is wrong between `files`, the facts of each by its path in the workspace."""
+    project = Project(files)
+    for rule in _RULES:
+        yield from rule(project)
+
+
+def _node_import(project: Project) -> Iterator[Decision]:
+    for path, facts in project.files.items():
+        if facts.uses_node:
+            continue
+        for given in facts.imports:
+            target = project.file(path, given.module)
+            if target is not None and project.files[target].uses_node:
+                message = (
+                    f'{target} runs in Node ("use node"), and this file does not: it can\'t load '
+                    "it. Call its functions by ctx.runAction, or move the shared code out of it."
+                )
+                yield Decision("no-node-import", message, path, given.at)
+
+
+def _same_runtime(project: Project) -> Iterator[Decision]:
+    for node in project.nodes():
+        for run in node.declaration.runs:
+            if run.via != "runAction" or run.parallel:
+                continue
+            target = project.target(node.path, run)
+            if target is None:
+                continue
+            runtime = project.files[target.path].uses_node
+            if runtime == project.files[node.path].uses_node:
+                message = (
+                    f"{'.'.join(run.path)} runs where this function does, and ctx.runAction is a "
+                    "call over the network. Call a plain TypeScript function."
+                )
+                yield Decision("no-same-runtime-action", message, node.path, run.at)
+
+
+def _routers(project: Project) -> Iterator[Decision]:
+    served = project.loads(project.named(f"{FUNCTIONS}http"))
+    for path, facts in project.files.items():
+        folder = PurePosixPath(path).parent
+        # A component serves its own.
+        is_own = (
+            PurePosixPath(path).stem == "http"
+            and str(folder) != FUNCTIONS.rstrip("/")
+            and bool(project.named(f"{folder}/convex.config"))
+        )
+        if path in served or is_own:
+            continue
+        for at in facts.routers:
+            message = (
+                "routes are served from convex/http.ts only, and it does not load this file. "
+                "Move the router there."
+            )
+            yield Decision("http-routes", message, path, at)
+
+
+def _unrouted(project: Project) -> Iterator[Decision]:
+    used = {
+        (other.path, id(other.declaration))
+        for node in project.nodes()
+        for other in project.uses(node)
+    }
+    for node in project.nodes():
+        registration = project.registration(node)
+        if registration is None or not registration.http:
+            continue
+        if (node.path, id(node.declaration)) not in used:
+            message = "no route leads to this HTTP action: it can't be called."
+            yield Decision("unrouted-http-action", message, node.path, node.declaration.at)
+
+
+def _clock(project: Project) -> Iterator[Decision]:
+    told: set[tuple[str, Place]] = set()
+    for endpoint in project.endpoints():
+        if endpoint.registration.kind != "query":
+            continue
+        for node in project.reach(endpoint.node, through_runs=False):
+            # Within one file the plugin finds it itself.
+            if node.path == endpoint.node.path:
+                continue
+            for at in node.declaration.clock:
+                if (node.path, at) in told:
+                    continue
+                told.add((node.path, at))
+                message = (
+                    f"the query {endpoint.name} of {endpoint.node.path} reads the clock here: it "
+                    "does not run again because time passes. Pass the time as an argument."
+                )
+                yield Decision("no-date-in-query", message, node.path, at)
+
+
+def _auth_config(project: Project) -> Iterator[Decision]:
+    if any(facts.auth_config for facts in project.files.values()):
+        return
+    for path in project.named(f"{FUNCTIONS}auth.config"):
+        message = "this auth configuration names no provider, so that nobody can log in."
+        found = project.declaration(path, "default")
+        at = found.declaration.at if found is not None else (1, 0)
+        yield Decision("auth-config", message, path, at)
+        return
+    for node in project.nodes():
+        if node.declaration.identity is not None:
+            message = (
+                "this asks who the user is, and no convex/auth.config.ts says who may tell: "
+                "the answer is always null."
+            )
+            yield Decision("auth-config", message, node.path, node.declaration.identity)
+            return
+
+
+def _authorization(project: Project) -> Iterator[Decision]:
+    owned = _owned_tables(project)
+    has_users = any(facts.auth_config for facts in project.files.values()) or any(
+        node.declaration.auth for node in project.nodes()
+    )
+    for endpoint in project.endpoints():
+        if not endpoint.registration.public or endpoint.registration.http:
+            continue
+        reach = project.reach(endpoint.node)
+        touches = [touch for node in reach for touch in node.declaration.touches]
+        if not touches or any(node.declaration.auth for node in reach):
+            continue
+        # Without its name, what is written to may be any table.
+        reaches_owned = any(t in owned or (t is None and written) for t, written in touches)
+        if owned and not reaches_owned:
+            continue
+        message = (
+            f"anyone may call {endpoint.name}, and it reaches data without "
+            "asking who calls. Check ctx.auth.getUserIdentity(), or make it internal."
+        )
+        path, at = endpoint.node.path, endpoint.node.declaration.at
+        yield Decision("authorization", message, path, at, certain=bool(owned) and has_users)
+
+
+def _owned_tables(project: Project) -> frozenset[str | None]:
+    tables = [table for facts in project.files.values() for table in facts.tables]
+    return frozenset(
+        table.name
+        for table in tables
+        if table.name is not None
+        and any(
+            field.table == _USERS or (field.name in _OWNERS and field.validator in {"string", "id"})
+            for field in table.fields
+        )
+    )
+
+
+def _rate_limiter(project: Project) -> Iterator[Decision]:
+    imports = {given.module for facts in project.files.values() for given in facts.imports}
+    if _RATE_LIMITER in imports:
+        return
+    for endpoint in project.endpoints():
+        registration = endpoint.registration
+        if registration.public and not registration.http and registration.kind != "query":
+            message = f"nothing limits how often {endpoint.name} is called. Use {_RATE_LIMITER}."
+            node = endpoint.node
+            yield Decision("rate-limiter", message, node.path, node.declaration.at)
+            return
+
+
+def _unused_index(project: Project) -> Iterator[Decision]:
+    if any(facts.computed_indexes for facts in project.files.values()):
+        return
+    words = frozenset[str]().union(*(facts.words for facts in project.files.values()))
+    read = {t for node in project.nodes() for t, _ in node.declaration.touches}
+    for path, facts in project.files.items():
+        for table in facts.tables:
+            # A schema that no function reads yet says nothing.
+            if table.name is None or table.name not in read:
+                continue
+            for index in table.indexes:
+                if index.name is None or index.staged or index.name in words:
+                    continue
+                message = (
+                    f'no query uses index "{index.name}" of {table.name}; each index costs '
+                    "storage and slows writes."
+                )
+                yield Decision("unused-index", message, path, index.at)
+
+
+def _id_strings(project: Project) -> Iterator[Decision]:
+    tables = {
+        table.name.lower(): table
+        for facts in project.files.values()
+        for table in facts.tables
+        if table.name is not None
+    }
+    for path, facts in project.files.items():
+        for found in facts.id_strings:
+            stem = found.stem.lower().replace("_", "")
+            plural = stem[:-1] + "ies" if stem.endswith("y") else f"{stem}s"
+            table = tables.get(plural) or tables.get(stem) or tables.get(f"{stem}es")
+            # A table that has the field itself knows its documents by another system's ids.
+            if table is None or stem in {_stem(field.name) for field in table.fields}:
+                continue
+            name = table.name
+            message = f'this is the id of a document of {name}: validate it by v.id("{name}").'
+            yield Decision("id-validator", message, path, found.at)
+
+
+def _stem(name: str) -> str:
+    """`user` of `userId` and `user_id`."""
+    return name.lower().replace("_", "").removesuffix("id")
+
+
+def _cron_work(project: Project) -> Iterator[Decision]:
+    told: set[tuple[str, Place]] = set()
+    for node in project.nodes():
+        for run in node.declaration.runs:
+            if run.via not in {"cron", "daily", "hourly", "interval", "monthly", "weekly"}:
+                continue
+            target = project.target(node.path, run)
+            for reached in project.reach(target) if target is not None else ():
+                for at in reached.declaration.collects:
+                    if (reached.path, at) in told:
+                        continue
+                    told.add((reached.path, at))
+                    message = (
+                        f"the cron that runs {'.'.join(run.path)} collects a whole table here. "
+                        "Work in batches: take(n), and schedule the next batch."
+                    )
+                    yield Decision("bounded-cron", message, reached.path, at)
+
+
+_RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
+    _node_import,
+    _same_runtime,
+    _routers,
+    _unrouted,
+    _clock,
+    _auth_config,
+    _authorization,
+    _rate_limiter,
+    _unused_index,
+    _id_strings,
+    _cron_work,
+)

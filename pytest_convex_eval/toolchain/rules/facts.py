@@ -1,0 +1,161 @@
+"""What each file of an answer says that only matters next to the others, as `facts.mjs` reports it.
+
+One diagnostic a file, whose message is JSON of a versioned shape. Lines count from 1, columns in
+UTF-16 units from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import pydantic
+
+from pytest_convex_eval.outcomes import InfrastructureError
+
+RULE = "convex-eval/facts"
+
+Place: TypeAlias = tuple[int, int]
+"""Line and column."""
+
+Kind: TypeAlias = Literal["query", "mutation", "action"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a registrar makes of a handler."""
+
+    kind: Kind
+    public: bool
+    http: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """`makes`: this declaration is a custom builder. `by`: module and name of what made it, which
+    may be a custom builder of another file."""
+
+    makes: Registration | None
+    by: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A call that has another function run: `ctx.run*`, the scheduler, a cron.
+
+    `root` and `path` are its target, `internal.a.b.name`; `root` is None where it is not known.
+    """
+
+    via: str
+    root: Literal["api", "internal", "components"] | None
+    path: tuple[str, ...]
+    parallel: bool
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One declaration at the top of a file; the one without names is everything outside of them.
+
+    `refs` are the values it uses, by module (None: its own) and name; `touches` the tables, None
+    where the name isn't known, and whether they are written to; `collects` where it collects a
+    whole table. `auth`: it asks who the user is, `identity` where it asks Convex.
+    """
+
+    names: tuple[str, ...]
+    exports: tuple[str, ...]
+    at: Place
+    function: Registration | None
+    builder: Builder | None
+    refs: tuple[tuple[str | None, str], ...]
+    auth: bool
+    identity: Place | None
+    clock: tuple[Place, ...]
+    touches: tuple[tuple[str | None, bool], ...]
+    runs: tuple[Run, ...]
+    collects: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """Something that the file loads when it runs."""
+
+    module: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Reexport:
+    """A name of another module given on; `*` is all of its names, or its namespace."""
+
+    module: str
+    name: str
+    exported: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a table: its validator's name, and the table that `v.id` names."""
+
+    name: str
+    validator: str | None
+    table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    name: str | None
+    kind: Literal["index", "search", "vector"]
+    staged: bool
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str | None
+    at: Place
+    fields: tuple[Field, ...]
+    indexes: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdString:
+    """A field called `<stem>Id` that is validated as a string."""
+
+    stem: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """`auth_config`: whether this auth configuration names a provider; None for other files.
+    `words` are the strings that may name an index; with `computed_indexes`, any may be used.
+    `allowed_filters` are filters of a query on which Convex's documentation and its lint rule
+    disagree.
+    """
+
+    v: Literal[1]
+    uses_node: bool = False
+    imports: tuple[Import, ...] = ()
+    reexports: tuple[Reexport, ...] = ()
+    declarations: tuple[Declaration, ...] = ()
+    tables: tuple[Table, ...] = ()
+    id_strings: tuple[IdString, ...] = ()
+    words: frozenset[str] = frozenset()
+    computed_indexes: bool = False
+    routers: tuple[Place, ...] = ()
+    auth_config: bool | None = None
+    allowed_filters: tuple[Place, ...] = ()
+
+
+_SHAPE = pydantic.TypeAdapter(FileFacts)
+
+
+def parse(message: str) -> FileFacts:
+    """The facts in a diagnostic's message. Raises InfrastructureError for anything else."""
+    try:
+        return _SHAPE.validate_json(message)
+    except pydantic.ValidationError as error:
+        raise InfrastructureError(
+            "the facts of a file have an unknown shape", detail=str(error)
+        ) from error

@@ -1,0 +1,36 @@
+/** A schema, crons or auth configuration in a file that Convex does not look for. */
+
+import { outer, valueOf } from "./shared/ast.mjs";
+import { rule } from "./shared/rule.mjs";
+import { follow, isImport } from "./shared/scope.mjs";
+
+/** @type {Record<string, string>} */
+const PLACES = { cronJobs: "crons", defineSchema: "schema" };
+
+export default rule({
+  name: "file-names",
+  description: "Require the schema, crons and auth configuration where Convex looks for them.",
+  message:
+    "This default export looks like {{what}}, which Convex looks for in convex/{{place}}.ts only.",
+  check(file, report) {
+    for (const { declaration } of file.nodes("ExportDefaultDeclaration")) {
+      const value = follow(file, declaration);
+      // Convex takes no module with a dot in its name for anything but its own configurations.
+      if (file.module.includes(".") && value.type === "CallExpression") continue;
+      const folder = file.module.slice(0, file.module.lastIndexOf("/") + 1);
+      if (value.type === "CallExpression") {
+        for (const [name, place] of Object.entries(PLACES)) {
+          if (!isImport(file, value.callee, "convex/server", name)) continue;
+          // A component has its own.
+          if (file.module === place || file.module === `${folder}${place}`) continue;
+          report(outer(declaration), { what: `the ${place}`, place });
+        }
+      } else if (value.type === "ObjectExpression" && valueOf(value, "providers") !== null) {
+        const looks = /(?:^|[/._-])auth/i.test(file.module);
+        if (looks && file.module !== "auth.config") {
+          report(outer(declaration), { what: "the auth configuration", place: "auth.config" });
+        }
+      }
+    }
+  },
+});

@@ -1,0 +1,192 @@
+"""Snippets of code, each a small project, judged by the real oxlint: all of them in one process."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import pytest
+
+from pytest_convex_eval.outcomes import Files, Finding
+from pytest_convex_eval.processes import Limits, environment, run
+from pytest_convex_eval.toolchain.lint_report import judge
+from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
+from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
+
+SNIPPETS = Path(__file__).with_name("snippets")
+MARK = "/*!*/"
+"""Stands before what a rule has to report."""
+
+PREAMBLE = (
+    "import { action, httpAction, internalAction, internalMutation, internalQuery } "
+    'from "./_generated/server"; '
+    'import { mutation, query } from "./_generated/server"; '
+    'import type { ActionCtx, MutationCtx, QueryCtx } from "./_generated/server"; '
+    'import { api, components, internal } from "./_generated/api"; '
+    'import { cronJobs, defineSchema, defineTable, httpRouter } from "convex/server"; '
+    'import { v } from "convex/values";\n'
+)
+"""Of every file that imports nothing itself; on a line of its own."""
+
+Place: TypeAlias = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A small project, and the places at which `rule` has to report; none in a good one."""
+
+    rule: str
+    kind: Literal["bad", "good"]
+    title: str
+    files: Files
+    expected: frozenset[Place]
+
+    def __str__(self) -> str:
+        return f"{self.rule}-{self.kind}-{self.title.replace(' ', '-')}"
+
+
+def read_snippets(rule: str, text: str) -> Iterator[Snippet]:
+    """The snippets of one rule: `=== bad: title` begins one, `--- path` a file of it."""
+    _, *parts = re.split(r"^=== (bad|good): (.+)\n", text, flags=re.M)
+    for kind, title, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        first, *named = re.split(r"^--- (\S+)\n", body, flags=re.M)
+        files = dict(zip(named[::2], named[1::2], strict=True))
+        if first.strip():
+            files["convex/things.ts"] = first
+        whole = {path: _whole(code) for path, code in files.items()}
+        places = frozenset(
+            (path, position.line, position.column)
+            for path, code in whole.items()
+            for match in re.finditer(re.escape(MARK), code)
+            for position in [SourceText(code).at(match.end())]
+        )
+        assert kind in {"bad", "good"}
+        assert bool(places) == (kind == "bad"), f"{rule}: {title}"
+        yield Snippet(rule, "bad" if kind == "bad" else "good", title, whole, places)
+
+
+def _whole(code: str) -> str:
+    """`@query` on a line of its own makes what follows the body of a query's handler."""
+    code = re.sub(
+        r"\A@(\w+)\n(.*)\Z",
+        r"export const f = \1({ args: {}, handler: async (ctx, args) => {\n\2} });\n",
+        code,
+        flags=re.S,
+    )
+    if re.search(r"^(?:import|export .* from) ", code, re.M):
+        return code
+    directive, found, rest = code.partition('"use node";\n')
+    return f"{directive}{found}{PREAMBLE}{rest}" if found else PREAMBLE + code
+
+
+SNIPPETS_OF_ALL: Sequence[Snippet] = [
+    snippet
+    for file in sorted(SNIPPETS.glob("*.txt"))
+    for snippet in read_snippets(file.stem, file.read_text("utf-8"))
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Linter:
+    """oxlint with our plugin and Convex's, every rule on, without types."""
+
+    toolchain: Toolchain
+
+    def projects(
+        self, projects: Mapping[str, Files], folder: Path, require: Sequence[str] = ()
+    ) -> dict[str, list[Finding]]:
+        """The findings on each project; one process for all of them."""
+        everything = [rule.code for rule in RULES if rule.code.startswith(OURS)]
+        selection = select("strict", off=[], require=[*everything, *require])
+        rules = {
+            name: level
+            for name, level in selection.configured().items()
+            if name.startswith(("@convex-dev/", OURS))
+        }
+        paths = []
+        for name, files in projects.items():
+            for path, text in {"package.json": "{}", **files}.items():
+                target = folder / name / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text)
+                if "convex/" in path:
+                    paths.append(f"{name}/{path}")
+        report = self.oxlint(paths, {**rules, FACTS: "error"}, folder)
+        diagnostics: dict[str, list[object]] = {name: [] for name in projects}
+        for diagnostic in report:
+            name, _, path = str(diagnostic["filename"]).partition("/")
+            diagnostics[name].append({**diagnostic, "filename": path})
+        return {
+            name: judge(
+                diagnostics[name],
+                [path for path in files if "convex/" in path],
+                selection,
+                SourceTree(folder / name),
+            )
+            for name, files in projects.items()
+        }
+
+    def oxlint(
+        self, paths: Sequence[str], rules: Mapping[str, object], folder: Path
+    ) -> list[dict[str, object]]:
+        """oxlint's own diagnostics on files of `folder`."""
+        plugins = [str(self.toolchain.lint_plugin), str(self.toolchain.rules_plugin)]
+        config = {
+            "plugins": [],
+            "categories": {"correctness": "off"},
+            "jsPlugins": plugins,
+            "rules": rules,
+        }
+        (folder / "oxlint.json").write_text(json.dumps(config))
+        done = run(
+            [
+                self.toolchain.node,
+                self.toolchain.oxlint,
+                "--config=oxlint.json",
+                "--disable-nested-config",
+                "--no-ignore",
+                "--format=json",
+                *paths,
+            ],
+            cwd=folder,
+            env=environment(home=folder),
+            limits=Limits(wall_seconds=60),
+        )
+        diagnostics = json.loads(done.stdout)["diagnostics"]
+        assert isinstance(diagnostics, list)
+        return diagnostics
+
+
+@pytest.fixture(scope="session")
+def linter(toolchain: Toolchain) -> Linter:
+    return Linter(toolchain)
+
+
+@pytest.fixture(scope="session")
+def snippets() -> Sequence[Snippet]:
+    return SNIPPETS_OF_ALL
+
+
+@pytest.fixture(scope="session")
+def findings_of_snippets(
+    linter: Linter, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[int, list[Finding]]:
+    """What is found in each snippet, by its number."""
+    projects = {f"p{number}": snippet.files for number, snippet in enumerate(SNIPPETS_OF_ALL)}
+    found = linter.projects(projects, tmp_path_factory.mktemp("snippets"))
+    return {number: found[f"p{number}"] for number in range(len(SNIPPETS_OF_ALL))}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "snippet_number" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "snippet_number",
+            range(len(SNIPPETS_OF_ALL)),
+            ids=[str(snippet) for snippet in SNIPPETS_OF_ALL],
+        )

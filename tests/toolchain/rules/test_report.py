@@ -1,0 +1,136 @@
+"""What is made of oxlint's diagnostics: one finding a root cause, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from pytest_convex_eval.toolchain.lint_report import judge
+from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, Profile, select
+from pytest_convex_eval.toolchain.positions import SourceTree
+from pytest_convex_eval.toolchain.rules.facts import FileFacts, parse
+
+FILTER = "no-filter-in-query"
+FACTS = {"v": 1}
+
+
+def said(code: str, message: str = "told", *, offset: int = 0) -> Mapping[str, object]:
+    labels = [{"span": {"offset": offset, "length": 1}}]
+    return {"code": code, "message": message, "filename": "convex/a.ts", "labels": labels}
+
+
+def facts(**told: object) -> Mapping[str, object]:
+    return said("convex-eval(facts)", json.dumps({**FACTS, **told}))
+
+
+def judged(
+    folder: Path,
+    diagnostics: Sequence[Mapping[str, object]],
+    *,
+    profile: Profile = "recommended",
+    require: Sequence[str] = (),
+) -> list[Finding]:
+    (folder / "convex").mkdir(exist_ok=True)
+    (folder / "convex" / "a.ts").write_text("first\nsecond 😀 third\n")
+    selection = select(profile, off=[], require=require)
+    return judge(diagnostics, ["convex/a.ts"], selection, SourceTree(folder))
+
+
+BOTH = (
+    said(f"@convex-dev({FILTER})", f"[{FILTER}] no", offset=6),
+    said("convex-eval(no-query-filter)", "no", offset=6),
+)
+
+
+def test_what_two_rules_say_of_one_place_is_said_once(tmp_path: Path) -> None:
+    (finding,) = judged(tmp_path, [*BOTH, facts()])
+    assert (finding.code, finding.severity) == (f"@convex-dev/{FILTER}", "warning")
+    (finding,) = judged(tmp_path, [*BOTH, facts()], profile="strict")
+    assert (finding.code, finding.severity) == (f"@convex-dev/{FILTER}", "error")
+
+
+def test_the_one_that_counts_more_speaks(tmp_path: Path) -> None:
+    (finding,) = judged(tmp_path, [*BOTH, facts()], require=["convex-eval/no-query-filter"])
+    assert (finding.code, finding.severity) == ("convex-eval/no-query-filter", "error")
+
+
+def test_at_another_place_ours_speaks_for_itself(tmp_path: Path) -> None:
+    alone = said("convex-eval(no-query-filter)", offset=2)
+    assert len(judged(tmp_path, [*BOTH, alone, facts()])) == 2
+
+
+def test_who_requires_convexs_rule_means_ours_too(tmp_path: Path) -> None:
+    (finding,) = judged(tmp_path, [BOTH[1], facts()], require=[FILTER])
+    assert finding.severity == "error"
+
+
+def test_an_allowed_filter_is_heard_only_where_a_case_requires_it(tmp_path: Path) -> None:
+    allowed = facts(allowed_filters=[[2, 0]])
+    assert judged(tmp_path, [BOTH[0], allowed]) == []
+    assert judged(tmp_path, [BOTH[0], allowed], profile="strict") == []
+    assert len(judged(tmp_path, [BOTH[0], allowed], require=[FILTER])) == 1
+
+
+def test_places_of_facts_are_characters(tmp_path: Path) -> None:
+    node = {"v": 1, "uses_node": True}
+    (tmp_path / "convex").mkdir()
+    (tmp_path / "convex" / "node.ts").write_text("")
+    other = {**said("convex-eval(facts)", json.dumps(node)), "filename": "convex/node.ts"}
+    # 😀 is two of JavaScript's units and one character.
+    importing = facts(imports=[{"module": "./node", "at": [2, 10]}])
+    (finding,) = judged(tmp_path, [importing, other])
+    assert finding.location() == "convex/a.ts:2:10"
+    assert (finding.code, finding.severity) == ("convex-eval/no-node-import", "error")
+
+
+def test_a_file_without_facts_is_our_fault_unless_it_does_not_parse(tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"convex/a\.ts"):
+        judged(tmp_path, [])
+    thrown = {"message": "Error running JS plugin.", "filename": "convex/a.ts", "labels": []}
+    with pytest.raises(InfrastructureError, match=r"convex/a\.ts"):
+        judged(tmp_path, [thrown])
+    syntax = {"message": "Unexpected token", "filename": "convex/a.ts", "labels": [{"span": {}}]}
+    assert judged(tmp_path, [syntax]) == []
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_facts_are_of_their_shape_or_refused(value: object) -> None:
+    with pytest.raises(InfrastructureError):
+        parse(json.dumps(value))
+
+
+def test_facts_of_another_version_are_refused() -> None:
+    assert parse('{"v": 1}') == FileFacts(1)
+    with pytest.raises(InfrastructureError):
+        parse('{"v": 2}')
+
+
+def test_every_twin_is_a_rule_of_convexs_plugin() -> None:
+    codes = {rule.code for rule in RULES}
+    twins = {rule.twin for rule in RULES if rule.twin is not None}
+    assert twins <= codes
+    assert all(twin.startswith("@convex-dev/") for twin in twins)
+
+
+def test_errors_by_default_are_only_what_never_fired_on_accepted_code() -> None:
+    errors = {
+        rule.code.removeprefix(OURS)
+        for rule in RULES
+        if rule.code.startswith(OURS) and rule.recommended == "error"
+    }
+    assert errors == {
+        "args-validator",
+        "duplicate-index",
+        "http-routes",
+        "no-collect-length",
+        "no-node-import",
+        "no-system-field-in-index",
+        "node-actions-only",
+        "old-function-syntax",
+    }

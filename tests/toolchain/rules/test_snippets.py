@@ -1,0 +1,39 @@
+"""Each rule on code that it is about: what it must report, and what it must leave alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
+
+if TYPE_CHECKING:
+    from tests.toolchain.rules.conftest import Snippet
+
+LEAST_BAD, LEAST_GOOD = 5, 8
+
+
+def test_a_snippet_is_reported_where_it_says(
+    snippet_number: int,
+    snippets: Sequence[Snippet],
+    findings_of_snippets: Mapping[int, list[Finding]],
+) -> None:
+    snippet = snippets[snippet_number]
+    found = findings_of_snippets[snippet_number]
+    (rule,) = (rule for rule in RULES if rule.code == OURS + snippet.rule)
+    ours = {(f.path, f.line, f.column) for f in found if f.code == rule.code}
+    twins = {(f.path, f.line, f.column) for f in found if f.code == rule.twin}
+    # What Convex's rule says at the same place is not said twice; what else it says is its own.
+    assert ours | (twins & snippet.expected) == snippet.expected
+    assert not ours & twins
+
+
+def test_each_rule_has_bad_and_good_snippets(snippets: Sequence[Snippet]) -> None:
+    count = Counter((snippet.rule, snippet.kind) for snippet in snippets)
+    for rule in RULES:
+        if rule.code.startswith(OURS):
+            name = rule.code.removeprefix(OURS)
+            assert count[name, "bad"] >= LEAST_BAD, name
+            assert count[name, "good"] >= LEAST_GOOD, name

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
+from pytest_convex_eval.deployment.model import HttpAnswer
 from pytest_convex_eval.outcomes import InfrastructureError
 
 
@@ -42,30 +44,36 @@ class Client:
                 f"the deployment's answer to {method} {path} is no JSON", detail=text
             ) from error
 
-    def _raw(self, method: str, path: str, body: JsonValue) -> str:
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> HttpAnswer:
+        """Whatever is answered. Raises InfrastructureError when nothing is."""
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port, timeout=self.timeout_seconds
         )
-        headers = {
-            "Authorization": f"Convex {self.admin_key}",
-            "Content-Type": "application/json",
-            "Connection": "close",
-        }
         try:
-            connection.request(
-                method, path, json.dumps(body) if method == "POST" else None, headers
-            )
+            connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
-            text = response.read().decode("utf-8", "replace")
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise InfrastructureError(
                 f"the deployment at {self.url} does not answer {method} {path}", detail=repr(error)
             ) from error
         finally:
             connection.close()
-        if response.status != 200:
+        return HttpAnswer(response.status, tuple(response.getheaders()), content)
+
+    def _raw(self, method: str, path: str, body: JsonValue) -> str:
+        headers = {
+            "Authorization": f"Convex {self.admin_key}",
+            "Content-Type": "application/json",
+        }
+        content = json.dumps(body).encode() if method == "POST" else None
+        answer = self.send(method, path, headers, content)
+        text = answer.body.decode("utf-8", "replace")
+        if answer.status != 200:
             raise InfrastructureError(
-                f"the deployment answered {method} {path} with HTTP {response.status}", detail=text
+                f"the deployment answered {method} {path} with HTTP {answer.status}", detail=text
             )
         return text

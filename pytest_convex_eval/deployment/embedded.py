@@ -8,17 +8,18 @@ import select
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.calls import ADVANCE_SECONDS, CALL_SECONDS, Calls, Identity
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import Deployed, PushOutcome
+from pytest_convex_eval.deployment.model import Deployed, FunctionResult, HttpAnswer, PushOutcome
 from pytest_convex_eval.outcomes import InfrastructureError
 
 SERVER = Path(__file__).parent / "node" / "server.mjs"
@@ -150,6 +151,67 @@ class EmbeddedDeployment:
         """How the last push since the start or the last reset ended."""
         return _validate(_OUTCOME, self._client().text("/api/convex_eval/last_push"))
 
+    def reset_data(self) -> None:
+        """As just pushed: no documents, files and scheduled functions, real time."""
+        self._client().post("/api/convex_eval/reset_data")
+
+    def query(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the query `path` (`module:function`); see `Calls.call`."""
+        return self._calls().call("query", path, args, identity=identity, admin=admin)
+
+    def mutation(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the mutation `path`; see `Calls.call`."""
+        return self._calls().call("mutation", path, args, identity=identity, admin=admin)
+
+    def action(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the action `path`; see `Calls.call`."""
+        return self._calls(ADVANCE_SECONDS).call(
+            "action", path, args, identity=identity, admin=admin
+        )
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """Asks an HTTP action; see `Calls.http`."""
+        return self._calls(ADVANCE_SECONDS).http(method, path, headers or {}, body)
+
+    def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+        """Inserts documents; see `Calls.insert`."""
+        return self._calls().insert(table, documents)
+
+    def documents(self, table: str) -> list[dict[str, JsonValue]]:
+        """All documents of a table, the oldest first."""
+        return self._calls().documents(table)
+
+    def advance(self, seconds: float) -> list[str]:
+        """Moves the deployment's clock; see `Calls.advance`."""
+        return self._calls(ADVANCE_SECONDS).advance(seconds)
+
     def log(self) -> str:
         """What the server wrote to stderr: nothing, unless it failed."""
         try:
@@ -160,6 +222,13 @@ class EmbeddedDeployment:
     def _client(self) -> Client:
         ready = self._running()
         return Client(ready.url, ready.admin_key)
+
+    def _calls(self, timeout_seconds: float = CALL_SECONDS) -> Calls:
+        ready = self._running()
+        return Calls(
+            Client(ready.url, ready.admin_key, timeout_seconds),
+            Client(ready.site_url, ready.admin_key, timeout_seconds),
+        )
 
     def _running(self) -> _Ready:
         if self._ready is None:

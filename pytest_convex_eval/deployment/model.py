@@ -140,6 +140,33 @@ class PushOutcome:
     component: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionResult:
+    """How a call of a function ended. Values are in Convex's JSON form (`{"$integer": ...}`).
+
+    `error` is None when the function returned `value`; else it is what a client is told, with the
+    request's id in front. `error_data` is the data of a thrown `ConvexError`, None otherwise.
+    """
+
+    value: JsonValue = None
+    error: str | None = None
+    error_data: JsonValue = None
+    log_lines: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What an HTTP action answered. `headers` in the order in which they came."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class Deployment(Protocol):
     """Where a project can be pushed to."""
 

@@ -177,6 +177,6 @@ def test_nothing_of_a_push_is_left_running(
         client.post("/api/deploy2/start_push", request)  # type: ignore[arg-type]
         client.post("/api/get_config_hashes", {})
         server = psutil.Process(deployment.pid)
+        assert until(lambda: len(server.children(recursive=True)) == 1), "the spare isolate"
         children = server.children(recursive=True)
-        assert len(children) == 1, "the spare isolate"
     assert until(lambda: not any(runs(child) for child in children))

@@ -184,3 +184,45 @@ def test_a_hostile_error_is_reported_like_any_other(
     assert outcome.message is not None
     assert outcome.message.startswith("Failed to analyze a.js: ")
     assert len(outcome.message) < 50_000
+
+
+RUNNING = {
+    "files": "(await import('node:fs')).readFileSync('/etc/hostname')",
+    "files through a function": (
+        "(await new Function('return import(\"node:fs\")')()).readFileSync('/etc/hostname')"
+    ),
+    "files through eval": "(await eval('import(\"node:fs\")')).readFileSync('/etc/hostname')",
+    "the process": "(process as any).version ?? (process as any).exit",
+    "the network": "await new Promise((r) => { new (globalThis as any).WebSocket('ws://127.0.0.1')"
+    ".onerror = () => r(false); })",
+    "another's environment": "process.env.HOME ?? process.env.PATH",
+    "the pipe": "(globalThis as any).writeSync",
+}
+
+
+@pytest.mark.parametrize("probe", RUNNING.values(), ids=RUNNING.keys())
+def test_a_running_function_reaches_nothing(
+    probe: str,
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    handler = (
+        "handler: async () => { const process: any = globalThis.process;\n"
+        f"try {{ return Boolean({probe}); }} catch {{ return false; }} }} }});\n"
+    )
+    text = (
+        'import { action, query } from "./_generated/server";\n'
+        f"export const f = query({{ args: {{}}, {handler}"
+        f"export const g = action({{ args: {{}}, {handler}"
+    )
+    node = text.replace("query(", "action(").replace("query }", "internalAction }")
+    files = {"convex/a.ts": text}
+    if "process" not in probe or "env" in probe:
+        files["convex/n.ts"] = '"use node";\n' + node.replace("f = ", "h = ")
+    assert push_over_http(bundle(files)).status == 200
+    for result in (deployment.query("a:f"), deployment.action("a:g")):
+        assert (result.value, result.error) == (False, None)
+    if "convex/n.ts" in files:
+        result = deployment.action("n:h")
+        assert (result.value, result.error) == (False, None)

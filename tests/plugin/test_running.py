@@ -261,7 +261,7 @@ def test_the_manifest_names_versions_fingerprints_and_settings(
     assert set(manifest["fingerprints"]) == {"suite", "prompts", "toolchain", "harness"}
     assert len(manifest["cases"]) == 4
     assert manifest["outcome"] == {
-        "passed": 2, "failed": 2, "error": 0, "lost": 0, "exit_status": 1
+        "passed": 2, "failed": 2, "error": 0, "lost": 0, "unpaid": 0, "exit_status": 1
     }  # fmt: skip
 
 

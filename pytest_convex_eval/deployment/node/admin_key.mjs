@@ -25,9 +25,13 @@ export function adminKey(name, secret) {
  */
 export function requireAdmin(request, key, name) {
   const [scheme, rest = ""] = request.authorization.split(" ", 2);
-  const given = Buffer.from(rest.split(":", 1)[0] ?? "");
-  const right = Buffer.from(key);
-  if (scheme === "Convex" && given.length === right.length && timingSafeEqual(given, right)) return;
+  requireKey(scheme === "Convex" ? (rest.split(":", 1)[0] ?? "") : "", key, name);
+}
+
+/** @param {string} given @param {string} key @param {string} name @throws {ApiError} 403 `BadDeployKey` */
+export function requireKey(given, key, name) {
+  const [left, right] = [Buffer.from(given), Buffer.from(key)];
+  if (left.length === right.length && timingSafeEqual(left, right)) return;
   throw new ApiError(
     403,
     "BadDeployKey",

@@ -101,6 +101,7 @@ export async function analyze(request, { isolates, live, env, builtins }) {
 
   await runSteps(isolates, steps, node.length > 0 ? nodeSteps : []);
   checking("modules", APP, () => checkCronTargets(functions, origins));
+  const sources = new Map(components.map((each) => [each.definitionPath, new Map(each.functions.map((module) => [module.path, module]))]));
   const versions = new Map(components.map((each) => [each.definitionPath, each.udfServerVersion]));
   /** @type {Map<string, EvaluatedDefinition>} */
   const evaluated = new Map();
@@ -109,6 +110,7 @@ export async function analyze(request, { isolates, live, env, builtins }) {
       definition,
       schema: schemas.get(path) ?? null,
       functions: sortedByPath(path === APP ? functions : (componentFunctions.get(path) ?? new Map())),
+      modules: path === APP ? modules : (sources.get(path) ?? new Map()),
       serverVersion: versions.get(path) ?? request.app.udfServerVersion,
     });
   }

@@ -8,6 +8,7 @@ import { analyze } from "./analyze.mjs";
 import { indexDiffs, pushDiff } from "./diffs.mjs";
 import { ApiError, BadRequest, Refusal } from "./errors.mjs";
 import { APP } from "./definitions.mjs";
+import { schemasOf, Services } from "./running/services.mjs";
 
 /** Pushes that were started and neither finished nor replaced; the CLI has one at a time. */
 const MAX_STAGED = 8;
@@ -35,10 +36,18 @@ export class Deployment {
   /** Counts resets: what was started before one must not arrive after it. */
   #generation = 0;
 
-  /** @param {Isolates} isolates @param {{ cloud: string, site: string }} urls */
-  constructor(isolates, urls) {
+  /** @param {Isolates} isolates @param {{ cloud: string, site: string }} urls @param {string} name */
+  constructor(isolates, urls, name) {
     this.isolates = isolates;
     this.urls = urls;
+    this.services = new Services({ urls, name, push: () => this.live, variables: () => this.environment() });
+    this.services.useLive();
+  }
+
+  /** Ends every process that it started. */
+  close() {
+    this.isolates.close();
+    this.services.functions.restart();
   }
 
   /** Back to a deployment that was just started. */
@@ -49,6 +58,13 @@ export class Deployment {
     this.lastPush = outcome("none", this.lastPush.number);
     this.variables.clear();
     this.#staged.clear();
+    this.services.functions.restart();
+    this.services.clear();
+  }
+
+  /** Back to what was just pushed: without documents, files and schedules. */
+  resetData() {
+    this.services.clear();
   }
 
   environment() {
@@ -94,10 +110,20 @@ export class Deployment {
       if (!dryRun) {
         this.live = push;
         this.#staged.clear();
+        this.services.useLive();
       }
       this.lastPush = outcome("accepted", this.lastPush.number);
       return diff;
     });
+  }
+
+  /**
+   * The first document that the schema of a started push does not allow.
+   * @param {string} id
+   */
+  violation(id) {
+    const push = this.#staged.get(id);
+    return push === undefined ? null : this.services.tables.violation(schemasOf(push));
   }
 
   /** @param {Push} push */
@@ -152,6 +178,7 @@ export class Deployment {
       throw new ApiError(400, "TooManyEnvVars", `At most ${MAX_VARIABLES} environment variables can be set.`);
     }
     this.variables = next;
+    this.services.changed(null);
   }
 }
 

@@ -27,9 +27,12 @@ const unpackers = new Map(
  * @property {URL} url
  * @property {string} authorization the header, or the empty string
  * @property {() => Promise<Json>} json the body; raises BadRequest
+ * @property {(limit: number) => Promise<Buffer>} bytes the body as it came; raises ApiError when it is larger
+ * @property {IncomingMessage} incoming
  */
 
-/** @typedef {{ json: unknown } | { text: string, status?: number }} Answer */
+/** @typedef {{ status: number, headers: [string, string][], bytes: Buffer }} PlainAnswer */
+/** @typedef {{ json: unknown } | { text: string, status?: number } | PlainAnswer} Answer */
 /** @typedef {(request: Request) => Promise<Answer> | Answer} Handler */
 
 /**
@@ -46,8 +49,12 @@ export function listener(handle) {
         url: new URL(incoming.url ?? "/", "http://localhost"),
         authorization: incoming.headers.authorization ?? "",
         json: () => readJson(incoming),
+        bytes: (limit) => readBytes(incoming, limit),
+        incoming,
       });
-      if ("text" in answer) {
+      if ("bytes" in answer) {
+        sendPlain(outgoing, answer);
+      } else if ("text" in answer) {
         send(outgoing, answer.status ?? 200, "text/plain; charset=utf-8", answer.text);
       } else {
         send(outgoing, 200, "application/json", JSON.stringify(answer.json));
@@ -68,6 +75,19 @@ function send(outgoing, status, type, body) {
   outgoing.end(body);
 }
 
+/** @param {ServerResponse} outgoing @param {PlainAnswer} answer */
+function sendPlain(outgoing, { status, headers, bytes }) {
+  if (outgoing.destroyed) return;
+  for (const [name, value] of headers) {
+    // Several cookies are several headers; of all else there is one.
+    if (name.toLowerCase() === "set-cookie") outgoing.appendHeader(name, value);
+    else outgoing.setHeader(name, value);
+  }
+  outgoing.statusCode = status;
+  if (status !== 204 && status !== 304) outgoing.setHeader("Content-Length", bytes.length);
+  outgoing.end(bytes);
+}
+
 /** @param {unknown} error */
 function unexpected(error) {
   console.error(error);
@@ -80,19 +100,25 @@ function unexpected(error) {
  * @returns {Promise<Json>}
  */
 async function readJson(incoming) {
-  const chunks = [];
-  let bytes = 0;
-  for await (const chunk of incoming) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
-    chunks.push(chunk);
-  }
+  const body = await readBytes(incoming, MAX_BODY_BYTES);
   const encoding = incoming.headers["content-encoding"] ?? "identity";
   const unpack = unpackers.get(encoding);
   if (unpack === undefined) throw new BadRequest(`Unknown Content-Encoding ${encoding}.`);
   try {
-    return JSON.parse((await unpack(Buffer.concat(chunks))).toString("utf8"));
+    return JSON.parse((await unpack(body)).toString("utf8"));
   } catch (error) {
     throw new BadRequest(`The body can't be read: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** @param {IncomingMessage} incoming @param {number} limit bytes */
+async function readBytes(incoming, limit) {
+  const chunks = [];
+  let bytes = 0;
+  for await (const chunk of incoming) {
+    bytes += chunk.length;
+    if (bytes > limit) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }

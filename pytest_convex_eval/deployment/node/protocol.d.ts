@@ -231,6 +231,8 @@ export interface EvaluatedDefinition {
   definition: Definition;
   schema: Schema | null;
   functions: Map<string, AnalyzedModule>;
+  /** What runs, by path, chunks included. */
+  modules: Map<string, Module>;
   serverVersion: string;
 }
 

@@ -64,20 +64,26 @@ export async function startPush(deployment, request) {
   };
 }
 
-/**
- * Documents are checked against the new schema when they are written; there are none to wait for.
- * @returns {Answer}
- */
-export function waitForSchema() {
-  return { json: { type: "complete" } };
+/** Whether the documents that are there fit the new schema. @param {Deployment} deployment @param {Request} request @returns {Promise<Answer>} */
+export async function waitForSchema(deployment, request) {
+  const body = object(await request.json(), "the body");
+  const found = deployment.violation(pushId(body["schemaChange"] ?? null));
+  if (found === null) return { json: { type: "complete" } };
+  const { component, table, error } = found;
+  return { json: { type: "failed", error, componentPath: component, tableName: table } };
+}
+
+/** @param {Json} schemaChange */
+function pushId(schemaChange) {
+  const id = object(object(schemaChange, "schemaChange")["schemaIds"] ?? null, "schemaIds")[APP];
+  if (typeof id !== "string") throw new BadRequest("schemaChange names no push");
+  return id;
 }
 
 /** @param {Deployment} deployment @param {Request} request @returns {Promise<Answer>} */
 export async function finishPush(deployment, request) {
   const body = object(await request.json(), "the body");
-  const change = object(object(body["startPush"] ?? null, "startPush")["schemaChange"] ?? null, "schemaChange");
-  const id = object(change["schemaIds"] ?? null, "schemaIds")[APP];
-  if (typeof id !== "string") throw new BadRequest("startPush names no push");
+  const id = pushId(object(body["startPush"] ?? null, "startPush")["schemaChange"] ?? null);
   return { json: await deployment.finish(id, { dryRun: body["dryRun"] === true }) };
 }
 

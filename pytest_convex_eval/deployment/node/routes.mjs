@@ -7,6 +7,9 @@
  */
 
 import { requireAdmin } from "./admin_key.mjs";
+import { FunctionApi } from "./api/function_api.mjs";
+import { serveHttpAction } from "./api/http_actions.mjs";
+import { download, upload } from "./api/storage_api.mjs";
 import { ApiError, BadRequest, Unsupported } from "./errors.mjs";
 import { describeDeployed } from "./harness.mjs";
 import * as push from "./push.mjs";
@@ -23,7 +26,7 @@ const LOG_POLL_MILLISECONDS = 10_000;
  * @returns {Handler}
  */
 export function mainRoutes(deployment, instance) {
-  const { urls } = deployment;
+  const { urls, services } = deployment;
   /** @type {Record<string, Handler>} */
   const open = {
     "GET /version": () => ({ text: VERSION }),
@@ -50,7 +53,7 @@ export function mainRoutes(deployment, instance) {
     "POST /api/deploy2/evaluate_schema": () => push.evaluateSchema(),
     "POST /api/deploy2/evaluate_push": (request) => push.evaluatePush(deployment, request),
     "POST /api/deploy2/start_push": (request) => push.startPush(deployment, request),
-    "POST /api/deploy2/wait_for_schema": () => push.waitForSchema(),
+    "POST /api/deploy2/wait_for_schema": (request) => push.waitForSchema(deployment, request),
     "POST /api/deploy2/finish_push": (request) => push.finishPush(deployment, request),
     "POST /api/deploy2/report_push_completed": () => ({ json: null }),
     "POST /api/shapes2": () => ({ json: {} }),
@@ -63,14 +66,37 @@ export function mainRoutes(deployment, instance) {
       deployment.reset();
       return { json: null };
     },
+    "POST /api/convex_eval/reset_data": () => {
+      deployment.resetData();
+      return { json: null };
+    },
+    "POST /api/convex_eval/advance": async (request) => {
+      const { ms } = object(await request.json(), "the body");
+      if (typeof ms !== "number" || ms < 0) throw new BadRequest("ms must be a number of milliseconds");
+      await services.scheduler.advance(ms);
+      return { json: { now: services.clock.now(), failures: services.failures.splice(0) } };
+    },
   };
-  for (const path of ["query", "mutation", "action", "function", "query_ts", "query_at_ts", "run/*", "run_test_function"]) {
-    open[`POST /api/${path}`] = noFunctions;
+  const api = new FunctionApi(deployment, instance);
+  for (const kind of /** @type {const} */ (["query", "mutation", "action"])) {
+    open[`POST /api/${kind}`] = (request) => api.run(kind, request);
   }
-  for (const path of ["query", "sync", "*/sync", "storage/*"]) open[`GET /api/${path}`] = noFunctions;
-  open["POST /api/storage/upload"] = noFunctions;
+  open["GET /api/query"] = (request) => api.runQueryString(request);
+  open["POST /api/query_at_ts"] = (request) => api.run("query", request);
+  open["POST /api/query_ts"] = () => api.timestamp();
+  open["POST /api/run/*"] = (request) => api.runByUrl(request);
+  admin["POST /api/convex_eval/call"] = (request) => api.runAs(request);
+  admin["POST /api/function"] = (request) => api.run(null, request);
+  admin["POST /api/run_test_function"] = unsupported;
+  open["POST /api/storage/upload"] = (request) => upload(services, request);
+  open["GET /api/sync"] = open["GET /api/*/sync"] = noWebSocket;
+  open["GET /api/storage/*"] = (request) => download(services, request);
   return (request) => {
     const path = request.url.pathname;
+    if (path === "/http" || path.startsWith("/http/")) {
+      return serveHttpAction(deployment, instance, request, path.slice("/http".length) || "/");
+    }
+    if (request.method === "OPTIONS") return preflight(request);
     const handle = find(open, request.method, path);
     if (handle !== null) return handle(request);
     const guarded = find(admin, request.method, path);
@@ -80,11 +106,27 @@ export function mainRoutes(deployment, instance) {
   };
 }
 
-/** The site port: HTTP actions. @returns {Handler} */
-export function siteRoutes() {
-  return (request) => {
-    if (request.url.pathname === "/version") return { text: VERSION };
-    return { text: "This Convex deployment does not have HTTP actions enabled.", status: 404 };
+/**
+ * The site port: HTTP actions.
+ * @param {Deployment} deployment
+ * @param {{ name: string, adminKey: string }} instance
+ * @returns {Handler}
+ */
+export function siteRoutes(deployment, instance) {
+  return (request) => serveHttpAction(deployment, instance, request, request.url.pathname);
+}
+
+/** What browsers ask before a request to another origin. @param {Request} request @returns {Answer} */
+function preflight({ incoming }) {
+  const wanted = incoming.headers["access-control-request-headers"] ?? "*";
+  return {
+    status: 204,
+    headers: [
+      ["Access-Control-Allow-Methods", "GET, POST, OPTIONS"],
+      ["Access-Control-Allow-Headers", wanted],
+      ["Access-Control-Max-Age", "86400"],
+    ],
+    bytes: Buffer.alloc(0),
   };
 }
 
@@ -101,8 +143,13 @@ function find(routes, method, path) {
 }
 
 /** @returns {never} */
-function noFunctions() {
-  throw new Unsupported("The embedded deployment checks pushes and does not run functions.");
+function noWebSocket() {
+  throw new BadRequest("The sync protocol needs a WebSocket.");
+}
+
+/** @returns {never} */
+function unsupported() {
+  throw new Unsupported("The embedded deployment does not run ad-hoc functions.");
 }
 
 /** @param {Request} request @returns {Promise<Answer>} */

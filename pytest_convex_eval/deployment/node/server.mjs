@@ -18,6 +18,7 @@ import { Isolates } from "./analysis/isolate.mjs";
 import { Deployment } from "./deployment.mjs";
 import { listener } from "./http.mjs";
 import { mainRoutes, siteRoutes } from "./routes.mjs";
+import { Hub } from "./sync/hub.mjs";
 
 /** Attempts to find a port that is free on both loopback addresses. */
 const PORT_ATTEMPTS = 20;
@@ -54,14 +55,16 @@ else await serve();
 
 async function serve() {
   const isolates = new Isolates();
-  process.on("exit", () => isolates.close());
   for (const signal of /** @type {const} */ (["SIGTERM", "SIGINT", "SIGHUP"])) process.on(signal, () => process.exit(0));
   process.stdin.on("end", () => process.exit(0)).on("error", () => process.exit(0)).resume();
 
   const urls = { cloud: flags["convex-origin"] ?? "", site: flags["convex-site"] ?? "" };
-  const deployment = new Deployment(isolates, urls);
-  const main = await listen(mainRoutes(deployment, { name, adminKey: key }), Number(flags.port));
-  const site = await listen(siteRoutes(), Number(flags["site-proxy-port"]));
+  const deployment = new Deployment(isolates, urls, name);
+  process.on("exit", () => deployment.close());
+  const instance = { name, adminKey: key };
+  const hub = new Hub(deployment, instance);
+  const main = await listen(mainRoutes(deployment, instance), Number(flags.port), hub);
+  const site = await listen(siteRoutes(deployment, instance), Number(flags["site-proxy-port"]));
   urls.cloud ||= `http://127.0.0.1:${main}`;
   urls.site ||= `http://127.0.0.1:${site}`;
   const ready = { url: `http://127.0.0.1:${main}`, site_url: `http://127.0.0.1:${site}`, instance_name: name, admin_key: key };
@@ -71,9 +74,10 @@ async function serve() {
 /**
  * Serves on the loopback addresses, on one port; on IPv4 alone where there is no IPv6.
  * @param {Handler} handle @param {number} port 0: any that is free
+ * @param {Hub} [hub] of the clients that want a WebSocket
  * @returns {Promise<number>} the port
  */
-async function listen(handle, port) {
+async function listen(handle, port, hub) {
   const addresses = flags.interface === undefined ? LOOPBACK : [flags.interface];
   for (let attempt = 1; ; attempt++) {
     const servers = [];
@@ -81,6 +85,7 @@ async function listen(handle, port) {
     try {
       for (const address of addresses) {
         const server = http.createServer({ keepAliveTimeout: 30_000 }, listener(handle));
+        if (hub !== undefined) server.on("upgrade", (...upgrade) => hub.connect(...upgrade));
         const taken = await bind(server, bound, address);
         if (taken === null) continue;
         servers.push(server);

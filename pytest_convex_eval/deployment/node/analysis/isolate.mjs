@@ -30,8 +30,9 @@ export const HEAP_MEBIBYTES = 64;
 /** Wall seconds for one module: it binds for code that waits without using CPU. */
 const IMPORT_WALL_SECONDS = 20;
 /** What Node itself keeps resident (55 MB measured), plus heap, buffers, and room for V8's own. */
-const RESIDENT_MEBIBYTES = 320;
+export const RESIDENT_MEBIBYTES = 320;
 const WATCH_MILLISECONDS = 20;
+const MAX_CPU_SECONDS = 60;
 /** A unit's value is data about code; a larger one is an attack. */
 const MAX_LINE_CHARACTERS = 64 * 1024 * 1024;
 /** Unread for this long, a spare process is ended. */
@@ -99,32 +100,50 @@ export class Isolates {
 
   /** @param {string[]} args */
   #spawn(args) {
-    const node = [
-      process.execPath,
-      "--permission",
-      `--allow-fs-read=${FOLDER}${path.sep}*`,
-      "--experimental-vm-modules",
-      "--disable-warning=ExperimentalWarning",
-      `--max-old-space-size=${HEAP_MEBIBYTES}`,
-      "--max-semi-space-size=8",
-      "--stack-size=900",
-      PROGRAM,
-      ...args,
-    ];
-    // The kernel's own limits outlive this process: no core dump of an abort, and an end to a loop
-    // whose server was killed.
-    const limited = 'ulimit -c 0; ulimit -t 60; exec "$@"';
-    const child = spawn("/bin/sh", ["-c", limited, "sh", ...node], {
-      cwd: FOLDER,
-      env: {},
-      stdio: ["pipe", "ignore", "ignore", "pipe"],
-    });
+    const child = spawnIsolate(PROGRAM, args, { folders: [FOLDER], cpuSeconds: MAX_CPU_SECONDS, heap: HEAP_MEBIBYTES });
     this.#running.add(child);
     child.on("exit", () => this.#running.delete(child));
     child.on("error", () => this.#running.delete(child));
-    child.stdin?.on("error", () => {});
     return child;
   }
+}
+
+/**
+ * Starts a program of ours in which pushed code will run: its stdin is a pipe from here, descriptor 3 one to here.
+ * @param {string} program
+ * @param {string[]} args
+ * @param {{ folders: string[], cpuSeconds: number, heap: number }} options `folders`: where our own modules lie;
+ *   `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
+ */
+export function spawnIsolate(program, args, { folders, cpuSeconds, heap }) {
+  const node = [
+    process.execPath,
+    "--permission",
+    ...folders.map((folder) => `--allow-fs-read=${folder}${path.sep}*`),
+    "--experimental-vm-modules",
+    "--disable-warning=ExperimentalWarning",
+    `--max-old-space-size=${heap}`,
+    "--max-semi-space-size=8",
+    "--stack-size=900",
+    program,
+    ...args,
+  ];
+  // No core dump of an abort, and an end to a loop whose server was killed.
+  const limited = `ulimit -c 0; ulimit -t ${cpuSeconds}; exec "$@"`;
+  const child = spawn("/bin/sh", ["-c", limited, "sh", ...node], {
+    cwd: path.dirname(program),
+    env: {},
+    stdio: ["pipe", "ignore", "ignore", "pipe"],
+  });
+  child.stdin?.on("error", () => {});
+  return child;
+}
+
+/** By what a process ended, as far as that says it. @param {ChildProcess} child */
+export function endedBy(child) {
+  // V8 aborts where the heap can't grow; Node exits so when its own allocation fails.
+  const memory = child.signalCode === "SIGABRT" || child.signalCode === "SIGTRAP" || child.exitCode === 134;
+  return memory ? "memory" : child.signalCode === "SIGXCPU" ? "timeout" : "crashed";
 }
 
 /**
@@ -180,10 +199,7 @@ async function converse(child, units) {
   if (ended) return { values, failure };
   await exited;
   if (stopped !== null) return { values, failure: { reason: stopped, ...at } };
-  // V8 aborts where the heap can't grow; Node exits so when its own allocation fails.
-  const memory = child.signalCode === "SIGABRT" || child.signalCode === "SIGTRAP" || child.exitCode === 134;
-  const reason = memory ? "memory" : child.signalCode === "SIGXCPU" ? "timeout" : "crashed";
-  return { values, failure: { reason, ...at } };
+  return { values, failure: { reason: endedBy(child), ...at } };
 }
 
 /** @param {string} line */
@@ -223,14 +239,14 @@ function watchLimits(child, stop) {
   };
 }
 
-/** @param {number | undefined} pid */
-function cpuSeconds(pid) {
+/** CPU seconds that a process has used; null where the system does not say. @param {number | undefined} pid */
+export function cpuSeconds(pid) {
   const fields = readProc(pid, "stat")?.split(") ").at(-1)?.split(" ");
   return fields === undefined ? null : (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
 /** @param {number | undefined} pid */
-function residentBytes(pid) {
+export function residentBytes(pid) {
   const pages = readProc(pid, "statm")?.split(" ")[1];
   return pages === undefined ? null : Number(pages) * 4096;
 }

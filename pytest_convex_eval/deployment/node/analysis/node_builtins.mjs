@@ -14,12 +14,19 @@ import realProcess from "node:process";
 
 /** @returns {never} */
 function noNetwork() {
-  throw new Error("The network is unavailable at import time");
+  throw new Error("The network is unavailable to pushed code");
 }
 
 /** @returns {never} */
 function noProcesses() {
-  throw new Error("Processes and threads are unavailable at import time");
+  throw new Error("Processes and threads are unavailable to pushed code");
+}
+
+/** From now on no socket can be opened: neither by a builtin nor by a global (`WebSocket`) that is made of one. */
+export function closeNetwork() {
+  net.Socket.prototype.connect = noNetwork;
+  net.Server.prototype.listen = noNetwork;
+  dgram.createSocket = noNetwork;
 }
 
 /**
@@ -36,9 +43,7 @@ export async function builtin(specifier) {
     const value = shown();
     return { ...value, default: value };
   }
-  net.Socket.prototype.connect = noNetwork;
-  net.Server.prototype.listen = noNetwork;
-  dgram.createSocket = noNetwork;
+  closeNetwork();
   return await import(`node:${name}`);
 }
 

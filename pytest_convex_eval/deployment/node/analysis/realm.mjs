@@ -89,6 +89,18 @@ export class EnvironmentVariables {
 
 /** @param {EnvironmentVariables} variables */
 export function makeConvexRealm(variables) {
+  stripGlobals(variables);
+  define("Convex", { syscall, asyncSyscall: syscall, jsSyscall: syscall });
+  define("console", makeConsole());
+  define("fetch", unsupported("fetch()"));
+  define("setTimeout", unsupported("setTimeout"));
+  define("setInterval", unsupported("setInterval"));
+  fixTime();
+  seedRandomness();
+}
+
+/** Takes away what the Convex runtime does not have. @param {{ proxy(): object }} variables */
+export function stripGlobals(variables) {
   const language = new Set(languageGlobals());
   const kept = Object.fromEntries(USED_BY_NODE.map((name) => [name, Reflect.get(globalThis, name)]));
   for (const name of Object.getOwnPropertyNames(globalThis)) {
@@ -99,13 +111,6 @@ export function makeConvexRealm(variables) {
   for (const name of USED_BY_NODE) defineForNode(name, kept[name], undefined);
   defineForNode("process", process, { env: variables.proxy() });
   define("AsyncLocalStorage", AsyncLocalStorage);
-  define("Convex", { syscall, asyncSyscall: syscall, jsSyscall: syscall });
-  define("console", makeConsole());
-  define("fetch", unsupported("fetch()"));
-  define("setTimeout", unsupported("setTimeout"));
-  define("setInterval", unsupported("setInterval"));
-  fixTime();
-  seedRandomness();
 }
 
 /**
@@ -131,7 +136,7 @@ export function makeNodeRealm(variables, shown) {
 }
 
 /** @param {string} name @param {unknown} value */
-function define(name, value) {
+export function define(name, value) {
   Object.defineProperty(globalThis, name, {
     value,
     writable: true,

@@ -1,0 +1,121 @@
+"""Using what is deployed: calling functions, reading and writing documents, moving time.
+
+Values are Convex's JSON form throughout: plain JSON, int64 as `{"$integer": base64}` and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer
+from pytest_convex_eval.outcomes import InfrastructureError
+
+CALL_SECONDS = 30.0
+"""For one call: a query or mutation is ended by the server after 1 s of CPU."""
+ADVANCE_SECONDS = 120.0
+"""For everything that becomes due when the clock is moved."""
+
+Kind: TypeAlias = Literal["query", "mutation", "action"]
+Identity: TypeAlias = Mapping[str, JsonValue]
+"""What `ctx.auth.getUserIdentity()` returns; `tokenIdentifier` is made of issuer and subject."""
+
+
+class _Answer(BaseModel):
+    status: Literal["success", "error"]
+    value: JsonValue = None
+    errorMessage: str | None = None  # noqa: N815
+    errorData: JsonValue = None  # noqa: N815
+    logLines: list[str] = []  # noqa: N815
+
+
+_DOCUMENTS = TypeAdapter(list[dict[str, JsonValue]])
+_IDS = TypeAdapter(list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls to the live functions of an embedded deployment."""
+
+    client: Client
+    site: Client
+
+    def call(
+        self,
+        kind: Kind | None,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs `path` (`module:function`) as a client would, anonymous without an `identity`.
+
+        `kind` None runs whatever it is; `admin` may call internal and system functions too.
+        Raises InfrastructureError when the deployment does not answer; what the function throws
+        is in the result.
+        """
+        body: dict[str, JsonValue] = {
+            "kind": kind,
+            "path": path,
+            "args": dict(args or {}),
+            "identity": None if identity is None else dict(identity),
+            "admin": admin,
+        }
+        try:
+            answer = _Answer.model_validate(self.client.post("/api/convex_eval/call", body))
+        except ValidationError as error:
+            raise InfrastructureError(
+                f"the deployment answered a call of {path} unexpectedly", detail=str(error)
+            ) from error
+        if answer.status == "success":
+            return FunctionResult(answer.value, log_lines=tuple(answer.logLines))
+        return FunctionResult(
+            error=answer.errorMessage or "",
+            error_data=answer.errorData,
+            log_lines=tuple(answer.logLines),
+        )
+
+    def http(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
+    ) -> HttpAnswer:
+        """What the HTTP action at `path` of the site answers."""
+        content = body.encode() if isinstance(body, str) else body
+        return self.site.send(method, path, headers, content)
+
+    def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+        """Inserts all documents or none; their ids, in order.
+
+        Raises ValueError with the deployment's message for a document that it refuses.
+        """
+        args: dict[str, JsonValue] = {
+            "table": table,
+            "documents": [dict(each) for each in documents],
+        }
+        result = self.call("mutation", "_system/convex_eval/insert", args, admin=True)
+        if result.error is not None:
+            raise ValueError(result.error.partition("\n")[2] or result.error)
+        return _IDS.validate_python(result.value)
+
+    def documents(self, table: str) -> list[dict[str, JsonValue]]:
+        """All documents of a table, the oldest first; none where there is no such table."""
+        result = self.call("query", "_system/convex_eval/documents", {"table": table}, admin=True)
+        if result.error is not None:
+            raise ValueError(result.error.partition("\n")[2] or result.error)
+        return _DOCUMENTS.validate_python(result.value)
+
+    def advance(self, seconds: float) -> list[str]:
+        """Moves the clock forward and runs everything that becomes due, in order.
+
+        Returns the errors of scheduled functions and cron jobs that failed since the last call, as
+        `function: error`.
+        """
+        answer = self.client.post("/api/convex_eval/advance", {"ms": seconds * 1000})
+        failures = answer.get("failures") if isinstance(answer, dict) else None
+        if not isinstance(failures, list):
+            raise InfrastructureError("the deployment did not say how the clock moved")
+        return [f"{f['path']}: {f['error']}" for f in failures if isinstance(f, dict)]

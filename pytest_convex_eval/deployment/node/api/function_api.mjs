@@ -1,0 +1,129 @@
+/**
+ * Functions over HTTP (https://docs.convex.dev/http-api).
+ * @import { Json } from "../protocol.d.ts"
+ * @import { Deployment } from "../deployment.mjs"
+ * @import { Answer, Request } from "../http.mjs"
+ * @import { Kind } from "../running/targets.mjs"
+ * @import { Caller } from "../running/identity.mjs"
+ * @import { FunctionFailure } from "../running/failure.mjs"
+ * @import { FunctionResult } from "../running/functions.mjs"
+ * @import { Instance } from "./callers.mjs"
+ */
+
+import { APP } from "../definitions.mjs";
+import { BadRequest } from "../errors.mjs";
+import { object } from "../push_request.mjs";
+import { asFailure, serverError } from "../running/failure.mjs";
+import { asUser } from "../running/identity.mjs";
+import { special, specialBytes } from "../values/values.mjs";
+import { callerOf } from "./callers.mjs";
+import { isSystemFunction, runSystemFunction } from "./system_functions.mjs";
+
+/** @typedef {{ path: string, args: Json, component: string, format: "convex_encoded_json" | "json" }} Call */
+
+export class FunctionApi {
+  /** @param {Deployment} deployment @param {Instance} instance */
+  constructor(deployment, instance) {
+    this.deployment = deployment;
+    this.instance = instance;
+  }
+
+  /** @param {Kind | null} kind null: whatever the function is @param {Request} request @returns {Promise<Answer>} */
+  async run(kind, request) {
+    const caller = await callerOf(this.deployment, this.instance, request);
+    return await this.#answer(kind, parseCall(await request.json(), "convex_encoded_json"), caller);
+  }
+
+  /** `GET /api/query?path=&args=&format=`. @param {Request} request */
+  async runQueryString(request) {
+    const caller = await callerOf(this.deployment, this.instance, request);
+    const given = request.url.searchParams;
+    const body = { path: given.get("path"), args: parseJson(given.get("args") ?? "{}"), format: given.get("format") };
+    return await this.#answer("query", parseCall(body, "convex_encoded_json"), caller);
+  }
+
+  /** `/api/run/dir/mod/fn`. @param {Request} request */
+  async runByUrl(request) {
+    const caller = await callerOf(this.deployment, this.instance, request);
+    const parts = decodeURIComponent(request.url.pathname.slice("/api/run/".length)).split("/");
+    const name = parts.pop() ?? "";
+    const body = object(await request.json(), "the body");
+    return await this.#answer(null, parseCall({ ...body, path: `${parts.join("/")}:${name}` }, "json"), caller);
+  }
+
+  /** For our harness: as a user, who is no admin, or as an admin. @param {Request} request */
+  async runAs(request) {
+    const body = object(await request.json(), "the body");
+    const { kind = null, identity = null, admin = false } = body;
+    if (kind !== null && kind !== "query" && kind !== "mutation" && kind !== "action") throw new BadRequest("no such kind");
+    const caller = { admin: admin === true, user: identity === null ? null : asUser(identity) };
+    return await this.#answer(kind, parseCall(body, "convex_encoded_json"), caller);
+  }
+
+  /** @returns {Answer} */
+  timestamp() {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64LE(BigInt(Math.floor(this.deployment.services.clock.now())) * 1_000_000n);
+    return { json: { ts: bytes.toString("base64") } };
+  }
+
+  /** @param {Kind | null} kind @param {Call} call @param {Caller} caller @returns {Promise<Answer>} */
+  async #answer(kind, { path, args, component, format }, caller) {
+    const shown = (/** @type {Json} */ value) => (format === "json" ? plain(value) : value);
+    const logs = (/** @type {string[]} */ lines) => (lines.length > 0 ? { logLines: lines } : {});
+    try {
+      const { value, logLines } = await this.call({ kind, path, args, component }, caller);
+      return { json: { status: "success", value: shown(value), ...logs(logLines) } };
+    } catch (error) {
+      const failure = asFailure(error);
+      const data = failure.data === undefined ? {} : { errorData: shown(failure.data) };
+      return { json: { status: "error", errorMessage: serverError(failure), ...data, ...logs(failure.logLines) } };
+    }
+  }
+
+  /**
+   * @param {{ kind: Kind | null, path: string, args: Json, component?: string }} call
+   * @param {Caller} caller
+   * @returns {Promise<FunctionResult>}
+   * @throws {FunctionFailure}
+   */
+  async call({ kind, path, args, component = APP }, caller) {
+    const { services } = this.deployment;
+    if (caller.admin && isSystemFunction(path)) return await runSystemFunction(this.deployment, path, args);
+    return await services.functions.run({ kind, path, args, component, caller });
+  }
+}
+
+/** @param {Json} body @param {Call["format"]} usual @returns {Call} */
+function parseCall(body, usual) {
+  const { path, args = {}, componentPath, format } = object(body, "the body");
+  if (typeof path !== "string") throw new BadRequest("path must be a string");
+  if (typeof args !== "object" || args === null) throw new BadRequest("args must be an object or a list of one");
+  const known = format === "json" || format === "convex_encoded_json";
+  return { path, args, component: typeof componentPath === "string" ? componentPath : APP, format: known ? format : usual };
+}
+
+/** @param {string} text @returns {Json} */
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BadRequest("args is no JSON");
+  }
+}
+
+/** A value in JSON for those who don't know Convex: int64 and bytes become strings. @param {Json} value @returns {Json} */
+function plain(value) {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(plain);
+  switch (special(value)) {
+    case "$integer":
+      return String(specialBytes(value).readBigInt64LE());
+    case "$float":
+      return String(specialBytes(value).readDoubleLE());
+    case "$bytes":
+      return specialBytes(value).toString("base64");
+    default:
+      return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each)]));
+  }
+}

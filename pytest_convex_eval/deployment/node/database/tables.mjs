@@ -1,0 +1,214 @@
+/**
+ * All documents of a deployment, in memory: tables by component, each with its indexes.
+ * @import { Schema, Table as TableSchema } from "../protocol.d.ts"
+ * @import { Document } from "./sorted_index.mjs"
+ */
+
+import { createHash } from "node:crypto";
+
+import { decodeId, encodeId } from "../values/ids.mjs";
+import { mismatch } from "../values/validation.mjs";
+import { SortedIndex } from "./sorted_index.mjs";
+
+/** The numbers below are the system's (convex-deployment facts: user tables start here). */
+const FIRST_USER_TABLE = 10_001;
+export const STORAGE = "_storage";
+export const SCHEDULED = "_scheduled_functions";
+/** The step between neighbouring doubles at today's milliseconds. */
+const CREATION_STEP = 2 ** -12;
+
+export class Table {
+  /** @type {Map<string, Document>} by id */
+  documents = new Map();
+  /** @type {Map<string, SortedIndex>} */
+  indexes = new Map();
+  /** @type {TableSchema | null} */
+  schema = null;
+  /** Counts commits that changed it. */
+  version = 0;
+
+  /** @param {string} component @param {string} name @param {number} number */
+  constructor(component, name, number) {
+    this.component = component;
+    this.name = name;
+    this.number = number;
+    this.useSchema(null);
+  }
+
+  /** Whether a document may be called by the user's own functions. */
+  get isSystem() {
+    return this.name.startsWith("_");
+  }
+
+  /** @param {TableSchema | null} schema */
+  useSchema(schema) {
+    this.schema = schema;
+    const wanted = [
+      new SortedIndex("by_creation_time", ["_creationTime", "_id"]),
+      new SortedIndex("by_id", ["_id"]),
+      ...(schema?.indexes ?? []).map((each) => new SortedIndex(each.indexDescriptor, [...each.fields, "_id"])),
+      ...(schema?.stagedDbIndexes ?? []).map(
+        (each) => new SortedIndex(each.indexDescriptor, [...each.fields, "_id"], true),
+      ),
+    ];
+    /** @type {Map<string, SortedIndex>} */
+    const indexes = new Map();
+    for (const index of wanted) {
+      const known = this.indexes.get(index.name);
+      if (known !== undefined && known.fields.join() === index.fields.join()) {
+        known.staged = index.staged;
+        indexes.set(index.name, known);
+        continue;
+      }
+      for (const document of this.documents.values()) index.add(document);
+      indexes.set(index.name, index);
+    }
+    this.indexes = indexes;
+  }
+
+  /** @param {Document} document */
+  put(document) {
+    const id = String(document["_id"]);
+    const old = this.documents.get(id);
+    for (const index of this.indexes.values()) {
+      if (old !== undefined) index.delete(old);
+      index.add(document);
+    }
+    this.documents.set(id, document);
+  }
+
+  /** @param {string} id */
+  drop(id) {
+    const old = this.documents.get(id);
+    if (old === undefined) return;
+    for (const index of this.indexes.values()) index.delete(old);
+    this.documents.delete(id);
+  }
+
+  clear() {
+    this.documents.clear();
+    this.indexes.clear();
+    this.useSchema(this.schema);
+  }
+}
+
+export class Tables {
+  /** @type {Map<string, Map<string, Table>>} by component path and name */
+  #components = new Map();
+  /** @type {Map<number, Table>} */
+  #byNumber = new Map();
+  #userTables = 0;
+  #systemTables = 0;
+  #ids = 0;
+  #lastCreationTime = 0;
+  /** @type {Map<string, Schema | null>} */
+  schemas = new Map();
+
+  /** A deployment without tables. */
+  clear() {
+    this.#components.clear();
+    this.#byNumber.clear();
+    this.#userTables = this.#systemTables = this.#ids = this.#lastCreationTime = 0;
+    this.schemas.clear();
+  }
+
+  /**
+   * Makes schemas live: their tables exist from now on, and indexes are those that they name.
+   * @param {Map<string, Schema | null>} schemas by component path; components that are left out lose their data
+   */
+  useSchemas(schemas) {
+    for (const component of this.#components.keys()) {
+      if (schemas.has(component)) continue;
+      for (const table of this.of(component)) this.#byNumber.delete(table.number);
+      this.#components.delete(component);
+    }
+    this.schemas = schemas;
+    for (const [component, schema] of schemas) {
+      this.create(component, STORAGE);
+      this.create(component, SCHEDULED);
+      const byName = new Map((schema?.tables ?? []).map((each) => [each.tableName, each]));
+      for (const name of byName.keys()) this.create(component, name);
+      for (const table of this.of(component)) table.useSchema(byName.get(table.name) ?? null);
+    }
+  }
+
+  /** @param {string} component @returns {Table[]} */
+  of(component) {
+    return [...(this.#components.get(component)?.values() ?? [])];
+  }
+
+  /** @param {string} component @param {string} name @returns {Table | undefined} */
+  find(component, name) {
+    return this.#components.get(component)?.get(name);
+  }
+
+  /** The table, made now if there is none. @param {string} component @param {string} name @returns {Table} */
+  create(component, name) {
+    const known = this.find(component, name);
+    if (known !== undefined) return known;
+    const number = name.startsWith("_") ? ++this.#systemTables : FIRST_USER_TABLE + this.#userTables++;
+    const table = new Table(component, name, number);
+    const tables = this.#components.get(component) ?? new Map();
+    tables.set(name, table);
+    this.#components.set(component, tables);
+    this.#byNumber.set(number, table);
+    return table;
+  }
+
+  /** Undoes `create`. @param {Table} table */
+  forget(table) {
+    if (this.find(table.component, table.name) !== table) return;
+    this.#components.get(table.component)?.delete(table.name);
+    this.#byNumber.delete(table.number);
+  }
+
+  /** The table that an id belongs to: undefined where there is none, null for what is no id.
+   * @param {string} id @returns {Table | undefined | null} */
+  tableOf(id) {
+    const decoded = decodeId(id);
+    return decoded === null ? null : this.#byNumber.get(decoded.table);
+  }
+
+  /** @param {string} component @returns {(id: string) => string | undefined | null} */
+  namesFor(component) {
+    return (id) => {
+      const table = this.tableOf(id);
+      return table === null || table === undefined ? table : table.component === component ? table.name : undefined;
+    };
+  }
+
+  /** A new document's id: the same ones in the same order after each start, so that runs can be compared.
+   * @param {Table} table */
+  newId(table) {
+    this.#ids += 1;
+    return encodeId(table.number, createHash("sha256").update(`document ${this.#ids}`).digest().subarray(0, 16));
+  }
+
+  /** Milliseconds, greater than every one before. @param {number} now */
+  newCreationTime(now) {
+    this.#lastCreationTime = now > this.#lastCreationTime ? now : this.#lastCreationTime + CREATION_STEP;
+    return this.#lastCreationTime;
+  }
+
+  /**
+   * The first document that a schema does not allow.
+   * @param {Map<string, Schema | null>} schemas by component path
+   * @returns {{ component: string, table: string, error: string } | null}
+   */
+  violation(schemas) {
+    for (const [component, schema] of schemas) {
+      if (schema === null || !schema.schemaValidation) continue;
+      const tableOf = this.namesFor(component);
+      for (const { tableName, documentType } of schema.tables) {
+        if (documentType === null) continue;
+        for (const document of this.find(component, tableName)?.documents.values() ?? []) {
+          const why = mismatch(documentType, document, { tableOf, isDocument: true });
+          if (why === null) continue;
+          const error = `Document with ID "${document["_id"]}" in table "${tableName}" does not match the schema: ${why}`;
+          return { component, table: tableName, error };
+        }
+      }
+    }
+    return null;
+  }
+}

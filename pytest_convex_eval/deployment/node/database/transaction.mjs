@@ -1,0 +1,301 @@
+/**
+ * What one mutation (with all that it calls) or one query reads and writes. Only one runs at a time, so writes go
+ * straight to the tables, and an undo log takes them back.
+ * @import { Json } from "../protocol.d.ts"
+ * @import { Document } from "./sorted_index.mjs"
+ */
+
+import { decodeId } from "../values/ids.mjs";
+import { mismatch, SYSTEM_FIELDS } from "../values/validation.mjs";
+import { MAX_DOCUMENT_NESTING, nestingOf, parseValue, sizeOf, special, ValueError } from "../values/values.mjs";
+import { Table, Tables } from "./tables.mjs";
+import { UserError } from "./user_error.mjs";
+
+const MAX_DOCUMENT_BYTES = 1024 * 1024;
+const MEBIBYTE = 1024 * 1024;
+
+/** The most that one function execution may use (https://docs.convex.dev/production/state/limits). */
+export const LIMITS = {
+  documentsRead: 32_000,
+  bytesRead: 16 * MEBIBYTE,
+  databaseQueries: 4096,
+  documentsWritten: 16_000,
+  bytesWritten: 16 * MEBIBYTE,
+  functionsScheduled: 1000,
+  scheduledFunctionArgsBytes: 16 * MEBIBYTE,
+};
+/** @typedef {keyof typeof LIMITS} Metric */
+
+const READ_ADVICE =
+  "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
+
+/** @type {Record<Metric, (limit: number) => string>} */
+const EXCEEDED = {
+  documentsRead: (limit) => `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
+  bytesRead: (limit) => `Too many bytes read in a single function execution (limit: ${limit} bytes). ${READ_ADVICE}`,
+  databaseQueries: (limit) => `Too many reads in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
+  documentsWritten: (limit) => `Too many writes in a single function execution (limit: ${limit})`,
+  bytesWritten: (limit) => `Too many bytes written in a single function execution (limit: ${limit} bytes)`,
+  functionsScheduled: (limit) => `Too many functions scheduled by this mutation (limit: ${limit})`,
+  scheduledFunctionArgsBytes: (limit) =>
+    `Too large total size of the arguments of scheduled functions in this mutation (limit: ${limit} bytes)`,
+};
+
+export class Transaction {
+  /** @type {(() => void)[]} */
+  #undo = [];
+  /** @type {(() => void)[]} run when it is committed */
+  #afterwards = [];
+  /** @type {Set<Table>} */
+  #written = new Set();
+  /** What queries depend on: `component/table`. @type {Set<string>} */
+  reads = new Set();
+  /** @type {Record<Metric, number>} */
+  used = {
+    ...{ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0 },
+    ...{ functionsScheduled: 0, scheduledFunctionArgsBytes: 0 },
+  };
+
+  /** @param {Tables} tables @param {number} now milliseconds: the creation time of what it inserts */
+  constructor(tables, now) {
+    this.tables = tables;
+    this.now = now;
+  }
+
+  /** @param {Metric} metric @param {number} [amount] @throws {UserError} */
+  use(metric, amount = 1) {
+    this.used[metric] += amount;
+    if (this.used[metric] > LIMITS[metric]) throw new UserError(EXCEEDED[metric](LIMITS[metric]));
+  }
+
+  /** A place to roll back to. */
+  savepoint() {
+    return { undo: this.#undo.length, afterwards: this.#afterwards.length };
+  }
+
+  /** @param {ReturnType<Transaction["savepoint"]>} savepoint */
+  rollBack(savepoint) {
+    while (this.#undo.length > savepoint.undo) this.#undo.pop()?.();
+    this.#afterwards.length = savepoint.afterwards;
+  }
+
+  /** Takes everything back. */
+  abort() {
+    this.rollBack({ undo: 0, afterwards: 0 });
+  }
+
+  /** @returns {Set<string>} what it changed: `component/table` */
+  commit() {
+    const changed = this.#undo.length > 0 ? this.#written : new Set();
+    for (const table of changed) table.version += 1;
+    for (const each of this.#afterwards) each();
+    return new Set([...changed].map((table) => `${table.component}/${table.name}`));
+  }
+
+  /** Has `work` done if and when this is committed. @param {() => void} work */
+  afterwards(work) {
+    this.#afterwards.push(work);
+  }
+
+  // ---- Reading ----------------------------------------------------------------------------------
+
+  /** @param {string} component @param {string} table */
+  dependOn(component, table) {
+    this.reads.add(`${component}/${table}`);
+  }
+
+  /** @param {Document} document */
+  countRead(document) {
+    this.use("documentsRead");
+    this.use("bytesRead", sizeOf(document));
+  }
+
+  /**
+   * @param {string} component
+   * @param {{ id: Json, isSystem: boolean, table?: Json }} request
+   * @returns {Document | null}
+   */
+  get(component, { id, isSystem, table: name }) {
+    const table = this.#resolve(component, id, name, "db.get");
+    this.use("databaseQueries");
+    if (table === undefined) return null;
+    if (table.isSystem !== isSystem) {
+      throw new UserError(
+        table.isSystem
+          ? "System tables can only be accessed with db.system."
+          : "User tables cannot be accessed with db.system.",
+      );
+    }
+    this.dependOn(component, table.name);
+    const document = table.documents.get(String(id)) ?? null;
+    if (document !== null) this.countRead(document);
+    return document;
+  }
+
+  /**
+   * The table of an id; undefined where it is of no table of the component.
+   * @param {string} component @param {Json} id @param {Json | undefined} expected @param {string} method
+   */
+  #resolve(component, id, expected, method) {
+    const invalid = (/** @type {string} */ why) => new UserError(`Invalid argument \`id\` for \`${method}\`: ${why}`);
+    if (typeof id !== "string") throw invalid("Unable to decode ID: not a string");
+    const decoded = decodeId(id);
+    if (decoded === null) {
+      const length = id.length < 31 || id.length > 37;
+      throw invalid(`Unable to decode ID: ${length ? `Invalid ID length ${id.length}` : `Invalid ID ${JSON.stringify(id)}`}`);
+    }
+    const found = this.tables.tableOf(id);
+    const table = found?.component === component ? found : undefined;
+    if (typeof expected === "string" && table !== undefined && table.name !== expected) {
+      throw invalid(`expected to be an Id<"${expected}">, got Id<"${table.name}"> instead.`);
+    }
+    return table;
+  }
+
+  // ---- Writing ----------------------------------------------------------------------------------
+
+  /**
+   * @param {string} component @param {string} name @param {Json} value
+   * @returns {string} the new id
+   */
+  insert(component, name, value) {
+    checkTableName(name);
+    const fields = this.#parse(value, "db.insert");
+    for (const field of SYSTEM_FIELDS) {
+      if (field in fields) throw new UserError(`The system field \`${field}\` is set automatically and can't be inserted.`);
+    }
+    const table = this.tables.find(component, name) ?? this.#create(component, name);
+    const id = this.tables.newId(table);
+    const _creationTime = this.tables.newCreationTime(this.now);
+    this.write(table, { _creationTime, _id: id, ...fields });
+    return id;
+  }
+
+  /** @param {string} component @param {{ id: Json, value: Json, table?: Json }} request */
+  patch(component, { id, value, table: name }) {
+    const [table, old] = this.#existing(component, id, name, "db.patch", "Update");
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UserError("Value must be an object");
+    /** @type {Document} */
+    const merged = { ...old };
+    for (const [field, each] of Object.entries(value)) {
+      if (special(each) === "$undefined") delete merged[field];
+      else merged[field] = each;
+    }
+    this.#replaceWith(table, old, merged, "db.patch");
+  }
+
+  /** @param {string} component @param {{ id: Json, value: Json, table?: Json }} request */
+  replace(component, { id, value, table: name }) {
+    const [table, old] = this.#existing(component, id, name, "db.replace", "Replace");
+    this.#replaceWith(table, old, value, "db.replace");
+  }
+
+  /** @param {string} component @param {{ id: Json, table?: Json }} request */
+  remove(component, { id, table: name }) {
+    const [table, old] = this.#existing(component, id, name, "db.delete", "Delete");
+    this.use("documentsWritten");
+    this.drop(table, old);
+  }
+
+  /** @param {Table} table @param {Document} old @param {Json} value @param {string} method */
+  #replaceWith(table, old, value, method) {
+    const { _id, _creationTime, ...fields } = this.#parse(value, method);
+    const id = String(old["_id"]);
+    if (_id !== undefined && _id !== id) {
+      throw new UserError(`Provided document ID ${JSON.stringify(_id)} doesn't match '_id' field ${JSON.stringify(id)}`);
+    }
+    if (_creationTime !== undefined && _creationTime !== old["_creationTime"]) {
+      throw new UserError("Provided '_creationTime' field doesn't match the document's '_creationTime' field");
+    }
+    this.write(table, { _creationTime: old["_creationTime"] ?? 0, _id: id, ...fields });
+  }
+
+  /** @param {string} component @param {Json} id @param {Json | undefined} name @param {string} method @param {string} verb @returns {[Table, Document]} */
+  #existing(component, id, name, method, verb) {
+    const table = this.#resolve(component, id, name, method);
+    if (table?.isSystem) throw new UserError("System tables (prefixed with `_`) are read-only.");
+    const document = table?.documents.get(String(id));
+    if (table === undefined || document === undefined) {
+      throw new UserError(`${verb} on nonexistent document ID ${id}`);
+    }
+    return [table, document];
+  }
+
+  /** @param {Json} value @param {string} method @returns {Document} */
+  #parse(value, method) {
+    let parsed;
+    try {
+      parsed = parseValue(value);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new UserError(`Invalid argument \`value\` for \`${method}\`: ${error.message}`);
+    }
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed) || special(parsed) !== null) {
+      throw new UserError(`Invalid argument \`value\` for \`${method}\`: Value must be an Object`);
+    }
+    for (const field of Object.keys(parsed)) {
+      if (!field.startsWith("_") || SYSTEM_FIELDS.has(field)) continue;
+      throw new UserError(
+        `Field '${field}' starts with an underscore, which is only allowed for system fields like '_id'`,
+      );
+    }
+    return parsed;
+  }
+
+  /** Stores a document, checked against the schema. @param {Table} table @param {Document} document */
+  write(table, document) {
+    const size = sizeOf(document);
+    if (size > MAX_DOCUMENT_BYTES) throw new UserError(`Value is too large (${size} > maximum size 1 MiB)`);
+    if (nestingOf(document) > MAX_DOCUMENT_NESTING) {
+      throw new UserError(`Document is too nested (maximum nesting: ${MAX_DOCUMENT_NESTING})`);
+    }
+    this.use("documentsWritten");
+    this.use("bytesWritten", size);
+    this.#checkSchema(table, document);
+    this.put(table, document);
+  }
+
+  /** Stores a document of the system's own. @param {Table} table @param {Document} document */
+  put(table, document) {
+    const id = String(document["_id"]);
+    const old = table.documents.get(id);
+    table.put(document);
+    this.#written.add(table);
+    this.#undo.push(() => (old === undefined ? table.drop(id) : table.put(old)));
+  }
+
+  /** @param {Table} table @param {Document} document */
+  drop(table, document) {
+    table.drop(String(document["_id"]));
+    this.#written.add(table);
+    this.#undo.push(() => table.put(document));
+  }
+
+  /** @param {string} component @param {string} name */
+  #create(component, name) {
+    const table = this.tables.create(component, name);
+    this.#undo.push(() => this.tables.forget(table));
+    return table;
+  }
+
+  /** @param {Table} table @param {Document} document */
+  #checkSchema(table, document) {
+    const documentType = table.schema?.documentType ?? null;
+    if (documentType === null || !this.tables.schemas.get(table.component)?.schemaValidation) return;
+    const tableOf = this.tables.namesFor(table.component);
+    const why = mismatch(documentType, document, { tableOf, isDocument: true });
+    if (why === null) return;
+    throw new UserError(
+      `Failed to insert or update a document in table "${table.name}" because it does not match the schema: ${why}`,
+    );
+  }
+}
+
+/** @param {string} name */
+export function checkTableName(name) {
+  if (/^_?[A-Za-z][A-Za-z0-9_]*$/.test(name) && name.length <= 64) return;
+  throw new UserError(
+    `Invalid table name: ${JSON.stringify(name)}. Identifiers must start with a letter and can only contain letters, ` +
+      "digits, and underscores.",
+  );
+}

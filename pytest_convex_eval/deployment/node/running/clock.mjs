@@ -1,0 +1,34 @@
+/** The deployment's time: real, until it is moved forward; it never goes back. */
+
+export class Clock {
+  /** Milliseconds ahead of real time. */
+  offset = 0;
+  /** @type {number | null} */
+  #still = null;
+
+  /** Milliseconds since 1970. */
+  now() {
+    return this.#still ?? Date.now() + this.offset;
+  }
+
+  get isStill() {
+    return this.#still !== null;
+  }
+
+  /** Stands still at a time, from which `release` goes on. @param {number} time */
+  holdAt(time) {
+    this.#still = Math.max(time, this.now());
+    this.offset = this.#still - Date.now();
+  }
+
+  release() {
+    if (this.#still !== null) this.offset = this.#still - Date.now();
+    this.#still = null;
+  }
+
+  /** Real time again. */
+  reset() {
+    this.#still = null;
+    this.offset = 0;
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * Running functions: queries and mutations one after another, each in a transaction; actions side by side.
+ * @import { AnalyzedFunction, Json, Push, Validator } from "../protocol.d.ts"
+ * @import { Callee, Outcome, Thrown } from "./function_isolate.mjs"
+ * @import { Caller } from "./identity.mjs"
+ * @import { Kind, Target } from "./targets.mjs"
+ * @import { Services } from "./services.mjs"
+ */
+
+import { APP } from "../definitions.mjs";
+import { Origins } from "../modules.mjs";
+import { parseValidator } from "../validators.mjs";
+import { Transaction } from "../database/transaction.mjs";
+import { UserError } from "../database/user_error.mjs";
+import { mismatch } from "../values/validation.mjs";
+import { parseValue, sizeOf, ValueError } from "../values/values.mjs";
+import { environmentOf } from "./environment.mjs";
+import { asFailure, FunctionFailure, TRANSACTION_SECONDS } from "./failure.mjs";
+import { Frame } from "./frame.mjs";
+import { FunctionIsolate, LimitExceeded } from "./function_isolate.mjs";
+import { syscall } from "./syscalls.mjs";
+import { canonical, definitionIndex, definitionOf, display, findTarget, parsePath } from "./targets.mjs";
+
+const MAX_ARGUMENT_BYTES = 16 * 1024 * 1024;
+const MAX_NODE_ARGUMENT_BYTES = 5 * 1024 * 1024;
+const MAX_RESULT_BYTES = 16 * 1024 * 1024;
+const MAX_DEPTH = 8;
+const ACTION_SECONDS = 600;
+
+/** @typedef {{ value: Json, logLines: string[], reads: Set<string> }} FunctionResult `reads`: `component/table` */
+
+/**
+ * @typedef {object} Invocation
+ * @property {Kind | null} kind null: whatever it is
+ * @property {string} [component] path of the instance; the app's by default
+ * @property {string} path
+ * @property {Json} args one object, or a list of it
+ * @property {Caller} caller
+ * @property {string | null} [scheduledId]
+ */
+
+export class Functions {
+  /** The end of what queries and mutations wait for. @type {Promise<unknown>} */
+  #turn = Promise.resolve();
+  #calls = 0;
+  /** @type {Set<(changed: Set<string>) => void>} */
+  #listeners = new Set();
+  /** @type {Map<string, Origins>} */
+  #origins = new Map();
+  /** @type {WeakMap<AnalyzedFunction, { args: Validator, returns: Validator | null }>} */
+  #validators = new WeakMap();
+
+  /** @param {Services} services */
+  constructor(services) {
+    this.services = services;
+    const modules = (/** @type {boolean} */ node) => () => this.#code(node);
+    const limit = { seconds: ACTION_SECONDS, wall: true };
+    this.transactions = new FunctionIsolate(modules(false), { node: false, limit: { seconds: TRANSACTION_SECONDS, wall: false } });
+    this.actions = new FunctionIsolate(modules(false), { node: false, limit });
+    this.nodeActions = new FunctionIsolate(modules(true), { node: true, limit });
+  }
+
+  /** Ends everything that runs: other code is live, or none. */
+  restart() {
+    this.#origins.clear();
+    for (const isolate of [this.transactions, this.actions, this.nodeActions]) isolate.close();
+  }
+
+  /** Ends the calls that run; processes without one stay. */
+  interrupt() {
+    for (const isolate of [this.transactions, this.actions, this.nodeActions]) if (isolate.isBusy) isolate.close();
+  }
+
+  /** @returns {Push | null} */
+  get push() {
+    return this.services.push();
+  }
+
+  /** Tells of what each commit changed. @param {(changed: Set<string>) => void} listener */
+  onCommit(listener) {
+    this.#listeners.add(listener);
+  }
+
+  // ---- From outside -----------------------------------------------------------------------------
+
+  /**
+   * @param {Invocation} invocation
+   * @returns {Promise<FunctionResult>}
+   * @throws {FunctionFailure}
+   */
+  async run({ kind, component = APP, path, args, caller, scheduledId = null }) {
+    const frame = new Frame(caller, component, scheduledId);
+    try {
+      const target = this.#lookUp(kind, component, path, caller);
+      const checked = this.#checkArguments(target, args);
+      frame.enter(target);
+      if (target.kind === "action") return this.#result(frame, await this.#act(frame, checked));
+      return this.#result(frame, await this.#transact(frame, checked));
+    } catch (error) {
+      const failure = asFailure(error);
+      failure.logLines = frame.logLines;
+      throw failure;
+    }
+  }
+
+  /** @param {Frame} frame @param {Json} value @returns {FunctionResult} */
+  #result(frame, value) {
+    return { value, logLines: frame.logLines, reads: frame.transaction?.reads ?? new Set() };
+  }
+
+  /** An HTTP action, by the router of a component. @param {{ component: string, request: Json, caller: Caller }} invocation */
+  async runHttp({ component, request, caller }) {
+    const found = definitionOf(this.push, component);
+    if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
+    const frame = new Frame(caller, component, null);
+    const outcome = await this.#invoke(this.actions, frame, {
+      kind: "http",
+      definitionPath: found.path,
+      module: "http.js",
+      name: "default",
+      args: JSON.stringify(request),
+    });
+    return this.#value(outcome);
+  }
+
+  /** @param {Kind | null} kind @param {string} component @param {string} path @param {Caller} caller @returns {Target} */
+  #lookUp(kind, component, path, caller) {
+    const target = findTarget(this.push, component, path);
+    const shown = display(parsePath(path));
+    // A function of a library too old to say is callable by everybody.
+    const open = component === APP && target?.analyzed.visibility?.kind !== "internal";
+    if (target === null || !(open || caller.admin)) {
+      if (kind === null) throw new FunctionFailure(`Could not find function for '${shown}'. Did you forget to run \`npx convex dev\`?`);
+      throw new FunctionFailure(`Could not find public function for '${shown}'.`);
+    }
+    this.#checkKind(target, kind);
+    return target;
+  }
+
+  /** @param {Target} target @param {Kind | null} kind */
+  #checkKind(target, kind) {
+    if (kind === null || kind === target.kind) return;
+    throw new FunctionFailure(
+      `Function ${canonical(target)} is registered as ${article(target.kind)} but is being run as ${article(kind)}.`,
+    );
+  }
+
+  // ---- From functions ---------------------------------------------------------------------------
+
+  /**
+   * A function called by another: in the caller's transaction where that has one.
+   * @param {Frame} parent
+   * @param {{ kind: Kind, component: string, path: string, args: Json }} call
+   * @returns {Promise<Json>}
+   * @throws {UserError} with the text of what was thrown
+   */
+  async runNested(parent, { kind, component, path, args }) {
+    const frame = new Frame(parent.caller, component, null, parent);
+    try {
+      if (frame.depth > MAX_DEPTH) {
+        throw new FunctionFailure("Cross component call depth limit exceeded. Do you have an infinite loop in your app?");
+      }
+      const target = this.findNested(component, path, parent);
+      this.#checkKind(target, kind);
+      const checked = this.#checkArguments(target, args);
+      frame.enter(target);
+      if (kind === "action") return await this.#act(frame, checked);
+      const { transaction } = parent;
+      if (transaction === null) return await this.#transact(frame, checked);
+      frame.transaction = transaction;
+      const savepoint = transaction.savepoint();
+      try {
+        return await this.#execute(this.transactions, frame, checked);
+      } catch (error) {
+        transaction.rollBack(savepoint);
+        throw error;
+      }
+    } catch (error) {
+      const failure = asFailure(error);
+      throw new UserError(failure.text, failure.data);
+    } finally {
+      parent.logLines.push(...frame.logLines);
+    }
+  }
+
+  /** @param {string} component @param {string} path @param {Frame} parent @returns {Target} */
+  findNested(component, path, parent) {
+    const target = findTarget(this.push, component, path);
+    const within = target?.component === parent.component || target?.analyzed.visibility?.kind !== "internal";
+    if (target !== null && within) return target;
+    const parsed = parsePath(path);
+    if (!definitionOf(this.push, component)?.definition.functions.has(parsed.module)) {
+      throw new FunctionFailure(`Couldn't find JavaScript module '${parsed.module}'. Did you forget to run \`npx convex dev\`?`);
+    }
+    throw new FunctionFailure(`Could not find function for '${display(parsed)}'. Did you forget to run \`npx convex dev\`?`);
+  }
+
+  // ---- Transactions -----------------------------------------------------------------------------
+
+  /**
+   * Has `work` done alone, in a transaction that is committed when it returns.
+   * @template T @param {(transaction: Transaction) => Promise<T> | T} work @param {boolean} [writes]
+   * @returns {Promise<T>}
+   */
+  transaction(work, writes = true) {
+    const run = async () => {
+      const transaction = new Transaction(this.services.tables, this.services.clock.now());
+      try {
+        const value = await work(transaction);
+        if (writes) this.#commit(transaction);
+        return value;
+      } catch (error) {
+        transaction.abort();
+        throw error;
+      }
+    };
+    const done = this.#turn.then(run, run);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  /** @param {Transaction} transaction */
+  #commit(transaction) {
+    const changed = transaction.commit();
+    if (changed.size > 0) for (const listener of this.#listeners) listener(changed);
+  }
+
+  /** @param {Frame} frame @param {Json} args */
+  async #transact(frame, args) {
+    return await this.transaction(async (transaction) => {
+      frame.transaction = transaction;
+      try {
+        return await this.#execute(this.transactions, frame, args);
+      } catch (error) {
+        // What an earlier call left in the process may be at fault: once more, in a new one.
+        const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
+        if (ownFault) throw error;
+        transaction.abort();
+        frame.restart();
+        return await this.#execute(this.transactions, frame, args);
+      }
+    }, frame.target?.kind === "mutation");
+  }
+
+  /** @param {Frame} frame @param {Json} args */
+  #act(frame, args) {
+    frame.transaction = null;
+    return this.#execute(frame.target?.node ? this.nodeActions : this.actions, frame, args);
+  }
+
+  /** @param {FunctionIsolate} isolate @param {Frame} frame @param {Json} args @returns {Promise<Json>} */
+  async #execute(isolate, frame, args) {
+    const { target } = frame;
+    if (target === null) throw new Error("A frame without a function can't be executed.");
+    const { kind, definitionPath, module, name } = target;
+    const outcome = await this.#invoke(isolate, frame, { kind, definitionPath, module, name, args: JSON.stringify([args]) });
+    return this.#checkResult(target, this.#value(outcome));
+  }
+
+  /**
+   * @param {FunctionIsolate} isolate @param {Frame} frame
+   * @param {{ kind: Kind | "http", definitionPath: string, module: string, name: string, args: string }} what
+   */
+  #invoke(isolate, frame, { definitionPath, ...what }) {
+    const { push } = this;
+    if (push === null) throw new FunctionFailure("Nothing has been pushed to this deployment.");
+    const { tables, clock } = this.services;
+    this.#calls += 1;
+    /** @type {Callee} */
+    const callee = {
+      syscall: (op, args) => syscall(this.services, this, frame, op, args),
+      log: (line) => frame.logLines.push(line),
+      forget: (queryId) => frame.streams.delete(queryId),
+    };
+    const request = {
+      id: this.#calls,
+      ...what,
+      definition: definitionPath === APP ? 0 : definitionIndex(push, definitionPath),
+      now: Math.floor(clock.now()),
+      clockOffset: clock.offset,
+      isStill: clock.isStill,
+      seed: (Math.imul(this.#calls, 0x9e3779b1) >>> 0) | 1,
+      env: environmentOf(this.services, push, frame.component),
+      tables: tables.of(frame.component).map((table) => /** @type {[string, number]} */ ([table.name, table.number])),
+    };
+    return isolate.run(request, callee);
+  }
+
+  /** @param {Outcome} outcome @returns {Json} */
+  #value(outcome) {
+    if ("value" in outcome) return JSON.parse(outcome.value);
+    throw new FunctionFailure(this.#describe(outcome.error), outcome.error.data);
+  }
+
+  /** As a person reads it: `Uncaught Error: boom` and its frames in the project's own files. @param {Thrown} error */
+  #describe({ text, frames }) {
+    const lines = frames.map((frame) => {
+      const [, index, own] = /^~(\d+)\/(.*)$/.exec(frame.module) ?? [null, "0", frame.module];
+      const module = own ?? frame.module;
+      const source = this.#originsOf(Number(index)).source({ ...frame, module });
+      const place = source === null ? { ...frame, source: module } : source;
+      return `    at ${frame.name} (${place.source}:${place.line}:${place.column})`;
+    });
+    return [`Uncaught ${text}`, ...lines].join("\n");
+  }
+
+  /** @param {number} index */
+  #originsOf(index) {
+    const path = index === 0 ? APP : ([...(this.push?.definitions.keys() ?? [])].filter((each) => each !== APP)[index - 1] ?? APP);
+    const known = this.#origins.get(path);
+    if (known !== undefined) return known;
+    const origins = new Origins(this.push?.definitions.get(path)?.modules.values() ?? []);
+    this.#origins.set(path, origins);
+    return origins;
+  }
+
+  /** What a new process is given. @param {boolean} node @returns {{ definition: number, modules: [string, string][] }[]} */
+  #code(node) {
+    const { push } = this;
+    if (push === null) return [];
+    const wanted = node ? "node" : "isolate";
+    return [...push.definitions].map(([path, { modules }]) => ({
+      definition: path === APP ? 0 : definitionIndex(push, path),
+      modules: [...modules.values()].filter((each) => each.environment === wanted).map(({ path: own, source }) => [own, source]),
+    }));
+  }
+
+  // ---- Arguments and results --------------------------------------------------------------------
+
+  /** @param {Target} target @param {Json} given @returns {Json} */
+  #checkArguments(target, given) {
+    const raw = Array.isArray(given) ? (given[0] ?? {}) : given;
+    let args;
+    try {
+      args = parseValue(raw);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new FunctionFailure(`Invalid arguments for ${canonical(target)}: ${error.message}`);
+    }
+    const limit = target.node ? MAX_NODE_ARGUMENT_BYTES : MAX_ARGUMENT_BYTES;
+    const size = sizeOf(args);
+    if (size > limit) {
+      throw new FunctionFailure(`Arguments for ${canonical(target)} are too large (actual: ${size} bytes, limit: ${limit} bytes)`);
+    }
+    const tableOf = this.services.tables.namesFor(target.component);
+    const why = mismatch(this.#validatorsOf(target).args, args, { tableOf });
+    if (why !== null) throw new FunctionFailure(`ArgumentValidationError: ${why}`);
+    return args;
+  }
+
+  /** @param {Target} target @param {Json} returned @returns {Json} */
+  #checkResult(target, returned) {
+    let value;
+    try {
+      value = parseValue(returned);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new FunctionFailure(`Function ${canonical(target)} return value invalid: ${error.message}`);
+    }
+    const size = sizeOf(value);
+    if (size > MAX_RESULT_BYTES) {
+      throw new FunctionFailure(`Function ${canonical(target)} return value is too large (actual: ${size} bytes, limit: ${MAX_RESULT_BYTES} bytes)`);
+    }
+    const { returns } = this.#validatorsOf(target);
+    const tableOf = this.services.tables.namesFor(target.component);
+    const why = returns === null ? null : mismatch(returns, value, { tableOf });
+    if (why !== null) throw new FunctionFailure(`ReturnsValidationError: ${why}`);
+    return value;
+  }
+
+  /** @param {Target} target */
+  #validatorsOf({ analyzed }) {
+    const known = this.#validators.get(analyzed);
+    if (known !== undefined) return known;
+    const parsed = {
+      args: analyzed.args === null ? /** @type {Validator} */ ({ type: "any" }) : parseValidator(JSON.parse(analyzed.args)),
+      returns: analyzed.returns === null ? null : parseValidator(JSON.parse(analyzed.returns)),
+    };
+    this.#validators.set(analyzed, parsed);
+    return parsed;
+  }
+}
+
+/** @param {Kind} kind */
+function article(kind) {
+  return kind === "action" ? "an action" : `a ${kind}`;
+}

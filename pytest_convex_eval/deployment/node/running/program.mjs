@@ -1,0 +1,200 @@
+/**
+ * The program of an isolate that runs functions: reads requests from its stdin and writes to descriptor 3, a line
+ * of JSON each. Ends with its stdin.
+ *
+ * @import { CallRequest } from "./call.mjs"
+ * @import { Json } from "../protocol.d.ts"
+ */
+
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { getHeapStatistics } from "node:v8";
+
+import { describe, recordFrames } from "../analysis/stack.mjs";
+import { Call } from "./call.mjs";
+import { onLines } from "./lines.mjs";
+import { Code, Loader } from "./loader.mjs";
+import { current, currentCall, makeRealm } from "./realm.mjs";
+
+const RESULTS = 3;
+/** Milliseconds that a query or mutation may wait for nothing that is under way. */
+const STUCK_MILLISECONDS = 1000;
+
+const node = process.argv.includes("--node");
+const { exit, stdin } = process;
+const { setTimeout, Request, Response, Headers, Blob, Buffer } = globalThis;
+const { stringify, parse } = JSON;
+
+/** @type {Map<number, Call>} */
+const calls = new Map();
+/** @type {Map<number, Code>} */
+const codes = new Map();
+
+/** @param {object} line */
+function say(line) {
+  // The pipe is non-blocking on some systems: a full one says EAGAIN.
+  let rest = Buffer.from(`${stringify(line)}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(RESULTS, rest));
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+    }
+  }
+}
+
+const convex = {
+  syscall: (/** @type {string} */ op, /** @type {string} */ args) => currentCall().syscall(op, args),
+  asyncSyscall: (/** @type {string} */ op, /** @type {string} */ args) => currentCall().asyncSyscall(op, args),
+  jsSyscall,
+};
+
+/** @param {string} op @param {any} args @returns {Promise<any>} */
+async function jsSyscall(op, args) {
+  const call = currentCall();
+  switch (op) {
+    case "storage/storeBlob": {
+      const { blob, options } = args;
+      const bytes = Buffer.from(await blob.arrayBuffer()).toString("base64");
+      const request = { blob: bytes, contentType: blob.type || null, sha256: options?.sha256 };
+      return parse(await call.send("1.0/storageStore", stringify(request)));
+    }
+    case "storage/getBlob": {
+      const found = parse(await call.send("1.0/storageGet", stringify({ storageId: args.storageId })));
+      if (found === null) return null;
+      return new Blob([Buffer.from(found.blob, "base64")], { type: found.contentType ?? "" });
+    }
+    default:
+      throw new Error(`Unknown operation ${op}`);
+  }
+}
+
+/** Through the server, which reaches itself and nothing else. @param {string | URL | Request} input @param {RequestInit} [init] @returns {Promise<Response>} */
+async function ownFetch(input, init) {
+  const call = currentCall();
+  const request = new Request(input, init);
+  const answer = await call.send("fetch", stringify(await describeRequest(request))).catch((error) => {
+    throw new TypeError(error.message);
+  });
+  const { status, headers, body } = parse(answer);
+  return new Response(noBody(status) ? null : Buffer.from(body, "base64"), { status, headers });
+}
+
+/** @param {number} status */
+function noBody(status) {
+  return status === 204 || status === 205 || status === 304;
+}
+
+/** @param {Request} request */
+async function describeRequest(request) {
+  const body = Buffer.from(await request.arrayBuffer()).toString("base64");
+  return { url: request.url, method: request.method, headers: [...request.headers], body };
+}
+
+/** @param {CallRequest} request @returns {Promise<Json>} what the function returned, or the response */
+async function invoke(request) {
+  const code = codes.get(request.definition);
+  if (code === undefined) throw new Error("The code of this function has not been loaded.");
+  const call = currentCall();
+  call.loader = new Loader(code);
+  const namespace = await call.loader.load(request.module);
+  if (request.kind === "http") return await invokeHttp(namespace["default"], parse(request.args));
+  const registered = namespace[request.name];
+  switch (request.kind) {
+    case "query":
+      return await registered.invokeQuery(request.args);
+    case "mutation":
+      return await registered.invokeMutation(request.args);
+    case "action":
+      return await registered.invokeAction(String(request.id), request.args);
+  }
+}
+
+/** @param {any} router @param {{ url: string, method: string, headers: [string, string][], body: string | null }} request */
+async function invokeHttp(router, { url, method, headers, body }) {
+  const found = router.lookup(new URL(url).pathname, method);
+  if (found === null) return stringify({ status: 404, headers: [], body: null });
+  const init = { method, headers: new Headers(headers), body: body === null ? null : Buffer.from(body, "base64") };
+  const [endpoint] = found;
+  const response = await endpoint.invokeHttpAction(new Request(url, init));
+  if (!(response instanceof Response)) throw new TypeError("An HTTP action must return a Response");
+  const bytes = Buffer.from(await response.arrayBuffer()).toString("base64");
+  return stringify({ status: response.status, headers: [...response.headers], body: bytes });
+}
+
+/** @param {string} specifier @param {string} referrer */
+async function importDynamically(specifier, referrer) {
+  const { isAction, loader } = currentCall();
+  if (!isAction || loader === null) {
+    throw new Error(`Can't dynamically import "${specifier}" in a query or mutation`);
+  }
+  return await loader.importDynamically(specifier, referrer);
+}
+
+/** @param {CallRequest} request */
+function start(request) {
+  const call = new Call(request, say);
+  calls.set(call.id, call);
+  current.run(call, () => {
+    invoke(request).then(
+      (value) => end(call, { value }),
+      (error) => end(call, { error: report(error) }),
+    );
+  });
+  if (!call.isAction) watch(call, 0);
+}
+
+/** What was thrown; a ConvexError carries its data, already as JSON. @param {unknown} error */
+function report(error) {
+  const { text, frames } = describe(error, []);
+  let data;
+  try {
+    if (typeof error === "object" && error !== null && "ConvexErrorSymbol" in error && "data" in error) {
+      data = parse(String(error.data));
+    }
+  } catch {
+    // A hostile property: the error is shown without data.
+  }
+  return data === undefined ? { text, frames } : { text, frames, data };
+}
+
+/** @param {Call} call @param {object} outcome */
+function end(call, outcome) {
+  if (call.ended) return;
+  call.ended = true;
+  calls.delete(call.id);
+  say({ type: "done", call: call.id, heap: getHeapStatistics().used_heap_size, ...outcome });
+  if (calls.size === 0) realm.tidy();
+}
+
+/** Ends a call that waits for what will never come. @param {Call} call @param {number} idle times that it was found so */
+function watch(call, idle) {
+  const timer = setTimeout(() => {
+    if (call.ended) return;
+    if (call.pending.size === 0 && idle > 0) {
+      end(call, { error: { text: "Error: The function returned a promise that can never resolve.", frames: [] } });
+    } else {
+      watch(call, call.pending.size === 0 ? idle + 1 : 0);
+    }
+  }, STUCK_MILLISECONDS / 2);
+  current.run(call, () => timer.unref());
+}
+
+process.on("uncaughtException", () => {});
+process.on("unhandledRejection", () => {});
+recordFrames();
+const realm = makeRealm({
+  node,
+  convex,
+  fetch: ownFetch,
+  log: (call, line) => say({ type: "log", call: call.id, line }),
+});
+say({ type: "ready" });
+onLines(stdin, (line) => {
+  const message = parse(line);
+  if (message.type === "code") {
+    codes.set(message.definition, new Code(message.definition, message.modules, { node, importDynamically }));
+  } else if (message.type === "call") start(message.request);
+  else if (message.type === "reply") calls.get(message.call)?.replied(message.id, message.reply);
+});
+stdin.on("end", () => exit(0));

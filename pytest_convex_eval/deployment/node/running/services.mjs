@@ -1,0 +1,87 @@
+/**
+ * The parts of a running deployment, which know each other through this.
+ * @import { Push } from "../protocol.d.ts"
+ * @import { FunctionFailure } from "./failure.mjs"
+ */
+
+import { APP } from "../definitions.mjs";
+import { instances } from "../diffs.mjs";
+import { Tables } from "../database/tables.mjs";
+import { Clock } from "./clock.mjs";
+import { Functions } from "./functions.mjs";
+import { Scheduler } from "./scheduler.mjs";
+import { Storage } from "./storage.mjs";
+
+/** Log entries that are kept for those who ask later. */
+const KEPT_ENTRIES = 1000;
+
+export class Services {
+  tables = new Tables();
+  clock = new Clock();
+  /** The last functions that failed without anybody waiting for them. @type {{ path: string, error: string }[]} */
+  failures = [];
+
+  /**
+   * @param {{ urls: { cloud: string, site: string }, push: () => Push | null, variables: () => Record<string, string>, name: string }} deployment
+   */
+  constructor({ urls, push, variables, name }) {
+    this.urls = urls;
+    this.push = push;
+    this.variables = variables;
+    this.name = name;
+    this.storage = new Storage(urls);
+    this.functions = new Functions(this);
+    this.scheduler = new Scheduler(this);
+    this.functions.onCommit((changed) => this.changed(changed));
+  }
+
+  /** @type {Set<(changed: Set<string> | null) => void>} */
+  #listeners = new Set();
+
+  /** Tells what queries may have another result: `component/table`; null for all. @param {(changed: Set<string> | null) => void} listener */
+  onChange(listener) {
+    this.#listeners.add(listener);
+  }
+
+  /** @param {Set<string> | null} changed */
+  changed(changed) {
+    for (const listener of this.#listeners) listener(changed);
+  }
+
+  /** Other code is live. */
+  useLive() {
+    const push = this.push();
+    this.functions.restart();
+    this.tables.useSchemas(schemasOf(push));
+    this.scheduler.usePush(push);
+    this.changed(null);
+  }
+
+  /** Documents, files and schedules are gone, and time is real. */
+  clear() {
+    const push = this.push();
+    this.functions.interrupt();
+    this.clock.reset();
+    this.storage.clear();
+    this.tables.clear();
+    this.failures.length = 0;
+    this.tables.useSchemas(schemasOf(push));
+    this.scheduler.reset(push);
+    this.changed(null);
+  }
+
+  /** @param {string} path @param {FunctionFailure} failure */
+  logFailure(path, failure) {
+    this.failures.push({ path, error: failure.text });
+    if (this.failures.length > KEPT_ENTRIES) this.failures.shift();
+  }
+}
+
+/** @param {Push | null} push */
+export function schemasOf(push) {
+  const found = (push === null ? [] : instances(push.tree)).map(
+    ({ componentPath, definitionPath }) =>
+      /** @type {const} */ ([componentPath, push?.definitions.get(definitionPath)?.schema ?? null]),
+  );
+  return new Map(found.length > 0 ? found : [[APP, null]]);
+}

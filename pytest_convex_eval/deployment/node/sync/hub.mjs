@@ -1,0 +1,76 @@
+/**
+ * All clients that follow queries, and the version of the data that they have seen.
+ * @import { IncomingMessage } from "node:http"
+ * @import { Duplex } from "node:stream"
+ * @import { Deployment } from "../deployment.mjs"
+ * @import { Instance } from "../api/callers.mjs"
+ * @import { Answer } from "./session.mjs"
+ */
+
+import { FunctionApi } from "../api/function_api.mjs";
+import { Session } from "./session.mjs";
+import { accept } from "./websocket.mjs";
+
+const PATH = /^\/api\/(?:[^/]+\/)?sync$/;
+const PING_MILLISECONDS = 15_000;
+/** More than a client has in flight when it loses its connection. */
+const KEPT_ANSWERS = 1000;
+
+export class Hub {
+  /** @type {Set<Session>} */
+  #sessions = new Set();
+  /** @type {Map<string, Promise<Answer>>} */
+  #answers = new Map();
+  /** Grows with each commit; nanoseconds, as clients compare it with nothing else. */
+  timestamp = BigInt(Date.now()) * 1_000_000n;
+
+  /** @param {Deployment} deployment @param {Instance} instance */
+  constructor(deployment, instance) {
+    this.deployment = deployment;
+    this.instance = instance;
+    this.functions = new FunctionApi(deployment, instance);
+    deployment.services.onChange((changed) => {
+      this.timestamp += 1n;
+      for (const session of this.#sessions) session.invalidate(changed);
+    });
+    setInterval(() => {
+      for (const session of this.#sessions) session.ping();
+    }, PING_MILLISECONDS).unref();
+  }
+
+  /** @param {IncomingMessage} incoming @param {Duplex} stream @param {Buffer} head */
+  connect(incoming, stream, head) {
+    stream.on("error", () => {});
+    const [path = ""] = (incoming.url ?? "").split("?");
+    if (!PATH.test(path)) {
+      stream.end("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      return;
+    }
+    const connection = accept(incoming, stream, head);
+    if (connection === null) return;
+    const session = new Session(this, connection);
+    this.#sessions.add(session);
+    connection.onClose = () => {
+      session.close();
+      this.#sessions.delete(session);
+    };
+  }
+
+  /** What a request is answered, which runs once however often it comes. @param {string} request @param {() => Promise<Answer>} run */
+  once(request, run) {
+    const known = this.#answers.get(request);
+    if (known !== undefined) return known;
+    const answer = run();
+    this.#answers.set(request, answer);
+    for (const oldest of this.#answers.keys()) {
+      if (this.#answers.size <= KEPT_ANSWERS) break;
+      this.#answers.delete(oldest);
+    }
+    return answer;
+  }
+
+  /** Until every client has been told what has changed so far. */
+  async flush() {
+    await Promise.all([...this.#sessions].map((session) => session.settle()));
+  }
+}

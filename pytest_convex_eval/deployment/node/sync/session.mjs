@@ -1,0 +1,248 @@
+/**
+ * One client on the sync protocol: the queries that it follows, and the transitions from one version of their results
+ * to the next.
+ * @import { Json } from "../protocol.d.ts"
+ * @import { Caller } from "../running/identity.mjs"
+ * @import { Kind } from "../running/targets.mjs"
+ * @import { Hub } from "./hub.mjs"
+ * @import { WebSocketConnection } from "./websocket.mjs"
+ */
+
+import { requireKey } from "../admin_key.mjs";
+import { ApiError } from "../errors.mjs";
+import { asFailure, serverError } from "../running/failure.mjs";
+import { asUser, NOBODY } from "../running/identity.mjs";
+import { verifyToken } from "../running/tokens.mjs";
+
+/** @typedef {{ udfPath: string, args: Json, component: string | undefined, shown: string | null, reads: Set<string> | null, stale: boolean }} Followed */
+/** @typedef {{ success: boolean, result: Json, errorData?: Json, logLines: string[] }} Answer */
+/** @typedef {any} Message from the client: checked where it is used */
+
+export class Session {
+  #version = { querySet: 0, identity: 0, ts: 0n };
+  /** @type {Caller} */
+  #caller = NOBODY;
+  /** @type {Map<number, Followed>} */
+  #queries = new Map();
+  /** Messages are handled in order. @type {Promise<unknown>} */
+  #messages = Promise.resolve();
+  /** Transitions follow each other; none waits for a message. @type {Promise<unknown>} */
+  #transitions = Promise.resolve();
+  #closed = false;
+  /** The client's name for itself, also after it has connected again. */
+  #sessionId = "";
+
+  /** @param {Hub} hub @param {WebSocketConnection} connection */
+  constructor(hub, connection) {
+    this.hub = hub;
+    this.connection = connection;
+    connection.onMessage = (text) => {
+      this.#messages = this.#messages.then(() => this.#receive(text)).catch((error) => this.#fail(error));
+    };
+  }
+
+  close() {
+    this.#closed = true;
+    this.#queries.clear();
+  }
+
+  ping() {
+    this.#send({ type: "Ping" });
+  }
+
+  /** @param {Set<string> | null} changed `component/table`; null: everything may have */
+  invalidate(changed) {
+    let any = false;
+    for (const query of this.#queries.values()) {
+      const touched = changed === null || query.reads === null || [...changed].some((each) => query.reads?.has(each));
+      if (touched) query.stale = any = true;
+    }
+    if (any) void this.#transition(() => {}, false).catch((error) => this.#fail(error));
+  }
+
+  /** Until the transitions that are due have been sent. */
+  async settle() {
+    await this.#transitions.catch(() => {});
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    if (!(error instanceof ApiError)) console.error(error);
+    this.#send({ type: "FatalError", error: error instanceof Error ? error.message : String(error) });
+    this.connection.close(1008, "FatalError");
+  }
+
+  /** @param {object} message */
+  #send(message) {
+    if (!this.#closed) this.connection.send(JSON.stringify(message));
+  }
+
+  /** @param {string} text */
+  async #receive(text) {
+    const message = /** @type {Message} */ (JSON.parse(text));
+    switch (message.type) {
+      case "Connect":
+        this.#sessionId = String(message.sessionId ?? "");
+        break;
+      case "Authenticate":
+        await this.#authenticate(message);
+        break;
+      case "ModifyQuerySet":
+        await this.#modify(message);
+        break;
+      case "Mutation":
+        await this.#mutate(message);
+        break;
+      case "Action":
+        void this.#act(message).catch((error) => this.#fail(error));
+        break;
+      default:
+        break; // Event is telemetry.
+    }
+  }
+
+  /** @param {Message} message */
+  async #authenticate(message) {
+    /** @type {Caller} */
+    let caller;
+    try {
+      caller = await this.#identify(message);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.#send({ type: "AuthError", error: error.message, baseVersion: message.baseVersion, authUpdateAttempted: true });
+      return;
+    }
+    await this.#transition(() => {
+      this.#caller = caller;
+      for (const query of this.#queries.values()) query.stale = true;
+      return { identity: message.baseVersion + 1 };
+    }, true);
+  }
+
+  /** @param {Message} message @returns {Promise<Caller>} */
+  async #identify({ tokenType, value, impersonating }) {
+    const { deployment, instance } = this.hub;
+    switch (tokenType) {
+      case "Admin":
+        requireKey(String(value), instance.adminKey, instance.name);
+        return { admin: true, user: impersonating == null ? null : asUser(impersonating) };
+      case "User":
+        return {
+          admin: false,
+          user: await verifyToken(deployment.live?.auth ?? [], String(value), deployment.services.clock.now()),
+          token: String(value),
+        };
+      default:
+        return NOBODY;
+    }
+  }
+
+  /** @param {Message} message */
+  async #modify({ baseVersion, newVersion, modifications }) {
+    if (baseVersion !== this.#version.querySet) {
+      throw new ApiError(400, "BaseVersionMismatch", `Base version ${baseVersion} passed up doesn't match the current version`);
+    }
+    await this.#transition(() => {
+      const removed = [];
+      for (const { type, queryId, udfPath, args, componentPath } of modifications) {
+        if (type === "Add") {
+          const component = componentPath ?? undefined;
+          this.#queries.set(queryId, { udfPath, args, component, shown: null, reads: null, stale: true });
+        } else if (this.#queries.delete(queryId)) {
+          removed.push({ type: "QueryRemoved", queryId });
+        }
+      }
+      return { querySet: newVersion, modifications: removed };
+    }, true);
+  }
+
+  /** @param {Message} message */
+  async #mutate(message) {
+    const { requestId } = message;
+    // Clients send what was not answered again when they connect again: it must not run twice.
+    const answer = await this.hub.once(`${this.#sessionId} ${requestId}`, () => this.#call("mutation", message));
+    // A client may look at another's results once it has this answer.
+    await this.hub.flush();
+    const ts = encodeTimestamp(this.hub.timestamp);
+    this.#send({ type: "MutationResponse", requestId, ...answer, ...(answer.success ? { ts } : {}) });
+    if (answer.success) await this.#transition(() => {}, true);
+  }
+
+  /** @param {Message} message */
+  async #act(message) {
+    const answer = await this.#call("action", message);
+    this.#send({ type: "ActionResponse", requestId: message.requestId, ...answer });
+  }
+
+  /** @param {Kind} kind @param {Message} message @returns {Promise<Answer>} */
+  async #call(kind, { udfPath, args, componentPath }) {
+    const component = componentPath ?? undefined;
+    try {
+      const call = { kind, path: udfPath, args, ...(component === undefined ? {} : { component }) };
+      const { value, logLines } = await this.hub.functions.call(call, this.#caller);
+      return { success: true, result: value, logLines };
+    } catch (error) {
+      const failure = asFailure(error);
+      const data = failure.data === undefined ? {} : { errorData: failure.data };
+      return { success: false, result: serverError(failure), ...data, logLines: failure.logLines };
+    }
+  }
+
+  /**
+   * Goes to the next version.
+   * @param {() => { querySet?: number, identity?: number, modifications?: object[] } | void} change made at its turn
+   * @param {boolean} always whether to send it when no result has changed
+   */
+  #transition(change, always) {
+    const run = async () => {
+      if (this.#closed) return;
+      const { timestamp } = this.hub;
+      const { modifications: given = [], ...versions } = change() ?? {};
+      const modifications = [...given];
+      for (const [queryId, query] of this.#queries) {
+        if (!query.stale) continue;
+        query.stale = false;
+        const { key, ...result } = await this.#evaluate(query);
+        if (key === query.shown) continue;
+        query.shown = key;
+        modifications.push({ queryId, ...result, journal: null });
+      }
+      if (modifications.length === 0 && !always) return;
+      const startVersion = describe(this.#version);
+      this.#version = { ...this.#version, ...versions, ts: timestamp };
+      this.#send({ type: "Transition", startVersion, endVersion: describe(this.#version), modifications });
+    };
+    const done = this.#transitions.then(run);
+    this.#transitions = done.catch(() => {});
+    return done;
+  }
+
+  /** A query's result, and what tells it from another. @param {Followed} query */
+  async #evaluate(query) {
+    const { udfPath, args, component } = query;
+    try {
+      const call = { kind: /** @type {Kind} */ ("query"), path: udfPath, args, ...(component === undefined ? {} : { component }) };
+      const { value, logLines, reads } = await this.hub.functions.call(call, this.#caller);
+      query.reads = reads;
+      return { key: `value ${JSON.stringify(value)}`, type: "QueryUpdated", value, logLines };
+    } catch (error) {
+      const failure = asFailure(error);
+      query.reads = null;
+      const data = failure.data === undefined ? {} : { errorData: failure.data };
+      const shown = { errorMessage: serverError(failure), ...data, logLines: failure.logLines };
+      return { key: `error ${failure.text}`, type: "QueryFailed", ...shown };
+    }
+  }
+}
+
+/** @param {{ querySet: number, identity: number, ts: bigint }} version */
+function describe({ querySet, identity, ts }) {
+  return { querySet, identity, ts: encodeTimestamp(ts) };
+}
+
+/** Base64 of an unsigned 64-bit integer, little endian. @param {bigint} timestamp */
+function encodeTimestamp(timestamp) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(timestamp);
+  return bytes.toString("base64");
+}

@@ -1,0 +1,278 @@
+"""The official clients and the CLI, unchanged, use what is deployed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.deployment.push import push
+
+APP = """
+import { action, internalQuery, mutation, query } from "./_generated/server";
+import { api } from "./_generated/api";
+import { paginationOptsValidator } from "convex/server";
+import { ConvexError, v } from "convex/values";
+export const list = query({ args: {}, handler: async (ctx) =>
+  (await ctx.db.query("rows").collect()).map((row) => row.n) });
+export const add = mutation({ args: { n: v.any() },
+  handler: async (ctx, { n }) => { await ctx.db.insert("rows", { n }); return n; } });
+export const page = query({ args: { paginationOpts: paginationOptsValidator },
+  handler: async (ctx, args) =>
+    await ctx.db.query("rows").order("desc").paginate(args.paginationOpts) });
+export const fail = mutation({ args: {},
+  handler: async () => { throw new ConvexError({ why: 1n }); } });
+export const twice = action({ args: { n: v.number() },
+  handler: async (ctx, { n }): Promise<number> =>
+  2 * await ctx.runMutation(api.app.add, { n }) });
+export const who = query({ args: {}, handler: async (ctx) =>
+  (await ctx.auth.getUserIdentity())?.subject ?? null });
+export const inc = mutation({ args: {}, handler: async (ctx) => {
+  const row = await ctx.db.query("counter").unique();
+  if (row === null) await ctx.db.insert("counter", { n: 1 });
+  else await ctx.db.patch(row._id, { n: row.n + 1 });
+} });
+export const counter = query({ args: {}, handler: async (ctx) =>
+  (await ctx.db.query("counter").unique())?.n ?? 0 });
+export const secret = internalQuery({ args: {}, handler: async () => "internal" });
+"""
+
+
+@pytest.fixture
+def live(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> EmbeddedDeployment:
+    answer = push_over_http(bundle({"convex/app.ts": APP}))
+    assert answer.status == 200, answer.body
+    return deployment
+
+
+@pytest.fixture
+def script(
+    node: Path, tmp_path: Path, convex_node_modules: Callable[[str], Path], live: EmbeddedDeployment
+) -> Callable[[str], Any]:
+    """Runs a Node program with `convex` from npm; gives what it prints as JSON."""
+
+    def run(text: str) -> Any:
+        folder = tmp_path / "client"
+        folder.mkdir()
+        (folder / "node_modules").symlink_to(convex_node_modules("1.48.0"))
+        (folder / "main.mjs").write_text(
+            'import { ConvexClient, ConvexHttpClient } from "convex/browser";\n'
+            'import { anyApi as api } from "convex/server";\n'
+            f"const url = {json.dumps(live.url)}, key = {json.dumps(live.admin_key)};\n"
+            "const sleep = (ms) => new Promise((done) => setTimeout(done, ms));\n"
+            "const until = async (test) => { while (!test()) await sleep(5); };\n"
+            "const say = (value) => console.log(JSON.stringify(value, (_, v) =>"
+            " typeof v === 'bigint' ? `${v}n` : v));\n" + text + "\nprocess.exit(0);\n"
+        )
+        done = processes.run(
+            [node, "main.mjs"],
+            cwd=folder,
+            env=processes.environment(home=folder, path=[node.parent]),
+            limits=processes.Limits(wall_seconds=30),
+        )
+        assert done.ok, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_the_http_client_calls_functions_of_every_kind(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const client = new ConvexHttpClient(url);
+      const added = await client.mutation(api.app.add, { n: 1n });
+      const doubled = await client.action(api.app.twice, { n: 2 });
+      let error; try { await client.mutation(api.app.fail, {}); } catch (e) { error = e.data; }
+      let hidden; try { await client.query(api.app.secret, {}); } catch (e) { hidden = e.message; }
+      say({ added, doubled, list: await client.query(api.app.list, {}), error, hidden });
+    """)
+    assert "Could not find public function for 'app:secret'." in found.pop("hidden")
+    assert found == {"added": "1n", "doubled": 4, "list": ["1n", 2], "error": {"why": "1n"}}
+
+
+def test_a_subscription_sees_what_another_client_writes(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const one = new ConvexClient(url), two = new ConvexClient(url);
+      const seen = [];
+      one.onUpdate(api.app.list, {}, (rows) => seen.push(rows));
+      await until(() => seen.length === 1);
+      await two.mutation(api.app.add, { n: 1 });
+      await until(() => seen.length === 2);
+      const own = await one.mutation(api.app.add, { n: 2 });
+      await until(() => seen.length === 3);
+      let error; try { await one.mutation(api.app.fail, {}); } catch (e) { error = e.data; }
+      say({ seen: seen.slice(0, 3), own, error, action: await two.action(api.app.twice, { n: 4 }),
+            read: await two.query(api.app.list, {}) });
+    """)
+    assert found == {
+        "seen": [[], [1], [1, 2]],
+        "own": 2,
+        "error": {"why": "1n"},
+        "action": 8,
+        "read": [1, 2, 4],
+    }
+
+
+def test_racing_clients_lose_no_increment(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const clients = [new ConvexClient(url), new ConvexClient(url)];
+      await Promise.all(clients.map(async (client) => {
+        for (let i = 0; i < 100; i++) await client.mutation(api.app.inc, {});
+      }));
+      say(await clients[0].query(api.app.counter, {}));
+    """)
+    assert found == 200
+
+
+def test_an_admin_acts_as_a_user(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const client = new ConvexClient(url);
+      client.client.setAdminAuth(key, { subject: "ada", issuer: "i" });
+      const broken = await client.query("_system/frontend/addDocument", {}).catch((e) => e.message);
+      const nine = { table: "rows", documents: [{ n: 9 }] };
+      await client.mutation("_system/frontend/addDocument", nine);
+      const scan = await client.query("_system/frontend/listTableScan",
+        { table: "rows", limit: 5 });
+      const wrong = new ConvexHttpClient(url); wrong.setAdminAuth("nobody");
+      say({ broken: broken.includes("Invalid arguments for _system/frontend/addDocument"),
+            who: await client.query(api.app.who, {}),
+            internal: await client.query(api.app.secret, {}),
+            scan: scan.map((row) => row.n),
+            spec: (await client.query("_system/cli/modules:apiSpec", {})).length,
+            wrong: await wrong.query(api.app.who, {})
+              .catch((e) => e.message.includes("BadDeployKey")) });
+    """)
+    assert found == {
+        "broken": True,
+        "who": "ada",
+        "internal": "internal",
+        "scan": [9],
+        "spec": 9,
+        "wrong": True,
+    }
+
+
+def test_pages_follow_each_other(script: Callable[[str], Any], live: EmbeddedDeployment) -> None:
+    live.insert("rows", [{"n": n} for n in range(7)])
+    found = script("""
+      const client = new ConvexHttpClient(url);
+      const pages = []; let cursor = null;
+      for (;;) {
+        const result = await client.query(api.app.page,
+          { paginationOpts: { numItems: 3, cursor } });
+        pages.push(result.page.map((row) => row.n));
+        if (pages.length === 1) await client.mutation(api.app.add, { n: 99 });
+        if (result.isDone) break;
+        cursor = result.continueCursor;
+      }
+      const bad = await client.query(api.app.page, { paginationOpts: { numItems: 3, cursor: "x" } })
+        .catch((e) => e.data);
+      const none = await client.query(api.app.page,
+        { paginationOpts: { numItems: 0, cursor: null } })
+        .catch((e) => e.message);
+      say({ pages, bad, none: none.includes("Must request at least 1 document while paginating") });
+    """)
+    assert found == {
+        "pages": [[6, 5, 4], [3, 2, 1], [0]],
+        "bad": {"isConvexSystemError": True, "paginationError": "InvalidCursor"},
+        "none": True,
+    }
+
+
+def test_a_request_that_is_sent_again_runs_once(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const open = async () => {
+        const socket = new WebSocket(url.replace("http", "ws") + "/api/1.48.0/sync");
+        await new Promise((done) => { socket.onopen = done; });
+        const send = (message) => socket.send(JSON.stringify(message));
+        send({ type: "Connect", sessionId: "me", connectionCount: 0, lastCloseReason: null });
+        send({ type: "Mutation", requestId: 0, udfPath: "app:inc", args: [{}] });
+        const answer = await new Promise((done) => {
+          socket.onmessage = (event) => {
+            const message = JSON.parse(event.data);
+            if (message.type === "MutationResponse") done(message.success);
+          };
+        });
+        socket.close();
+        return answer;
+      };
+      const answers = [await open(), await open()];
+      say({ answers, counter: await new ConvexHttpClient(url).query(api.app.counter, {}) });
+    """)
+    assert found == {"answers": [True, True], "counter": 1}
+
+
+@pytest.mark.parametrize("version", ["1.28.2", "1.31.2"])
+def test_functions_of_older_libraries_run(
+    version: str,
+    node: Path,
+    make_project: Callable[..., Path],
+    deployment: EmbeddedDeployment,
+    compile_cache: Path,
+) -> None:
+    project = make_project({"convex/app.ts": APP}, version=version)
+    push(
+        deployment,
+        node=node,
+        cli=project / "node_modules/convex/bin/main.js",
+        project=project,
+        deadline_seconds=60,
+        compile_cache=compile_cache,
+    )
+    assert deployment.action("app:twice", {"n": 3}).value == 6
+    assert deployment.mutation("app:inc").error is None
+    assert deployment.query("app:counter").value == 1
+    failed = deployment.mutation("app:fail")
+    assert failed.error_data == {"why": {"$integer": "AQAAAAAAAAA="}}
+
+
+def test_the_cli_runs_functions_and_shows_tables(
+    node: Path,
+    make_project: Callable[..., Path],
+    deployment: EmbeddedDeployment,
+    compile_cache: Path,
+) -> None:
+    project = make_project({"convex/app.ts": APP})
+    cli = project / "node_modules" / "convex" / "bin" / "main.js"
+    result = push(
+        deployment,
+        node=node,
+        cli=cli,
+        project=project,
+        deadline_seconds=60,
+        compile_cache=compile_cache,
+    )
+    assert [finding for finding in result.findings if finding.severity == "error"] == []
+
+    def run(*args: str) -> str:
+        target = ["--url", deployment.url, "--admin-key", deployment.admin_key]
+        done = processes.run(
+            [node, cli, *args, *target],
+            cwd=project,
+            env=processes.environment(
+                home=deployment.scratch,
+                path=[node.parent],
+                CI="1",
+                NODE_COMPILE_CACHE=str(compile_cache),
+            ),
+            limits=processes.Limits(wall_seconds=30),
+        )
+        assert done.ok, done.stdout + done.stderr
+        return done.stdout
+
+    assert json.loads(run("run", "app:add", '{"n": 5}')) == 5
+    assert json.loads(run("run", "app:secret")) == "internal"
+    assert "5" in run("data", "rows")
+    assert "rows" in run("data")
+    run("env", "set", "NAME", "value")
+    assert "NAME=value" in run("env", "list")
+    spec = json.loads(run("function-spec"))
+    assert len(spec["functions"]) == 9

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.cases import collector
+from pytest_convex_eval.cases.collector import CaseFile
 from pytest_convex_eval.options import add_options, read_settings
 from pytest_convex_eval.runs import live
-from pytest_convex_eval.runs.reporter import RunReporter, annotate, failure_word
+from pytest_convex_eval.runs.reporter import RunReporter, annotate, failure_word, mark_broken
 from pytest_convex_eval.session import EvalSession
 
 _SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
@@ -41,7 +42,8 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     session = parent.config.stash[_SESSION]
-    if not collector.is_case_file(file_path, parent, session.settings.case_roots):
+    roots = session.settings.case_roots
+    if not collector.is_case_file(file_path, roots, parent.session.isinitpath):
         return None
     return session.case_file(parent, file_path)
 
@@ -53,8 +55,18 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     collector.stop_after_collection_errors(session, items)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if isinstance(collector, CaseFile):
+        mark_broken(report)
+    return report
+
+
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-    return config.stash[_SESSION].header([item.nodeid for item in items])
+    return config.stash[_SESSION].header(collector.case_ids(items))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_convex_eval.cases.collector import CaseFile, CaseItem, Emit, Matrix, Plan, is_case_id
+from pytest_convex_eval.cases.collector import (
+    CaseFile,
+    CaseItem,
+    Emit,
+    Matrix,
+    Plan,
+    case_ids,
+    is_case_file,
+    named_on_command_line,
+)
 from pytest_convex_eval.generation.models import KEY_VARIABLE, REFERENCE
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, ItemResult
@@ -86,9 +95,9 @@ class EvalSession:
             self._matrix = Matrix(settings.models, names, settings.trials, settings.mutants)
         return self._matrix
 
-    def header(self, nodeids: Iterable[str]) -> list[str]:
-        """What will happen, before anything is spent; nothing where there are no cases."""
-        count = sum(map(is_case_id, nodeids))
+    def header(self, nodeids: Sequence[str]) -> list[str]:
+        """What will happen to our items, before anything is spent; nothing where there are none."""
+        count = len(nodeids)
         if not count:
             return []
         settings = self.settings
@@ -132,7 +141,8 @@ class EvalSession:
         for item in cases:
             # The signal method ends the item and nothing else; "thread" would end the worker.
             generates = item.plan.model != REFERENCE
-            limit = item_limit_seconds(generates=generates)
+            rounds = self.settings.repair if generates else 0
+            limit = item_limit_seconds(generates=generates) * (1 + rounds)
             item.add_marker(pytest.mark.timeout(limit))
 
     def before_items(self, session: pytest.Session) -> None:
@@ -141,17 +151,23 @@ class EvalSession:
             return
         if session.testsfailed and not self.config.option.continue_on_collection_errors:
             return
-        nodeids = [item.nodeid for item in session.items if is_case_id(item.nodeid)]
-        if nodeids:
+        if nodeids := case_ids(session.items):
             self._prepare(nodeids, self.reporter)
 
     def worker_collected(self, nodeids: Iterable[str]) -> None:
         """Under xdist: a worker knows its items; all know the same ones."""
-        nodeids = [nodeid for nodeid in nodeids if is_case_id(nodeid)]
-        if nodeids and self.reporter is not None and not self.reporter.begun:
-            for line in self.header(nodeids):
+        if self.reporter is None or self.reporter.begun:
+            return
+        root, roots = self.config.rootpath, self.settings.case_roots
+        named = named_on_command_line(self.config)
+        # Other plugins collect YAML files too.
+        ours = [
+            nodeid for nodeid in nodeids if is_case_file(root / nodeid.split("::")[0], roots, named)
+        ]
+        if ours:
+            for line in self.header(ours):
                 self.reporter.write(line)
-            self._prepare(nodeids, self.reporter)
+            self._prepare(ours, self.reporter)
 
     def _prepare(self, nodeids: Sequence[str], reporter: RunReporter) -> None:
         """Installs what is missing, with progress, and begins the record; once, controller only.
@@ -170,7 +186,7 @@ class EvalSession:
             bench = self.evaluator().bench()
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
             content = manifest(self.config, self.settings, self.arms(), bench, paths)
-            reporter.begin(RunRecord.begin(self.run_folder, content))
+            reporter.begin(RunRecord.begin(self.run_folder, content), nodeids)
             if self.settings.asks_models:
                 replies = self.evaluator().replies
                 if said := replies.plan_ahead(self._plans(nodeids)):

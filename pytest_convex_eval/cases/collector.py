@@ -5,7 +5,7 @@ Nothing here is expensive to import: a pytest run without cases pays for this mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -186,8 +186,8 @@ def _register_category(config: pytest.Config, category: str) -> None:
         config.addinivalue_line("markers", line)
 
 
-def is_case_file(path: Path, parent: pytest.Collector, roots: Sequence[Path]) -> bool:
-    """Whether the YAML file `path` is a case.
+def is_case_file(path: Path, roots: Sequence[Path], named: Callable[[Path], bool]) -> bool:
+    """Whether the YAML file `path` is a case; `named` tells what stands on the command line.
 
     Cases are the YAML files below the configured folders, those named on the command line, and
     those in a difficulty's folder below a folder named on the command line. Nothing else: a
@@ -195,7 +195,7 @@ def is_case_file(path: Path, parent: pytest.Collector, roots: Sequence[Path]) ->
     """
     if path.suffix not in (".yaml", ".yml") or path.name.startswith("."):
         return False
-    if parent.session.isinitpath(path):
+    if named(path):
         return True
     for root in roots:
         if path.is_relative_to(root):
@@ -203,13 +203,19 @@ def is_case_file(path: Path, parent: pytest.Collector, roots: Sequence[Path]) ->
             return not {"convex", "node_modules"} & set(path.relative_to(root).parts)
     if path.parent.name not in _DIFFICULTY_RANK:
         return False
-    return any(parent.session.isinitpath(above) for above in list(path.parents)[:3])
+    return any(named(above) for above in list(path.parents)[:3])
 
 
-def is_case_id(nodeid: str) -> bool:
-    """Whether a node id is that of an item of ours: xdist's controller knows items by id alone."""
-    file, separator, _ = nodeid.partition("::")
-    return bool(separator) and file.endswith((".yaml", ".yml"))
+def named_on_command_line(config: pytest.Config) -> Callable[[Path], bool]:
+    """What `Session.isinitpath` tells, for xdist's controller, which collects nothing."""
+    here = config.invocation_params.dir
+    named = {(here / arg.split("::")[0]).resolve() for arg in config.args}
+    return lambda path: path.resolve() in named
+
+
+def case_ids(items: Iterable[pytest.Item]) -> list[str]:
+    """The node ids of those that are ours."""
+    return [item.nodeid for item in items if isinstance(item, CaseItem)]
 
 
 def hard_first(items: list[pytest.Item]) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from pytest_convex_eval.cases.collector import is_case_id
 from pytest_convex_eval.outcomes import ConfigurationError, ItemResult, Verdict
 from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.live import StageReport, stage_line
@@ -25,6 +24,7 @@ _EVERY_SECONDS = 15.0
 
 _RESULT = "convex_eval_result"
 _STOP = "convex_eval_stop"
+_BROKEN = "convex_eval_broken"
 
 
 def annotate(report: pytest.TestReport, result: ItemResult | None, error: object) -> None:
@@ -40,6 +40,12 @@ def annotate(report: pytest.TestReport, result: ItemResult | None, error: object
         report.when = "setup"
     if isinstance(error, ConfigurationError):
         setattr(report, _STOP, str(error))
+
+
+def mark_broken(report: pytest.CollectReport) -> None:
+    """Tells the controller that it is a case file that could not be collected."""
+    if report.failed:
+        setattr(report, _BROKEN, True)
 
 
 def result_of(report: object) -> ItemResult | None:
@@ -101,6 +107,7 @@ class RunReporter:
         self._lost = 0
         self._broken = 0
         self._record: RunRecord | None = None
+        self._ours: frozenset[str] = frozenset()
         self._unpaid = 0
         self._shown = time.monotonic()
 
@@ -108,8 +115,10 @@ class RunReporter:
     def begun(self) -> bool:
         return self._record is not None
 
-    def begin(self, record: RunRecord) -> None:
+    def begin(self, record: RunRecord, nodeids: Iterable[str]) -> None:
+        """From now on the items called `nodeids` are ours."""
         self._record = record
+        self._ours = frozenset(nodeids)
 
     def write(self, line: str) -> None:
         """A line of its own on the terminal."""
@@ -143,7 +152,7 @@ class RunReporter:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Counts broken cases; on xdist's controller these are the workers' reports."""
-        self._broken += report.failed and report.nodeid.endswith((".yaml", ".yml"))
+        self._broken += bool(getattr(report, _BROKEN, False))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
@@ -197,9 +206,9 @@ class RunReporter:
         result = result_of(report)
         if result is not None:
             self._results.append(result)
-        elif report.skipped and report.when == "call" and is_case_id(report.nodeid):
+        elif report.skipped and report.when == "call" and report.nodeid in self._ours:
             self._unpaid += 1
-        elif report.failed and is_case_id(report.nodeid):
+        elif report.failed and report.nodeid in self._ours:
             self._lost += 1
             result = _lost(report)
         if result is not None and self._record is not None:

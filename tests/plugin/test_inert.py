@@ -32,6 +32,43 @@ def test_nothing_heavy_is_imported_and_nothing_printed(pytester: pytest.Pytester
     assert not (pytester.path / ".convex-eval").exists()
 
 
+def test_other_plugins_yaml_files_are_none_of_ours(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVEX_EVAL_CACHE", str(pytester.path / "cache"))
+    pytester.makeconftest(
+        """
+        import pytest
+        pytest_plugins = ["pytest_convex_eval.plugin"]
+
+        def pytest_collect_file(file_path, parent):
+            if file_path.name.startswith("test_"):
+                return Other.from_parent(parent, path=file_path)
+
+        class Other(pytest.File):
+            def collect(self):
+                if "broken" in self.name:
+                    raise self.CollectError("not ours")
+                yield OtherItem.from_parent(self, name="one[x]")
+
+        class OtherItem(pytest.Item):
+            def runtest(self):
+                assert False
+        """
+    )
+    pytester.path.joinpath("test_api.yaml").write_text("a: 1")
+    for xdist in ([], ["-n", "2"]):
+        result = pytester.runpytest_subprocess(*xdist)
+        result.assert_outcomes(failed=1)
+        assert "convex-eval" not in result.stdout.str().replace("convex-eval-0", "")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+    pytester.path.joinpath("test_broken.yaml").write_text("a: 1")
+    broken = pytester.runpytest_subprocess("-n", "2")
+    assert broken.ret == pytest.ExitCode.TESTS_FAILED
+    assert not (pytester.path / "cache").exists()
+    assert not (pytester.path / ".convex-eval").exists()
+
+
 def test_the_plugin_can_be_turned_off(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("")
     pytester.makepyfile("def test_x(): pass")

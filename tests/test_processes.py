@@ -38,7 +38,11 @@ def test_the_environment_is_ours_alone(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_deadline_ends_the_whole_group(tmp_path: Path) -> None:
-    code = "import subprocess, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"  # noqa: E501
+    code = """
+        import subprocess, time
+        print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+        time.sleep(60)
+    """
     done = run(python(code), cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(1.0))
     assert done.ending == "timeout"
     assert done.wall_seconds < 5

@@ -70,6 +70,7 @@ class _CoreLoader(yaml.SafeLoader):
     """SafeLoader with the implicit types of YAML 1.2's core schema."""
 
 
+# The base depends on how PyYAML was built, which no type can say.
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The same on libyaml, where PyYAML was built with it: ten times as fast.
 
@@ -151,6 +152,7 @@ def _depth(loader: yaml.SafeLoader) -> int:
     libyaml's would overflow the stack of the process."""
     depth = deepest = 0
     while loader.check_event():
+        # PyYAML's stubs leave this one method untyped.
         event: yaml.Event = loader.get_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer
@@ -28,9 +28,9 @@ Identity: TypeAlias = Mapping[str, JsonValue]
 class _Answer(BaseModel):
     status: Literal["success", "error"]
     value: JsonValue = None
-    errorMessage: str | None = None  # noqa: N815
-    errorData: JsonValue = None  # noqa: N815
-    logLines: list[str] = []  # noqa: N815
+    error_message: str | None = Field(default=None, alias="errorMessage")
+    error_data: JsonValue = Field(default=None, alias="errorData")
+    log_lines: tuple[str, ...] = Field(default=(), alias="logLines")
 
 
 _DOCUMENTS = TypeAdapter(list[dict[str, JsonValue]])
@@ -73,11 +73,11 @@ class Calls:
                 f"the deployment answered a call of {path} unexpectedly", detail=str(error)
             ) from error
         if answer.status == "success":
-            return FunctionResult(answer.value, log_lines=tuple(answer.logLines))
+            return FunctionResult(answer.value, log_lines=answer.log_lines)
         return FunctionResult(
-            error=answer.errorMessage or "",
-            error_data=answer.errorData,
-            log_lines=tuple(answer.logLines),
+            error=answer.error_message or "",
+            error_data=answer.error_data,
+            log_lines=answer.log_lines,
         )
 
     def http(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from pydantic import JsonValue
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
@@ -168,13 +169,13 @@ def test_it_takes_the_flags_of_the_official_binary(node: Path, tmp_path: Path) -
 
 def test_nothing_of_a_push_is_left_running(
     node: Path,
-    bundle: Callable[..., object],
+    bundle: Callable[..., JsonValue],
 ) -> None:
     with EmbeddedDeployment(node) as deployment:
         client = Client(deployment.url, deployment.admin_key)
         client.post("/api/get_config_hashes", {})
         request = bundle({"convex/a.ts": "export const x = 1;\n"})
-        client.post("/api/deploy2/start_push", request)  # type: ignore[arg-type]
+        client.post("/api/deploy2/start_push", request)
         client.post("/api/get_config_hashes", {})
         server = psutil.Process(deployment.pid)
         assert until(lambda: len(server.children(recursive=True)) == 1), "the spare isolate"

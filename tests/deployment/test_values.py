@@ -255,8 +255,8 @@ def test_transactions_are_all_or_nothing(
                 new.append(made)
             elif op["op"] == "patch" and target in draft:
                 draft[target]["b"] = op["value"]
-            elif op["op"] == "remove":
-                draft.pop(target, None)  # type: ignore[arg-type]
+            elif op["op"] == "remove" and target in draft:
+                del draft[target]
         if not step["fails"]:
             model = draft
             ids += new

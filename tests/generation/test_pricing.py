@@ -144,7 +144,7 @@ def test_a_generation_is_priced_as_of_the_day_it_was_made() -> None:
     ],
 )  # fmt: skip
 def test_a_broken_table_is_refused(models: dict[str, Json]) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError, match=r"price|tier|isoformat"):
         PriceTable.from_json({"format": 1, "checked": "2026-11-01", "models": models})
 
 

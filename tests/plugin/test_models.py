@@ -246,13 +246,14 @@ def test_replies_are_made_ahead_whatever_the_number_of_workers(
 ) -> None:
     for number in range(12):
         write_case(f"fundamentals/easy/case_{number:02}")
-    requests = serve(default={"text": GOOD, "latency": 2.0})
+    requests = serve(default={"text": GOOD, "latency": 4.0})
     started = time.monotonic()
     pytester.runpytest_subprocess("cases", *QUICK, "-n", "1").assert_outcomes(passed=12)
     took = time.monotonic() - started
     assert len(requests()) == 12
-    # One after another they would take 24 s; the first goes alone, to warm the prompt cache.
-    assert took < 20
+    # One after another they would take 48 s; the first goes alone, to warm the prompt cache. The
+    # bound leaves a busy machine half a minute for everything else.
+    assert took < 40
 
 
 @pytest.mark.parametrize(

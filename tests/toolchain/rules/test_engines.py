@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
@@ -26,17 +25,14 @@ SCRIPT = Path(__file__).with_name("eslint.mjs")
 @pytest.fixture(scope="session")
 def eslint(store: DependencyStore) -> DependencySet:
     """ESLint and the parser it needs for TypeScript."""
-    try:
-        return store.get(
-            {
-                "convex": "1.48.0",
-                "eslint": "10.15.0",
-                "@typescript-eslint/parser": "8.73.0",
-                "typescript": "6.0.3",
-            }
-        )
-    except InfrastructureError as error:
-        pytest.skip(f"ESLint is not installed and can't be: {error}")
+    return store.get(
+        {
+            "convex": "1.48.0",
+            "eslint": "10.15.0",
+            "@typescript-eslint/parser": "8.73.0",
+            "typescript": "6.0.3",
+        }
+    )
 
 
 def test_eslint_and_oxlint_agree_on_every_snippet(

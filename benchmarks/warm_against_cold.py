@@ -1,6 +1,8 @@
 """The suite, warm, beside the same answers through cold command lines; ratios from one run.
 
-Warm: `pytest cases/ -n 8` as the README says, with the tools installed. Cold: for each of a few
+Warm: `pytest cases/ -n 8` as the README says, and with fewer workers, with the tools installed and
+nothing from the verdict cache; the memory is the most that was resident in all processes together,
+looked at ten times a second (pages that processes share count for each). Cold: for each of a few
 references, in a folder of its own, what people do by hand: `npm install`, `convex dev --once`
 (against a deployment of ours), `tsc --noEmit` and `eslint`, one after another. Seconds of CPU are
 those of whole process trees.
@@ -9,12 +11,14 @@ those of whole process trees.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,10 +27,13 @@ from pathlib import Path
 
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.outcomes import STATIC_STAGES
 from pytest_convex_eval.toolchain.generated import convex_tsconfig
 from pytest_convex_eval.toolchain.node import node_runtime
 
 ROOT = Path(__file__).parents[1]
+
+_LOOK_SECONDS = 0.1
 
 # The usual setup of a Convex project that lints with types: the last TypeScript that
 # typescript-eslint supports, and Convex's own rules.
@@ -58,6 +65,56 @@ class Cost:
     wall: float
 
 
+@dataclass(frozen=True)
+class Warm:
+    """One run of the suite: the whole command, and CPU and wall seconds of each stage an item."""
+
+    workers: int
+    cost: Cost
+    items: int
+    peak_bytes: int
+    stage_cpu: Mapping[str, float]
+    stage_wall: Mapping[str, float]
+
+
+class Memory:
+    """The most bytes that were resident in a process and all below it, while the block ran."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._root = os.getpid()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.peak_bytes = max(self.peak_bytes, self._resident())
+
+    def _resident(self) -> int:
+        children: dict[int, list[int]] = defaultdict(list)
+        resident: dict[int, int] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            # It may end while it is looked at.
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                children[int(fields[1])].append(int(entry.name))
+                resident[int(entry.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        found, below = 0, list(children[self._root])
+        while below:
+            pid = below.pop()
+            found += resident[pid]
+            below += children[pid]
+        return found
+
+
 def measured(args: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[Cost, int, str]:
     """Runs `args`; the cost of its whole process tree, its exit code and what it printed."""
     with tempfile.TemporaryFile("w+") as output:
@@ -74,14 +131,15 @@ def measured(args: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[Co
         return cost, child.returncode, output.read()
 
 
-def warm(folder: Path) -> tuple[Cost, int, dict[str, float], dict[str, float]]:
-    """The whole command, the number of items, and CPU and wall seconds of each stage per item."""
+def warm(cases: Sequence[Path], workers: int, folder: Path) -> Warm:
+    """Evaluates `cases` with `workers` processes."""
     # Where Python may not keep its bytecode, each worker compiles every module anew.
     unwanted = ("ANTHROPIC_API_KEY", "PYTHONDONTWRITEBYTECODE")
     env = {name: value for name, value in os.environ.items() if name not in unwanted}
-    command = [sys.executable, "-m", "pytest", "cases/", "-n", "8", "-q"]
-    command += ["-p", "no:cacheprovider", f"--convex-runs={folder}"]
-    cost, code, output = measured(command, ROOT, env)
+    command = [sys.executable, "-m", "pytest", *map(str, cases), "-n", str(workers), "-q"]
+    command += ["-p", "no:cacheprovider", f"--convex-runs={folder}", "--convex-no-cache"]
+    with Memory() as memory:
+        cost, code, output = measured(command, ROOT, env)
     if code != 0:
         raise SystemExit(output)
     (run,) = folder.iterdir()
@@ -92,7 +150,7 @@ def warm(folder: Path) -> tuple[Cost, int, dict[str, float], dict[str, float]]:
         for stage in item["stages"]:
             cpu[stage["stage"]] += stage["cpu_seconds"] / len(items)
             wall[stage["stage"]] += stage["seconds"] / len(items)
-    return cost, len(items), dict(cpu), dict(wall)
+    return Warm(workers, cost, len(items), memory.peak_bytes, cpu, wall)
 
 
 def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> dict[str, Cost]:
@@ -131,15 +189,36 @@ def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> di
     return costs
 
 
+def show(run: Warm) -> None:
+    cpu, wall = run.cost.cpu / run.items, run.cost.wall / run.items
+    static = sum(run.stage_cpu[stage] for stage in STATIC_STAGES)
+    print(f"warm: -n {run.workers}, {run.items} items, {os.cpu_count()} cores")
+    for stage, seconds in run.stage_cpu.items():
+        print(f"  {stage:<12} {seconds:6.3f} s CPU  {run.stage_wall[stage]:6.3f} s wall")
+    print(f"  {'static':<12} {static:6.3f} s CPU  ({', '.join(STATIC_STAGES)})")
+    print(f"  {'all':<12} {sum(run.stage_cpu.values()):6.3f} s CPU a case in the tools")
+    print(f"  {'a case':<12} {cpu:6.3f} s CPU  {wall:6.3f} s wall, pytest included")
+    print(f"  {'whole run':<12} {run.cost.cpu:6.1f} s CPU  {run.cost.wall:6.1f} s wall")
+    print(f"  {'memory':<12} {run.peak_bytes / 2**20:6.0f} MiB at most, all processes together")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cold-cases", type=int, default=6, help="references taken the cold way")
+    parser.add_argument("--cases", type=int, default=None, help="of the suite (default: all)")
+    parser.add_argument(
+        "--workers", default="1,4,8", help="of the warm runs (default: %(default)s)"
+    )
     options = parser.parse_args()
+    paths = sorted((ROOT / "cases").rglob("*.yaml"))[: options.cases]
     scratch = Path(tempfile.mkdtemp(prefix="convex-eval-benchmark-"))
     try:
-        warm(scratch / "first")
-        cost, count, stage_cpu, stage_wall = warm(scratch / "second")
-        paths = sorted((ROOT / "cases").rglob("*.yaml"))
+        # What is made once per machine is made here.
+        warm(paths, 2, scratch / "first")
+        runs = [
+            warm(paths, workers, scratch / f"warm-{workers}")
+            for workers in map(int, options.workers.split(","))
+        ]
         step = max(len(paths) // options.cold_cases, 1)
         chosen = [load_case(path, path.name) for path in paths[::step][: options.cold_cases]]
         costs: dict[str, list[Cost]] = defaultdict(list)
@@ -151,13 +230,8 @@ def main() -> None:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
-    print(f"warm: pytest cases/ -n 8, {count} items, {os.cpu_count()} cores")
-    for stage, cpu in stage_cpu.items():
-        print(f"  {stage:<12} {cpu:6.3f} s CPU  {stage_wall[stage]:6.3f} s wall, 8 workers at once")
-    print(f"  {'all':<12} {sum(stage_cpu.values()):6.3f} s CPU a case in the tools")
-    print(f"  whole run    {cost.cpu:6.1f} s CPU  {cost.wall:6.1f} s wall")
-    warm_cpu, warm_wall = cost.cpu / count, cost.wall / count
-    print(f"  a case       {warm_cpu:6.3f} s CPU  {warm_wall:6.3f} s wall, pytest included")
+    for run in runs:
+        show(run)
     print(f"cold: {len(chosen)} references, one command after another, npm's cache warm")
     cold_cpu = cold_wall = 0.0
     for name, some in costs.items():
@@ -165,7 +239,9 @@ def main() -> None:
         cold_cpu, cold_wall = cold_cpu + cpu, cold_wall + wall
         print(f"  {name:<12} {cpu:6.3f} s CPU  {wall:6.3f} s wall")
     print(f"  a case       {cold_cpu:6.3f} s CPU  {cold_wall:6.3f} s wall")
-    print(f"cold/warm: {cold_cpu / warm_cpu:.1f} in CPU, {cold_wall / warm_wall:.1f} in wall time")
+    for run in runs:
+        cpu, wall = cold_cpu / run.cost.cpu * run.items, cold_wall / run.cost.wall * run.items
+        print(f"cold/warm, -n {run.workers}: {cpu:.1f} in CPU, {wall:.1f} in wall time")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,20 @@ mutants:
     files: {{ package.json: null }}
 """
 
+_SERVE = """\
+Serves a Convex deployment on this machine, and on the loopback addresses alone: the official
+CLI (`npx convex dev`, `run`, `data`, `import`, ...) and the official clients use it like any
+other, and it needs no account. It prints what to put into the project's .env.local, and ends
+with Ctrl-C.
+
+Everything is in memory and gone at the end, unless --data names a folder: then all of it
+(documents, schema, pushed code, environment variables, files, scheduled functions, cron jobs)
+is there again at the next start, and no acknowledged mutation is lost even when this is killed.
+One server at a time can use a folder.
+
+Pushed code runs in child processes under limits, which is no sandbox: serve code you trust.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, or 2 for what can't be done."""
@@ -69,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--cases", type=Path, default=Path("cases"), metavar="DIR")
     new.set_defaults(run=_new)
 
+    _add_serve(commands)
+
     store = commands.add_parser("store", help="the generation store")
     actions = store.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("ls", help="one line a generation, and the sums")
@@ -85,6 +101,62 @@ def _parser() -> argparse.ArgumentParser:
     for action in (listing, export, prune):
         action.add_argument("--store", type=Path, default=_STORE, metavar="DIR")
     return parser
+
+
+# Where the official local backend serves: what is set up for it finds ours.
+_PORT, _SITE_PROXY_PORT = 3210, 3211
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="serve the embedded deployment for any Convex project",
+        description=_SERVE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=_PORT,
+        metavar="N",
+        help="0: any that is free (default %(default)s)",
+    )
+    parser.add_argument(
+        "--site-proxy-port",
+        type=int,
+        default=_SITE_PROXY_PORT,
+        metavar="N",
+        help="of HTTP actions; 0: any that is free (default %(default)s)",
+    )
+    parser.add_argument(
+        "--admin-key", metavar="KEY", help="default: a new one, or with --data that of the data"
+    )
+    parser.add_argument(
+        "--instance-name",
+        metavar="NAME",
+        help="default: a new one, or with --data that of the data",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="keep everything there, in SQLite")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.deployment.serve import ServeOptions, serve
+    from pytest_convex_eval.outcomes import InfrastructureError
+    from pytest_convex_eval.toolchain.node import node_runtime
+
+    chosen = ServeOptions(
+        port=options.port,
+        site_proxy_port=options.site_proxy_port,
+        admin_key=options.admin_key,
+        instance_name=options.instance_name,
+        data=options.data,
+    )
+    try:
+        serve(chosen, node=node_runtime().node, out=sys.stdout)
+    except InfrastructureError as error:
+        raise ValueError(f"{error}\n{error.detail}".strip()) from error
+    return 0
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.backends import make_ready
+from pytest_convex_eval.behaviour.failures import Location
+from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
 from pytest_convex_eval.designs import differences
 from pytest_convex_eval.generation.models import REFERENCE
 from pytest_convex_eval.generation.prompts import Arm
@@ -27,10 +29,13 @@ from pytest_convex_eval.outcomes import (
 from pytest_convex_eval.replies import Replies, Reply
 from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
-from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.cache import VerdictCache
+from pytest_convex_eval.stages.protocol import Bench, Place, Subject
 from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.lint_eslint import install_eslint
+from pytest_convex_eval.toolchain.tsapi import TypeServer
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Emit, Plan
@@ -53,7 +58,8 @@ class Evaluator:
         self._run_folder = run_folder
         self._progress = progress
         self.replies = Replies(settings, arms, run_folder)
-        self._deployment: EmbeddedDeployment | None = None
+        self._new_deployment: Callable[[], Deployment] | None = None
+        self._deployment: Deployment | None = None
         self._bench: Bench | None = None
 
     def bench(self) -> Bench:
@@ -65,17 +71,32 @@ class Evaluator:
             dependencies.default_set(progress=self._progress)
             compile_cache = cache / "compile-cache" / toolchain.fingerprint
             compile_cache.mkdir(parents=True, exist_ok=True)
+            self._new_deployment = make_ready(
+                self._settings.backend,
+                node=toolchain.node,
+                cache=cache,
+                progress=self._progress,
+            )
             self._bench = Bench(
                 toolchain,
                 dependencies,
                 self._empty_deployment,
                 self._settings.lint_profile,
                 compile_cache,
+                install_eslint(cache, toolchain, progress=self._progress)
+                if self._settings.lint_engine == "eslint"
+                else None,
+                TypeServer(toolchain.tsc),
+                None if self._settings.no_cache else VerdictCache(cache / "verdicts"),
             )
         return self._bench
 
     def close(self) -> None:
         self._close_deployment()
+        if self._bench is not None and self._bench.type_server is not None:
+            self._bench.type_server.close()
+        if self._bench is not None and self._bench.verdicts is not None:
+            self._bench.verdicts.close()
         self.replies.close()
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
@@ -104,7 +125,16 @@ class Evaluator:
 
     def _checked(self, plan: Plan, reply: Reply, emit: Emit) -> ItemResult:
         case = plan.loaded.case
-        subject = Subject(reply.answer, case.files, reply.remarks, case.expect, case.lint)
+        subject = Subject(
+            reply.answer,
+            case.files,
+            reply.remarks,
+            case.expect,
+            case.lint,
+            case.behaviour,
+            case.env,
+            _places(plan),
+        )
         # Outside any project: module resolution walks up the folders.
         folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
         try:
@@ -119,6 +149,8 @@ class Evaluator:
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
+            if self._deployment is not None:
+                self._deployment.release()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _with_design(
@@ -137,17 +169,20 @@ class Evaluator:
             for result in results
         )
 
-    def _empty_deployment(self) -> EmbeddedDeployment:
+    def _empty_deployment(self) -> Deployment:
         if self._deployment is not None and self._deployment.alive():
             try:
                 self._deployment.reset()
                 return self._deployment
+            except (BusyError, UnsupportedError):
+                # Starting anew changes nothing about either.
+                raise
             except InfrastructureError:
                 # It died between the two calls, or no longer answers: a fresh one serves.
                 pass
         self._close_deployment()
-        assert self._bench is not None
-        self._deployment = EmbeddedDeployment(self._bench.toolchain.node)
+        assert self._new_deployment is not None
+        self._deployment = self._new_deployment()
         self._deployment.start()
         return self._deployment
 
@@ -179,6 +214,23 @@ def _shown(path: Path) -> str:
     """`path` as a person would type it here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _places(plan: Plan) -> Callable[[Location], Place]:
+    """Where things stand in the plan's case file."""
+    loaded = plan.loaded
+    path = _shown(loaded.path)
+
+    def place(location: Location) -> Place:
+        position = loaded.source.position(location)
+        try:
+            lines = loaded.path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        excerpt = lines[position.line - 1] if position.line <= len(lines) else None
+        return Place(path, position.line, position.column, excerpt)
+
+    return place
 
 
 def _blank(plan: Plan) -> ItemResult:

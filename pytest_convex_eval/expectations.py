@@ -213,3 +213,7 @@ class LintPolicy(StrictModel):
     require: Annotated[
         tuple[str, ...], Field(description="Rules whose findings fail this case")
     ] = ()
+    public: Annotated[
+        tuple[FunctionPath, ...],
+        Field(description="Functions that anyone may call, for the rule `authorization`"),
+    ] = ()

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import pytest
 
+from pytest_convex_eval.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
+
 # Cheap to import: the SDK stands behind the provider alone.
 from pytest_convex_eval.generation.models import (
     DEFAULT_MODEL,
@@ -24,6 +26,7 @@ from pytest_convex_eval.generation.models import (
 from pytest_convex_eval.outcomes import STAGES, StageName, as_stage
 
 StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
+LintEngine: TypeAlias = Literal["oxlint", "eslint"]
 LintProfile: TypeAlias = Literal["correctness", "recommended", "strict"]
 Keep: TypeAlias = Literal["failed", "all", "none"]
 Strategy: TypeAlias = Literal["direct", "design-first"]
@@ -44,8 +47,10 @@ class Settings:
     auto_model: bool
     trials: int
     guidelines: tuple[str, ...]
+    backend: Backend
     stages: tuple[StageName, ...]
     mutants: bool
+    lint_engine: LintEngine
     lint_profile: LintProfile
     store: Path
     store_mode: StoreMode
@@ -57,6 +62,7 @@ class Settings:
     strategy: Strategy
     repair: int
     batch: bool
+    no_cache: bool
 
     @property
     def asks_models(self) -> bool:
@@ -114,6 +120,17 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="ARM",
     )
     option(
+        "backend",
+        "Deployment that answers are pushed to: embedded; local or local=PATH, the official "
+        "backend's program; the URL of a deployment, which is emptied and whose admin key is in "
+        f"{ADMIN_KEY_VARIABLE} (default: embedded)",
+        metavar="BACKEND",
+    )
+    flag(
+        "allow-production",
+        "Let --convex-backend URL empty and use a deployment whose admin key says production",
+    )
+    option(
         "stages",
         f"Comma list of the stages that count (default: all, {','.join(STAGES)})",
         metavar="LIST",
@@ -122,6 +139,12 @@ def add_options(parser: pytest.Parser) -> None:
         "mutants",
         "Also collect each case's mutants, which pass when they fail exactly where they say "
         "(references only)",
+    )
+    option(
+        "lint-engine",
+        f"One of {_list(LintEngine)}; eslint is slower, installs itself when it is first asked "
+        "for, and is what oxlint is compared with (default: oxlint)",
+        metavar="ENGINE",
     )
     option(
         "lint-profile",
@@ -167,6 +190,10 @@ def add_options(parser: pytest.Parser) -> None:
         "Send all requests as Message Batches before anything is checked: half the price, and up "
         "to a day of waiting; an interrupted run finds its batches again",
     )
+    flag(
+        "no-cache",
+        "Ask every stage, also those that can say only what they said of the same answer before",
+    )
     option("concurrency", "Most requests to models in flight (default: 16)", metavar="N")
     option(
         "budget",
@@ -191,8 +218,10 @@ def read_settings(config: pytest.Config) -> Settings:
         auto_model="auto" in (_many(config, "model", "convex_models") or ["auto"]),
         trials=_count(config, "trials", 1),
         guidelines=tuple(dict.fromkeys(_many(config, "guidelines") or ["default"])),
+        backend=_backend(config),
         stages=_stages(_one(config, "stages")),
         mutants=_flag(config, "mutants"),
+        lint_engine=_choice(config, "lint-engine", LintEngine, "oxlint"),
         lint_profile=_choice(config, "lint-profile", LintProfile, "recommended"),
         store=_folder(config, "store", ".convex-eval/generations"),
         store_mode=_choice(config, "replay", StoreMode, "auto"),
@@ -204,6 +233,7 @@ def read_settings(config: pytest.Config) -> Settings:
         strategy=_choice(config, "strategy", Strategy, "direct"),
         repair=_count(config, "repair", 0, least=0),
         batch=_flag(config, "batch"),
+        no_cache=_flag(config, "no-cache"),
     )
 
 
@@ -259,6 +289,17 @@ def _folder(config: pytest.Config, name: str, default: str) -> Path:
     if given:
         return config.invocation_params.dir / str(given)
     return config.rootpath / (config.getini(f"convex_{_key(name)}") or default)
+
+
+def _backend(config: pytest.Config) -> Backend:
+    given = config.getoption("convex_backend")
+    # As for folders: a path on the command line is relative to where that was typed.
+    folder = config.invocation_params.dir if given else config.rootpath
+    text = _one(config, "backend") or "embedded"
+    try:
+        return parse_backend(text, folder, production=_flag(config, "allow-production"))
+    except ValueError as error:
+        raise pytest.UsageError(f"--convex-backend: {error}") from None
 
 
 def _choice(config: pytest.Config, name: str, choices: Any, default: _Choice) -> _Choice:

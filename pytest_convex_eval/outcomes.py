@@ -14,12 +14,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-StageName: TypeAlias = Literal["format", "package", "syntax", "typecheck", "deploy", "lint"]
+StageName: TypeAlias = Literal[
+    "format", "package", "syntax", "typecheck", "deploy", "behaviour", "lint"
+]
 """The stages, by name, in the order in which they run."""
 
-STAGES: tuple[StageName, ...] = ("format", "package", "syntax", "typecheck", "deploy", "lint")
+STAGES: tuple[StageName, ...] = get_args(StageName)
+
+STATIC_STAGES: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
+"""Those that look at an answer and at nothing that runs: they say the same of the same answer."""
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
 """Only an error makes a stage fail; warnings and infos are reported and fail nothing."""
@@ -72,7 +77,7 @@ class StageResult:
     """What one stage said. `seconds` are wall time, `cpu_seconds` those of the processes it ran.
 
     `reason` says in one sentence why a stage was skipped or ended in an error; `output` is what
-    the failing tool printed, unchanged.
+    the failing tool printed, unchanged. `cached`: all of it was said before, of the same answer.
     """
 
     stage: StageName
@@ -82,6 +87,7 @@ class StageResult:
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     output: str = ""
+    cached: bool = False
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -51,7 +51,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A child that has ended. Seconds of CPU are those of the child and all it waited for.
+    """A child that has ended. Seconds of CPU are those of the child and all it waited for, and,
+    where it was made to end, of all that it had running.
 
     `ending` says by what: its own exit, a signal (a limit of the kernel's among them), our
     deadline, or more output than allowed.
@@ -107,6 +108,8 @@ def run(
             ending, out, err = _communicate(
                 child, stdin, started + limits.wall_seconds, limits, on_line
             )
+            # What is made to end is waited for by nobody but us, and its children by nobody.
+            spent = 0.0 if ending == "exit" else _session_cpu_seconds(child.pid)
         finally:
             # Also after a clean exit: what the child left running in its group dies with it.
             _end(child)
@@ -119,7 +122,7 @@ def run(
         stdout=out.decode("utf-8", "replace"),
         stderr=err.decode("utf-8", "replace"),
         wall_seconds=time.monotonic() - started,
-        cpu_seconds=child.reaped.cpu_seconds,
+        cpu_seconds=max(spent, child.reaped.cpu_seconds),
         ending=ending,
     )
 
@@ -152,6 +155,20 @@ def cpu_seconds_of(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _session_cpu_seconds(leader: int) -> float:
+    """CPU seconds of all processes in the session of `leader`; 0.0 where the system does not say.
+
+    Those that have ended count once their parents have waited for them.
+    """
+    total = 0.0
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == leader:
+                total += cpu_seconds_of(pid)
+    return total
 
 
 def sweep() -> list[int]:

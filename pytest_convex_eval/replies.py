@@ -11,13 +11,14 @@ import datetime
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
 from pytest_convex_eval.generation.batches import BatchProgress, BatchRunner
 from pytest_convex_eval.generation.budget import Budget
-from pytest_convex_eval.generation.limiter import Limiter
+from pytest_convex_eval.generation.limiter import Limiter, LimiterPolicy
 from pytest_convex_eval.generation.models import REFERENCE, api_key
 from pytest_convex_eval.generation.notices import Notices
 from pytest_convex_eval.generation.prefetch import Job, Prefetcher, Progress, wait_for
@@ -36,11 +37,23 @@ from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Plan
-    from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-    from pytest_convex_eval.generation.provider import Gate, Generation, Provider, Request
+    from pytest_convex_eval.generation.provider import Generation, Provider, Request
     from pytest_convex_eval.options import Settings
 
 _NOTICES = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a run bears with its provider. `deadline_seconds` is for one reply with all attempts."""
+
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: LimiterPolicy = field(default_factory=LimiterPolicy)
+    deadline_seconds: float = GENERATION_SECONDS
+
+
+PATIENCE = Patience()
+"""That of every run, unless its `Replies` are given another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +70,26 @@ class Reply:
 class Replies:
     """The replies of one process's items. `close` ends what was started."""
 
-    def __init__(self, settings: Settings, arms: Sequence[Arm], run_folder: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        arms: Sequence[Arm],
+        run_folder: Path,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
         self._settings = settings
+        self._patience = patience or PATIENCE
         self._arms = {arm.name: arm for arm in arms}
         self._folder = run_folder / _NOTICES
         self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
         self._notices = Notices(self._folder)
         self._prices = PriceTable.load()
-        self._limiter = Limiter(settings.concurrency)
+        self._budget = (
+            None if settings.budget is None else Budget(settings.budget, self._folder, self._prices)
+        )
+        limiter = Limiter(settings.concurrency, self._patience.limits)
+        self._gates = (limiter,) if self._budget is None else (self._budget, limiter)
         self._provider: AnthropicProvider | None = None
         self._prefetcher: Prefetcher | None = None
         self._jobs: list[Job] = []
@@ -114,7 +139,7 @@ class Replies:
         runner = BatchRunner(
             self._store,
             key,
-            budget=self._budget(),
+            budget=self._budget,
             prices=self._prices,
             notices=self._notices,
             on_progress=on_progress,
@@ -132,8 +157,8 @@ class Replies:
             lambda _: self._model_provider(),
             self._notices,
             concurrency=self._settings.concurrency,
-            limiter=self._limiter,
-            deadline_seconds=GENERATION_SECONDS,
+            gates=self._gates,
+            deadline_seconds=self._patience.deadline_seconds,
             on_progress=on_progress,
         )
         self._prefetcher.start(self._jobs)
@@ -179,7 +204,7 @@ class Replies:
             plan.trial,
             lambda _: reference or self._model_provider(),
             label=_label(plan),
-            deadline_seconds=GENERATION_SECONDS,
+            deadline_seconds=self._patience.deadline_seconds,
         )
 
     def _read(self, plan: Plan, retrieval: Retrieval) -> Reply:
@@ -198,6 +223,9 @@ class Replies:
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = None
+        # Where this process asks for itself, nothing else ends its waits.
+        for gate in self._gates:
+            gate.cancel()
         if self._provider is not None:
             self._provider.close()
             self._provider = None
@@ -217,17 +245,10 @@ class Replies:
         if key is None:
             return None
         if self._provider is None:
-            from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-
-            budget = self._budget()
-            gates: list[Gate] = [] if budget is None else [budget]
-            gates.append(self._limiter)
-            self._provider = AnthropicProvider(key, gates=gates)
+            self._provider = AnthropicProvider(
+                key, policy=self._patience.retries, gates=self._gates
+            )
         return self._provider
-
-    def _budget(self) -> Budget | None:
-        limit = self._settings.budget
-        return None if limit is None else Budget(limit, self._folder, self._prices)
 
     def _observed(self, jobs: Iterable[Job]) -> dict[str, list[int]]:
         """The output tokens of stored replies by model: the best guess at those to come."""

@@ -124,7 +124,7 @@ class EvalSession:
                 parts += [f"budget ${settings.budget:g}"]
         if settings.mutants:
             parts += ["mutants"]
-        parts += ["embedded deployment", f"{count} {'item' if count == 1 else 'items'}"]
+        parts += [settings.backend.shown, f"{count} {'item' if count == 1 else 'items'}"]
         return ["convex-eval: " + " · ".join(parts)]
 
     def limit_items(self, items: Iterable[pytest.Item]) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from pytest_convex_eval.toolchain.install import CACHE_VARIABLE, default_cache
+
+if TYPE_CHECKING:
+    from tests.generation.messages_server import MessagesServer, Script
 
 # Two cores and many workers: how long an example takes says nothing.
 hypothesis.settings.register_profile("local", deadline=None)
@@ -25,3 +33,36 @@ def one_toolchain() -> Iterator[None]:
     yield
     if before is None:
         del os.environ[CACHE_VARIABLE]
+
+
+@pytest.fixture(scope="session")
+def messages_api() -> ModuleType:
+    """The package `generation/messages_server`: `Script` and `MessagesServer`.
+
+    Loaded by its path: where pytest imports by path too, no folder of the tests can be imported
+    from.
+    """
+    folder = Path(__file__).parent / "generation" / "messages_server"
+    spec = importlib.util.spec_from_file_location(
+        "local_messages_server", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its own modules import each other by this name
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def script(messages_api: ModuleType) -> Callable[..., Script]:
+    """A `Script`, from its fields."""
+    make: Callable[..., Script] = messages_api.Script
+    return make
+
+
+@pytest.fixture
+def server(messages_api: ModuleType) -> Iterator[MessagesServer]:
+    """A running local Messages API."""
+    with messages_api.MessagesServer() as running:
+        yield running

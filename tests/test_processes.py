@@ -49,6 +49,15 @@ def test_a_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     assert _gone(int(done.stdout))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+def test_what_a_childs_own_child_used_counts_at_a_deadline(tmp_path: Path) -> None:
+    busy = ["sh", "-c", "sh -c 'while :; do :; done'; true"]
+    done = run(busy, cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(2.0))
+    assert done.ending == "timeout"
+    # The child itself only waits.
+    assert done.cpu_seconds > 0.1
+
+
 def test_what_a_child_leaves_in_its_group_dies_with_it(tmp_path: Path) -> None:
     done = run(
         ["sh", "-c", "sleep 60 & echo $!"],

@@ -40,7 +40,7 @@ def test_the_example_case_passes_and_its_mutant_is_caught(project: pytest.Pytest
     path.parent.mkdir(parents=True)
     path.write_text(example)
     result = project.runpytest_subprocess("cases", "--convex-mutants")
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
 
 
 def test_the_options_table_is_the_plugins(project: pytest.Pytester) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from pytest_convex_eval.behaviour.checks import block_problems
 from pytest_convex_eval.cases.model import DIFFICULTIES, Case, Difficulty, Slug
 from pytest_convex_eval.cases.source import Location, Position, Problem, Source, read_source
 from pytest_convex_eval.outcomes import CaseError
@@ -72,7 +73,9 @@ def load_case(path: Path, shown: str) -> LoadedCase:
         case = Case.model_validate(data)
     except ValidationError as error:
         for details in error.errors():
-            add(*_explain(details, source))
+            # A list whose items are all wrong counts as empty too: that says nothing new.
+            if details["type"] != "too_short" or not details["input"]:
+                add(*_explain(details, source))
         case = None
     if case is not None:
         for location, message in _cross_checks(case):
@@ -118,15 +121,23 @@ def _with_folder(value: object, beside: Path) -> object:
 
 def _explain(details: ErrorDetails, source: Source) -> tuple[Position, str]:
     """Where and in which words to report one of pydantic's errors."""
-    location: Location = tuple(details["loc"])
+    full: Location = tuple(details["loc"])
+    location = tuple(part for part in full if not _is_tag(part))
     dotted = _dotted(location)
     kind = details["type"]
     if kind == "extra_forbidden":
         key = str(location[-1])
-        known = _known_keys(location[:-1])
+        known = _known_keys(full[:-1])
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]!r}?" if close else _among(known)
         return source.key_position(location), f"unknown key {_dotted(location)!r}{hint}"
+    if kind == "union_tag_invalid":
+        verbs = [name.strip("'<> ") for name in str(details["ctx"]["expected_tags"]).split(",")]
+        given = [str(key) for key in details["input"]] if isinstance(details["input"], dict) else []
+        pairs = [(key, difflib.get_close_matches(key, verbs, n=1)) for key in given]
+        hint = next((f"; did you mean {close[0]!r}?" for _, close in pairs if close), "")
+        message = f"{dotted}: a step says what it does by one of {', '.join(verbs)}{hint}"
+        return source.position(location), message
     if kind == "missing":
         return source.position(location[:-1]), f"missing key {dotted!r}"
     message = details["msg"].removeprefix("Value error, ")
@@ -165,8 +176,15 @@ def _known_keys(location: Location) -> list[str]:
     return []
 
 
+def _is_tag(part: str | int) -> bool:
+    """Whether `part` names a member of a union, and is no key of the file."""
+    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
+
+
 def _inside(model: object, part: str | int) -> object:
     """The type of what `part` leads to within `model`, or None where it can't be told."""
+    if _is_tag(part):
+        return _members(model).get(str(part))
     if isinstance(model, type) and issubclass(model, BaseModel):
         field = model.model_fields.get(str(part))
         return _bare(field.annotation) if field else None
@@ -174,8 +192,25 @@ def _inside(model: object, part: str | int) -> object:
     return _bare(arguments[-1 if get_origin(model) is dict else 0]) if arguments else None
 
 
+def _members(annotation: object) -> dict[str, object]:
+    """The members of a union of steps, by tag."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return {}
+    return {
+        extra.tag: get_args(member)[0]
+        for member in get_args(annotation)
+        if get_origin(member) is Annotated
+        for extra in get_args(member)[1:]
+        if isinstance(extra, Tag)
+    }
+
+
 def _bare(annotation: object) -> object:
-    """`annotation` without Annotated and without None beside it."""
+    """`annotation` without Annotated and without None beside it; a union with tags stays."""
+    if _members(annotation):
+        return annotation
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -185,6 +220,8 @@ def _bare(annotation: object) -> object:
 
 def _cross_checks(case: Case) -> Iterator[tuple[Location, str]]:
     """What no single field can tell."""
+    for index, block in enumerate(case.behaviour):
+        yield from block_problems(block, ("behaviour", index))
     project = {**case.files, **case.reference}
     seen: set[str] = set()
     for index, mutant in enumerate(case.mutants):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.expectations import Expectations, LintPolicy, StrictModel
 from pytest_convex_eval.outcomes import Files, StageName
 
@@ -85,7 +86,15 @@ class Case(StrictModel):
     files: Annotated[
         FileMap, Field(description="A starting project, given to the model, overlaid by its answer")
     ] = {}
+    env: Annotated[
+        dict[str, str],
+        Field(description="Environment variables of the deployment, set before the push"),
+    ] = {}
     expect: Expectations = Expectations()
+    behaviour: Annotated[
+        tuple[Block, ...],
+        Field(description="What is called and what comes, each block from an empty deployment"),
+    ] = ()
     lint: LintPolicy = LintPolicy()
     reference: Annotated[FileMap, Field(min_length=1, description="A known-good answer")]
     mutants: tuple[Mutant, ...] = ()

@@ -1,1 +1,1 @@
-"""Where answers are pushed: the embedded deployment and the official CLI that pushes to it."""
+"""Where answers are pushed: deployments of three kinds, and the CLI that pushes to them."""

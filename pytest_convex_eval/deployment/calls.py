@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer
+from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer, Usage
 from pytest_convex_eval.outcomes import InfrastructureError
 
 CALL_SECONDS = 30.0
@@ -25,12 +25,22 @@ Identity: TypeAlias = Mapping[str, JsonValue]
 """What `ctx.auth.getUserIdentity()` returns; `tokenIdentifier` is made of issuer and subject."""
 
 
+class _Usage(BaseModel):
+    documents_read: int = Field(alias="documentsRead")
+    bytes_read: int = Field(alias="bytesRead")
+    index_ranges: int = Field(alias="databaseQueries")
+    documents_written: int = Field(alias="documentsWritten")
+    bytes_written: int = Field(alias="bytesWritten")
+    functions: int
+
+
 class _Answer(BaseModel):
     status: Literal["success", "error"]
     value: JsonValue = None
     error_message: str | None = Field(default=None, alias="errorMessage")
     error_data: JsonValue = Field(default=None, alias="errorData")
     log_lines: tuple[str, ...] = Field(default=(), alias="logLines")
+    usage: _Usage | None = None
 
 
 _DOCUMENTS = TypeAdapter(list[dict[str, JsonValue]])
@@ -72,12 +82,14 @@ class Calls:
             raise InfrastructureError(
                 f"the deployment answered a call of {path} unexpectedly", detail=str(error)
             ) from error
+        usage = None if answer.usage is None else Usage(**answer.usage.model_dump())
         if answer.status == "success":
-            return FunctionResult(answer.value, log_lines=answer.log_lines)
+            return FunctionResult(answer.value, log_lines=answer.log_lines, usage=usage)
         return FunctionResult(
             error=answer.error_message or "",
             error_data=answer.error_data,
             log_lines=answer.log_lines,
+            usage=usage,
         )
 
     def http(
@@ -86,6 +98,16 @@ class Calls:
         """What the HTTP action at `path` of the site answers."""
         content = body.encode() if isinstance(body, str) else body
         return self.site.send(method, path, headers, content)
+
+    def fetch(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None
+    ) -> HttpAnswer:
+        """What is answered at `url`. Raises ValueError where that is not of this deployment."""
+        for client in (self.client, self.site):
+            if url.startswith(f"{client.url}/"):
+                content = body.encode() if isinstance(body, str) else body
+                return client.send(method, url.removeprefix(client.url), headers, content)
+        raise ValueError(f"{url!r} is no address of the deployment")
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         """Inserts all documents or none; their ids, in order.
@@ -100,6 +122,15 @@ class Calls:
         if result.error is not None:
             raise ValueError(result.error.partition("\n")[2] or result.error)
         return _IDS.validate_python(result.value)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes all documents or none, past all functions.
+
+        Raises ValueError with the deployment's message for one that is not there.
+        """
+        result = self.call("mutation", "_system/convex_eval/delete", {"ids": [*ids]}, admin=True)
+        if result.error is not None:
+            raise ValueError(result.error.partition("\n")[2] or result.error)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
         """All documents of a table, the oldest first; none where there is no such table."""

@@ -1,4 +1,4 @@
-"""Requests to a deployment's HTTP API, on this machine and never through a proxy."""
+"""Requests to a deployment's HTTP API, never through a proxy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.model import HttpAnswer
 from pytest_convex_eval.outcomes import InfrastructureError
+
+
+class DeadlineError(InfrastructureError):
+    """There was no answer in time. Whether the pushed code is to blame, the caller must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,35 @@ class Client:
         return self._raw("GET", path, None)
 
     def _request(self, method: str, path: str, body: JsonValue) -> JsonValue:
-        text = self._raw(method, path, body)
+        return self.parse(self._raw(method, path, body))
+
+    @staticmethod
+    def parse(text: str | bytes) -> JsonValue:
+        """The JSON of an answer. Raises InfrastructureError when it is none."""
         try:
             return cast(JsonValue, json.loads(text))
         except ValueError as error:
-            raise InfrastructureError(
-                f"the deployment's answer to {method} {path} is no JSON", detail=text
-            ) from error
+            shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
+            raise InfrastructureError("the deployment's answer is no JSON", detail=shown) from error
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpAnswer:
-        """Whatever is answered. Raises InfrastructureError when nothing is."""
+        """Whatever is answered. Raises InfrastructureError when nothing is, DeadlineError when it
+        takes too long."""
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=self.timeout_seconds
-        )
+        secure = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_seconds)
         try:
             connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
             content = response.read()
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"the deployment at {self.url} did not answer {method} {path} within "
+                f"{self.timeout_seconds:g} s"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise InfrastructureError(
                 f"the deployment at {self.url} does not answer {method} {path}", detail=repr(error)

@@ -91,9 +91,17 @@ class EmbeddedDeployment:
         self._ready = self._stdout = self._scratch = None
         self._pid = 0
 
+    def release(self) -> None:
+        """Nobody else ever uses it."""
+
     @property
     def url(self) -> str:
         return self._running().url
+
+    @property
+    def push_url(self) -> str:
+        """The server knows itself how a push ended."""
+        return self.url
 
     @property
     def site_url(self) -> str:
@@ -151,9 +159,14 @@ class EmbeddedDeployment:
         """How the last push since the start or the last reset ended."""
         return _validate(_OUTCOME, self._client().text("/api/convex_eval/last_push"))
 
-    def reset_data(self) -> None:
-        """As just pushed: no documents, files and scheduled functions, real time."""
-        self._client().post("/api/convex_eval/reset_data")
+    def reset_data(self, now: float | None = None) -> None:
+        """As just pushed: no documents, files and scheduled functions; nothing else of the network
+        can be reached. Time is real, or goes on from `now` (milliseconds since 1970)."""
+        self._client().post("/api/convex_eval/reset_data", {"now": now})
+
+    def allow_origins(self, origins: Sequence[str]) -> None:
+        """Lets actions reach these origins (`http://127.0.0.1:8080`) until the next reset."""
+        self._client().post("/api/convex_eval/reachable", {"origins": list(origins)})
 
     def query(
         self,
@@ -200,9 +213,26 @@ class EmbeddedDeployment:
         """Asks an HTTP action; see `Calls.http`."""
         return self._calls(ADVANCE_SECONDS).http(method, path, headers or {}, body)
 
+    def fetch(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """Asks an address of this deployment, e.g. a file's or an upload URL, as a browser would.
+
+        Raises ValueError for an address of anybody else.
+        """
+        return self._calls(ADVANCE_SECONDS).fetch(method, url, headers or {}, body)
+
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         """Inserts documents; see `Calls.insert`."""
         return self._calls().insert(table, documents)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes documents; see `Calls.delete`."""
+        self._calls().delete(ids)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
         """All documents of a table, the oldest first."""

@@ -6,12 +6,14 @@ Validators and values are in Convex's own JSON form: `{"type": "string"}`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from pydantic import JsonValue
+
+from pytest_convex_eval.outcomes import InfrastructureError
 
 Validator: TypeAlias = Mapping[str, JsonValue]
 
@@ -141,17 +143,35 @@ class PushOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call used, together with everything that it called. Counts, and bytes.
+
+    `index_ranges` are the queries and point reads of the database; `functions` the functions that
+    ran, the called one among them.
+    """
+
+    documents_read: int = 0
+    bytes_read: int = 0
+    index_ranges: int = 0
+    documents_written: int = 0
+    bytes_written: int = 0
+    functions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionResult:
     """How a call of a function ended. Values are in Convex's JSON form (`{"$integer": ...}`).
 
     `error` is None when the function returned `value`; else it is what a client is told, with the
     request's id in front. `error_data` is the data of a thrown `ConvexError`, None otherwise.
+    `usage` is None where the deployment does not tell it.
     """
 
     value: JsonValue = None
     error: str | None = None
     error_data: JsonValue = None
     log_lines: tuple[str, ...] = ()
+    usage: Usage | None = None
 
     @property
     def ok(self) -> bool:
@@ -167,11 +187,35 @@ class HttpAnswer:
     body: bytes
 
 
+class UnsupportedError(InfrastructureError):
+    """This kind of deployment can't do what was asked, whatever the answer is like."""
+
+
+class BusyError(InfrastructureError):
+    """Others use the deployment, and did for longer than could be waited."""
+
+
 class Deployment(Protocol):
-    """Where a project can be pushed to."""
+    """Where a project can be pushed to, and what can be done with what was pushed.
+
+    A method raises InfrastructureError when the deployment does not do what it is there for, and
+    UnsupportedError when deployments of its kind never do; nothing here blames a model.
+    """
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """Where clients reach it."""
+        ...
+
+    @property
+    def push_url(self) -> str:
+        """Where the CLI pushes to: `url`, or what stands in front of it and sees the push."""
+        ...
+
+    @property
+    def site_url(self) -> str:
+        """Where HTTP actions are served."""
+        ...
 
     @property
     def admin_key(self) -> str: ...
@@ -181,12 +225,122 @@ class Deployment(Protocol):
         """A folder for files that live as long as the deployment."""
         ...
 
+    def start(self) -> None:
+        """Makes it ready, empty, and this process's own until `release` or `close`."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was started; nothing happens where nothing was."""
+        ...
+
+    def release(self) -> None:
+        """The item is done with it: others may use it until the next `reset`."""
+        ...
+
     def alive(self) -> bool: ...
 
     def cpu_seconds(self) -> float:
         """CPU seconds used since the start; 0.0 where they are not known."""
         ...
 
-    def last_push(self) -> PushOutcome: ...
+    def reset(self) -> None:
+        """Empty again, and this process's own."""
+        ...
 
-    def deployed(self) -> Deployed: ...
+    def last_push(self) -> PushOutcome:
+        """How the last push since the start or the last reset ended."""
+        ...
+
+    def deployed(self) -> Deployed:
+        """What is live."""
+        ...
+
+    def set_environment(self, changes: Mapping[str, str | None]) -> None:
+        """Sets the deployment's environment variables; None deletes one."""
+        ...
+
+    def query(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Mapping[str, JsonValue] | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the query `path` (`module:function`): anonymous without an `identity`; `admin` may
+        call internal functions too."""
+        ...
+
+    def mutation(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Mapping[str, JsonValue] | None = None,
+        admin: bool = False,
+    ) -> FunctionResult: ...
+
+    def action(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Mapping[str, JsonValue] | None = None,
+        admin: bool = False,
+    ) -> FunctionResult: ...
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """What the HTTP action at `path` of the site answers."""
+        ...
+
+    def fetch(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """Asks an address of this deployment, e.g. a file's or an upload URL, as a browser would.
+
+        Raises ValueError for an address of anybody else.
+        """
+        ...
+
+    def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+        """Inserts all documents or none; their ids, in order.
+
+        Raises ValueError with the deployment's message for a document that it refuses.
+        """
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes documents past all functions. Raises ValueError for one that is not there."""
+        ...
+
+    def documents(self, table: str) -> list[dict[str, JsonValue]]:
+        """All documents of a table, the oldest first; none where there is no such table."""
+        ...
+
+    def advance(self, seconds: float) -> list[str]:
+        """Lets `seconds` pass and runs everything that becomes due.
+
+        Returns the errors of scheduled functions and cron jobs that failed since the last call, as
+        `function: error`.
+        """
+        ...
+
+    def reset_data(self, now: float | None = None) -> None:
+        """As just pushed: no documents, files and scheduled functions; nothing else of the network
+        can be reached, where that can be had. Time is real, or goes on from `now` (milliseconds
+        since 1970)."""
+        ...
+
+    def allow_origins(self, origins: Sequence[str]) -> None:
+        """Lets actions reach these origins (`http://127.0.0.1:8080`) until the next reset."""
+        ...

@@ -64,7 +64,7 @@ def push(
     if compile_cache is not None:
         variables["NODE_COMPILE_CACHE"] = str(compile_cache)
     env = processes.environment(home=deployment.scratch, path=[node.parent], **variables)
-    target = ("--url", deployment.url, "--admin-key", deployment.admin_key)
+    target = ("--url", deployment.push_url, "--admin-key", deployment.admin_key)
     args = [node, cli, *_ARGUMENTS, "--codegen", "enable" if codegen else "disable", *target]
     limits = processes.Limits(wall_seconds=deadline_seconds, output_bytes=4 * 1024 * 1024)
     before = deployment.last_push().number

@@ -216,7 +216,8 @@ class AnthropicProvider:
             return reply, response
         except AttemptError as error:
             outcome: Literal["refused", "trouble"] = "refused" if error.refused else "trouble"
-            end = AttemptEnd(outcome, error.billed, told_pause(error.headers))
+            pause = told_pause(error.headers)
+            end = AttemptEnd(outcome, error.billed, pause, final=error.configuration)
             raise
         finally:
             for passage in reversed(passages):

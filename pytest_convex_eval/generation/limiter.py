@@ -153,6 +153,9 @@ class Limiter:
         with self._condition:
             now = time.monotonic()
             self._in_flight -= 1
+            if end.final:
+                # Before anybody who waits for this one to leave can ask in vain too.
+                self._cancelled.set()
             if end.outcome == "answered":
                 self._warm.add(passage.prefix)
                 self._width.answered()

@@ -25,6 +25,10 @@ _CODE_SPAN = re.compile(r"`([^`]+)`")
 _LEAD = re.compile(r"^(?:\d+[.)]|[-*+]|(?:file ?(?:name|path)?|path)\s*:?)\s+", re.IGNORECASE)
 _INFO_PATH = re.compile(r"""\b(?:title|file|filename|filepath|path|name)=["']?([^"'\s}]+)""")
 _COMMENT = re.compile(r"^\s*(?://|#|--|/\*|<!--)\s*(?P<text>.*?)\s*(?:\*/|-->)?\s*$")
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
+_SUMMARY = re.compile(r"</?(?:details|summary|b|strong)>")
+_RULE = re.compile(r"^[-=]{3,}\s|\s[-=]{3,}$")
+_UNDERLINE = re.compile(r"^ {0,3}(?:-{2,}|={2,})\s*$")
 _EXTENSION = re.compile(
     r"[cm]?[jt]sx?|json[c5]?|mdx?|txt|s?css|html|svg|xml|ya?ml|toml|sh|env|local|example"
     r"|gitignore|npmrc|lock|sql|graphql|csv",
@@ -159,6 +163,8 @@ class _Reader:
             )
 
     def _fence_follows(self, number: int) -> bool:
+        underlined = number < len(self._lines) and _UNDERLINE.match(self._lines[number])
+        number += bool(underlined)
         while number < len(self._lines) and not self._lines[number].strip():
             number += 1
         return number < len(self._lines) and _opens(self._lines[number])
@@ -228,8 +234,10 @@ def _path_in(text: str, *, anywhere: bool) -> str | None:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a label without its decoration: numbers, bullets, emphasis, quotes, colons."""
-    plain = text.strip().rstrip("#").strip()
+    """The words of a label without its decoration: numbers, bullets, emphasis, quotes, colons,
+    links, rules on both sides."""
+    plain = _SUMMARY.sub("", _LINK.sub(r"\1", text)).strip().rstrip("#").strip()
+    plain = _RULE.sub("", plain)
     for _ in range(3):
         plain = _LEAD.sub("", plain.strip("*").strip())
     return [word.strip("`*\"':,") for word in plain.split()]

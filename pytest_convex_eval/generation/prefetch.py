@@ -13,10 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from pytest_convex_eval.generation.budget import BudgetExhaustedError
-from pytest_convex_eval.generation.limiter import Limiter
 from pytest_convex_eval.generation.notices import Asked, Notices
 from pytest_convex_eval.generation.provider import (
     Generation,
@@ -66,12 +65,19 @@ class Progress:
         return not self.in_flight and not self.waiting
 
 
+class Cancellable(Protocol):
+    """What requests wait in: their turn, or money."""
+
+    def cancel(self) -> None:
+        """Ends every wait in it, now and later, by GenerationCancelledError."""
+
+
 class Prefetcher:
     """Generates jobs with `concurrency` threads; `start` it once, `close` it always.
 
     A job that fails concerns its own key: those who wait for it learn the error. A
     ConfigurationError ends all generation: nothing further is asked, and everybody learns it.
-    `limiter` is the one that the providers have as their last gate: closing cancels it.
+    `gates` are those of the providers: closing cancels them, so that nobody stays waiting there.
     `on_progress` is called from threads, one at a time.
     """
 
@@ -82,14 +88,14 @@ class Prefetcher:
         notices: Notices,
         *,
         concurrency: int = 16,
-        limiter: Limiter | None = None,
+        gates: Sequence[Cancellable] = (),
         deadline_seconds: float = 900.0,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._store = store
         self._provider_for = provider_for
         self._notices = notices
-        self._limiter = limiter
+        self._gates = tuple(gates)
         self._deadline_seconds = deadline_seconds
         self._on_progress = on_progress
         self._condition = threading.Condition()
@@ -146,8 +152,8 @@ class Prefetcher:
             self._condition.notify_all()
         if unfinished and self._stopped is None:
             self._tell_all(GenerationCancelledError("the run was interrupted"))
-        if self._limiter is not None:
-            self._limiter.cancel()
+        for gate in self._gates:
+            gate.cancel()
         deadline = time.monotonic() + _LAST_SECONDS
         for thread in (*self._threads, self._listener):
             if thread.is_alive():
@@ -174,18 +180,14 @@ class Prefetcher:
                     return
                 _, job = self._queue.popitem(last=False)
                 self._count(in_flight=1)
-            try:
-                self._generate(job)
-            finally:
-                with self._condition:
-                    self._count(in_flight=-1)
-                    self._condition.notify_all()
+            self._generate(job)
 
     def _generate(self, job: Job) -> None:
         """One job to its end, and the one that follows from it."""
         following: Job | None = job
         while following is not None:
             job, following = following, None
+            ended: dict[str, int] = {}
             try:
                 retrieval = self._store.get(
                     job.request,
@@ -194,8 +196,7 @@ class Prefetcher:
                     label=job.label,
                     deadline_seconds=self._deadline_seconds,
                 )
-                with self._condition:
-                    self._count(stored=int(retrieval.stored), made=int(not retrieval.stored))
+                ended = {"stored" if retrieval.stored else "made": 1}
                 if job.then is not None and not self._closed:
                     following = self._following(job, retrieval.generation)
             except ConfigurationError as error:
@@ -205,16 +206,18 @@ class Prefetcher:
                 pass
             except BudgetExhaustedError as error:
                 self._tell(job.key, error)
-                with self._condition:
-                    self._count(unpaid=1)
+                ended = {"unpaid": 1}
             except ConvexEvalError as error:
                 self._tell(job.key, error)
-                with self._condition:
-                    self._count(failed=1)
+                ended = {"failed": 1}
             except Exception as error:
                 self._tell(job.key, InfrastructureError(f"{type(error).__name__}: {error}"))
+                ended = {"failed": 1}
+            finally:
                 with self._condition:
-                    self._count(failed=1)
+                    # At once: what has ended is in flight no more. What follows takes its place.
+                    self._count(in_flight=0 if following else -1, **ended)
+                    self._condition.notify_all()
 
     def _following(self, job: Job, generation: Generation) -> Job | None:
         assert job.then is not None
@@ -244,8 +247,8 @@ class Prefetcher:
             self._queue.clear()
             self._condition.notify_all()
         # Those whose turn had come wait in it, and would ask all the same.
-        if self._limiter is not None:
-            self._limiter.cancel()
+        for gate in self._gates:
+            gate.cancel()
         try:
             self._notices.stop(error)
         except OSError:

@@ -198,7 +198,8 @@ class AttemptEnd:
 
     refused: for the rate of requests (429), and `retry_after` are the seconds it asked to wait;
     trouble: anything else. `billed` says that it may be billed: a reply that has begun is, however
-    it ends. `usage` is there when the reply was whole.
+    it ends. `usage` is there when the reply was whole. `final` says that no further request has a
+    chance before a person changes something.
     """
 
     outcome: Literal["answered", "refused", "trouble"]
@@ -206,6 +207,7 @@ class AttemptEnd:
     retry_after: float | None = None
     answered_by: str | None = None
     usage: Mapping[str, Json] | None = None
+    final: bool = False
 
 
 class Passage(Protocol):

@@ -41,7 +41,7 @@ def parse_reply(text: str) -> ParsedReply:
     first that holds the beginning of one. Never raises.
     Whether the paths are allowed is not judged here.
     """
-    text = scalar(text)
+    text = scalar(text).removeprefix("\ufeff")
     extractions = []
     for parse in (parse_tags, parse_json, parse_markdown):
         extraction = parse(text)

@@ -23,6 +23,7 @@ _OPENING = re.compile(r"^(?P<indent>[ \t]*)(?:</file>[ \t]*)?(?P<tag><file)(?=[\
 _CLOSING = re.compile(r"^[ \t]*</file>|</file>[ \t\r]*$", re.MULTILINE)
 _PATH = re.compile(r"""\b(?:path|name|filename)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
 _TAG_CHARACTERS = 1000
+_CDATA = ("<![CDATA[", "]]>")
 
 
 def render_files(files: Files) -> str:
@@ -63,16 +64,28 @@ def parse_tags(text: str) -> Extraction:
 
 
 def _add(extraction: Extraction, opening: _Opening, content: str) -> None:
-    inside = None if is_markdown(opening.path) else unfenced(content)
+    fence = "CDATA section"
+    inside = _outside_cdata(content)
+    if inside is None and not is_markdown(opening.path):
+        fence, inside = "markdown fence", unfenced(content)
     if inside is not None:
         extraction.note(
             "fenced-file",
-            f"A markdown fence around {opening.path} inside its tags was taken off.",
+            f"A {fence} around {opening.path} inside its tags was taken off.",
             severity="info",
             path=opening.path,
         )
         content = inside
     extraction.add(opening.path, content, line=opening.line)
+
+
+def _outside_cdata(content: str) -> str | None:
+    """What is inside the CDATA section that `content` is; None for anything else."""
+    begin, end = _CDATA
+    stripped = content.strip()
+    if not stripped.startswith(begin) or not stripped.endswith(end):
+        return None
+    return stripped[len(begin) : -len(end)].removeprefix("\r").removeprefix("\n")
 
 
 @dataclass(frozen=True, slots=True)

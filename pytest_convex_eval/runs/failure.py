@@ -17,6 +17,7 @@ from _pytest._code.code import (
 
 from pytest_convex_eval.cases.collector import CaseItem, ItemEndedError
 from pytest_convex_eval.outcomes import ConvexEvalError, Finding, ItemResult, StageResult
+from pytest_convex_eval.runs.summary import of_design
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
@@ -60,7 +61,8 @@ def failure_lines(result: ItemResult) -> Iterator[str]:
             yield ""
             yield f"{stage.stage}: {stage.reason}"
             yield from _indented(stage.output)
-        if stage.errors:
+        # How a design differs from what was deployed may be why something else failed.
+        if stage.errors or any(of_design(finding) for finding in stage.findings):
             yield ""
             yield from stage_lines(stage)
     if not result.stages:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_convex_eval import __version__
+from pytest_convex_eval.fingerprint import package_fingerprint
 
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.prompts import Arm
@@ -49,21 +50,10 @@ def manifest(
             "suite": _digest(repr(sorted(cases.items())).encode()),
             "prompts": prompts,
             "toolchain": bench.toolchain.fingerprint,
-            "harness": _harness_fingerprint(),
+            "harness": package_fingerprint(),
         },
         "cases": cases,
     }
-
-
-def _harness_fingerprint() -> str:
-    """Of this package's own code: a changed check may change a verdict."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix in (".py", ".mjs", ".json", ".md"):
-            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _version(package: str) -> str | None:

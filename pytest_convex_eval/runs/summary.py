@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_convex_eval.outcomes import STAGES, ItemResult, StageName, Verdict
+from pytest_convex_eval.outcomes import (
+    STAGES,
+    STATIC_STAGES,
+    Finding,
+    ItemResult,
+    StageName,
+    Verdict,
+)
 
 _DIFFICULTIES = ("easy", "medium", "hard")
 
@@ -32,9 +40,11 @@ def summary_lines(
         title = model if model == "reference" or arm == "default" else f"{model} ({arm})"
         yield from _table(title, group)
         yield from _rounds(group)
+        yield from _designs(group)
         yield from _costs(group)
     if mutants:
         yield from _mutants(mutants)
+    yield from _cached(results)
     if lost:
         yield Line(f"{lost} {_items(lost)} ended without a result", "red")
     if unpaid:
@@ -88,6 +98,45 @@ def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
     caught = sum(result.verdict is Verdict.PASSED for result in results)
     colour = "green" if caught == len(results) else "red"
     yield Line(f"mutants caught where they say: {caught}/{len(results)}", colour)
+
+
+def _cached(results: Sequence[ItemResult]) -> Iterator[Line]:
+    """For how many items no static stage ran, where there are any."""
+    asked = [
+        [
+            s.cached
+            for s in r.stages
+            if s.stage in STATIC_STAGES and s.status in ("passed", "failed")
+        ]
+        for r in results
+    ]
+    static = [cached for cached in asked if cached]
+    count = sum(map(all, static))
+    if count:
+        of = f"{len(static)} {_items(len(static))}"
+        yield Line(f"static stages of {count} of {of} from the cache (--convex-no-cache: run them)")
+
+
+def of_design(finding: Finding) -> bool:
+    """Whether it says how a design differs from what was deployed."""
+    return finding.code.startswith("design/")
+
+
+def _designs(results: Sequence[ItemResult]) -> Iterator[Line]:
+    """How many answers differ from the design that came before them, where any does."""
+    deployed = [
+        [finding.code for finding in stage.findings if of_design(finding)]
+        for result in results
+        for stage in result.stages
+        if stage.stage == "deploy" and stage.status == "passed"
+    ]
+    codes = Counter(code for found in deployed for code in found)
+    if codes:
+        differ = sum(bool(found) for found in deployed)
+        shown = ", ".join(f"{count} {code}" for code, count in codes.most_common())
+        yield Line(
+            f"designs that differ from what was deployed: {differ}/{len(deployed)} ({shown})"
+        )
 
 
 def _rounds(results: Sequence[ItemResult]) -> Iterator[Line]:

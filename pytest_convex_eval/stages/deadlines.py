@@ -17,6 +17,8 @@ DEADLINE_SECONDS: Mapping[StageName, float] = {
     "syntax": 30.0,
     "typecheck": 60.0,
     "deploy": 120.0,
+    # Blocks take milliseconds each; one whose code never returns is ended at its call's deadline.
+    "behaviour": 300.0,
     "lint": 60.0,
 }
 

@@ -22,6 +22,8 @@ class DeployStage:
             return Report(missing=NO_WORKSPACE)
         bench = ground.bench
         deployment = bench.deployment()
+        if ground.subject.env:
+            deployment.set_environment(ground.subject.env)
         pushed = push(
             deployment,
             node=bench.toolchain.node,
@@ -32,5 +34,6 @@ class DeployStage:
         )
         findings = pushed.findings
         if not any(finding.severity == "error" for finding in findings):
+            ground.deployment = deployment
             findings = (*findings, *compare(ground.subject.expect, deployment.deployed()))
         return Report(findings, pushed.output, pushed.cpu_seconds)

@@ -21,7 +21,11 @@ class FormatStage:
         findings = (*subject.remarks, *admission.findings)
         if admission.files:
             # The case's own files are held to the same rules, without blaming the answer.
-            ground.files = {**admit(subject.starting).files, **admission.files}
+            merged = admit({**admit(subject.starting).files, **admission.files})
+            ground.files = merged.files
+            # An answer may be at odds with the files that it was given.
+            at_odds = (one for one in merged.findings if one.code == "format/path-conflict")
+            findings = (*findings, *at_odds)
         elif not any(finding.severity == "error" for finding in findings):
             none = Finding("format/no-files", "the reply holds no file that can be used")
             findings = (*findings, none)

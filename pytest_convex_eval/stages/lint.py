@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+from pydantic import JsonValue
 
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
@@ -12,11 +15,23 @@ from pytest_convex_eval.toolchain.suppressions import find_suppressions
 
 
 class LintStage:
-    """oxlint with tsgolint and Convex's plugin, under our configuration alone."""
+    """oxlint (or ESLint, where it is asked for) with Convex's plugin and ours, under our
+    configuration alone."""
 
     name: StageName = "lint"
     needs: tuple[StageName, ...] = ("syntax",)
     deadline_seconds = DEADLINE_SECONDS["lint"]
+
+    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+        workspace = ground.workspace()
+        if workspace is None or workspace.undecided or ground.bench.eslint is not None:
+            # What is generated in a push is no part of the files; a reference engine always runs.
+            return None
+        return {
+            "profile": ground.bench.lint_profile,
+            "policy": ground.subject.lint.model_dump(mode="json"),
+            "typecheck_failed": ground.ended.get("typecheck") == "failed",
+        }
 
     def check(self, ground: Ground) -> Report:
         workspace = ground.workspace()
@@ -29,8 +44,10 @@ class LintStage:
             profile=ground.bench.lint_profile,
             off=policy.off,
             require=policy.require,
+            public=policy.public,
             scratch=ground.scratch,
             deadline_seconds=self.deadline_seconds,
+            eslint=ground.bench.eslint,
         )
         findings = report.findings
         if ground.ended.get("typecheck") == "failed":

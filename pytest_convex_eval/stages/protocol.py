@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.behaviour.failures import Location
+from pytest_convex_eval.behaviour.steps import Block
+from pytest_convex_eval.deployment.model import Deployment
 from pytest_convex_eval.expectations import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.lint_eslint import Eslint
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.tsapi import TypeServer
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.stages.cache import VerdictCache
 
 NO_WORKSPACE = "there is nothing to check"
 
@@ -22,14 +29,29 @@ NO_WORKSPACE = "there is nothing to check"
 class Bench:
     """The warm tools of one process, shared by all its items.
 
-    `deployment` gives the running embedded deployment, empty, starting it when there is none.
+    `deployment` gives the running deployment, empty, starting it when there is none.
+    `eslint` lints instead of oxlint where it is given. Without `type_server` each typecheck is a
+    process of its own; without `verdicts` each stage is asked every time.
     """
 
     toolchain: Toolchain
     dependencies: DependencyStore
-    deployment: Callable[[], EmbeddedDeployment]
+    deployment: Callable[[], Deployment]
     lint_profile: Profile
     compile_cache: Path
+    eslint: Eslint | None = None
+    type_server: TypeServer | None = None
+    verdicts: VerdictCache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step stands in its case file: `path` as people know it, line and column from 1."""
+
+    path: str
+    line: int
+    column: int
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +59,8 @@ class Subject:
     """An answer to be checked, and what is expected of it.
 
     `starting` are the case's own files, which the answer overlays; `remarks` is what reading the
-    reply found (truncation, files that could not be told).
+    reply found (truncation, files that could not be told). `env` are the deployment's environment
+    variables, set before the push; `place` finds a location of the case in its file.
     """
 
     answer: Files
@@ -45,6 +68,9 @@ class Subject:
     remarks: tuple[Finding, ...]
     expect: Expectations
     lint: LintPolicy
+    behaviour: tuple[Block, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    place: Callable[[Location], Place] = lambda _: Place("the case", 1, 1)
 
 
 @dataclass(slots=True)
@@ -52,7 +78,8 @@ class Ground:
     """What the stages of one item have established so far; later ones stand on it.
 
     `files` come from format, `dependencies` from package; the workspace is laid out
-    from both when a stage first asks for it. `ended` holds the status of each stage that has ended.
+    from both when a stage first asks for it. `deployment` is the one that the answer is live on,
+    once it was deployed. `ended` holds the status of each stage that has ended.
     """
 
     subject: Subject
@@ -60,6 +87,7 @@ class Ground:
     folder: Path
     files: Files = field(default_factory=dict)
     dependencies: DependencySet | None = None
+    deployment: Deployment | None = None
     ended: Mapping[StageName, StageStatus] = field(default_factory=dict)
 
     _workspace: Workspace | None = None
@@ -88,12 +116,14 @@ class Report:
     """What a stage says of a subject; it has failed when a finding is an error.
 
     `missing` names, as a sentence, what the stage needed and did not find: it is then skipped.
+    `cached`: it was said before, of the same.
     """
 
     findings: tuple[Finding, ...] = ()
     output: str = ""
     cpu_seconds: float = 0.0
     missing: str = ""
+    cached: bool = False
 
 
 class Stage(Protocol):

@@ -14,6 +14,8 @@ from pytest_convex_eval.outcomes import (
     StageResult,
     Verdict,
 )
+from pytest_convex_eval.stages.behaviour import BehaviourStage
+from pytest_convex_eval.stages.cache import Cached
 from pytest_convex_eval.stages.deploy import DeployStage
 from pytest_convex_eval.stages.format import FormatStage
 from pytest_convex_eval.stages.lint import LintStage
@@ -25,10 +27,11 @@ from pytest_convex_eval.stages.typecheck import TypecheckStage
 ALL_STAGES: tuple[Stage, ...] = (
     FormatStage(),
     PackageStage(),
-    SyntaxStage(),
-    TypecheckStage(),
+    Cached(SyntaxStage()),
+    Cached(TypecheckStage()),
     DeployStage(),
-    LintStage(),
+    BehaviourStage(),
+    Cached(LintStage()),
 )
 
 # Later stages stand on what these establish, so they run even when they do not count.
@@ -50,9 +53,10 @@ def run_stages(
     """
     ground = Ground(subject, bench, folder)
     results: list[StageResult] = []
+    foundations = (*_FOUNDATIONS, *(("deploy",) if "behaviour" in selected else ()))
     for stage in stages:
         counts = stage.name in selected
-        if not counts and stage.name not in _FOUNDATIONS:
+        if not counts and stage.name not in foundations:
             continue
         result = _run(stage, ground)
         ground.ended = {**ground.ended, stage.name: result.status}
@@ -117,4 +121,5 @@ def _result(name: StageName, report: Report, seconds: float) -> StageResult:
         report.cpu_seconds,
         report.findings,
         output=report.output if failed else "",
+        cached=report.cached,
     )

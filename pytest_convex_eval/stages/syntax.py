@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
@@ -16,6 +20,9 @@ class SyntaxStage:
     name: StageName = "syntax"
     needs: tuple[StageName, ...] = ()
     deadline_seconds = DEADLINE_SECONDS["syntax"]
+
+    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+        return {}
 
     def check(self, ground: Ground) -> Report:
         workspace = ground.workspace()

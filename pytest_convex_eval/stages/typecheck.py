@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
@@ -19,6 +23,10 @@ class TypecheckStage:
     name: StageName = "typecheck"
     needs: tuple[StageName, ...] = ("syntax",)
     deadline_seconds = DEADLINE_SECONDS["typecheck"]
+
+    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+        workspace = ground.workspace()
+        return None if workspace is None or workspace.undecided else {}
 
     def check(self, ground: Ground) -> Report:
         workspace = ground.workspace()
@@ -43,5 +51,6 @@ class TypecheckStage:
             workspace.root,
             scratch=ground.scratch,
             deadline_seconds=self.deadline_seconds,
+            server=ground.bench.type_server,
         )
         return Report(report.findings, report.output, report.cpu_seconds + cpu_seconds)

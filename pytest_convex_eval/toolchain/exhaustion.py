@@ -43,20 +43,23 @@ def limits(deadline_seconds: float) -> Limits:
     )
 
 
-def ran_out(done: Completed, deadline_seconds: float) -> bool:
+def ran_out(done: Completed, deadline_seconds: float, cpu_seconds: float | None = None) -> bool:
     """Whether a checker ended because the code it read took all it may have.
+
+    `cpu_seconds` is the limit that it ran under, `CPU_SECONDS` where it is not said.
 
     Raises InfrastructureError when the deadline came while it had hardly run: then the machine was
     busy, and nothing is known about the code.
     """
-    if done.ending == "timeout" and done.cpu_seconds < min(deadline_seconds, CPU_SECONDS) / 2:
+    cpu_seconds = CPU_SECONDS if cpu_seconds is None else cpu_seconds
+    if done.ending == "timeout" and done.cpu_seconds < min(deadline_seconds, cpu_seconds) / 2:
         raise InfrastructureError(
             f"{done.args[0]} got {done.cpu_seconds:.1f} s of CPU in {done.wall_seconds:.0f} s",
             detail=done.stderr,
         )
     if done.ending == "signal":
         # The kernel sends SIGKILL for CPU time too, where the soft limit is the hard one.
-        return -done.returncode in _OVERFLOWS or done.cpu_seconds >= CPU_SECONDS - 1
+        return -done.returncode in _OVERFLOWS or done.cpu_seconds >= cpu_seconds - 1
     return done.ending != "exit" or gave_up(done.returncode, done.stderr)
 
 

@@ -1,4 +1,4 @@
-"""oxlint's report judged: what counts how much, where it is, and what files say together.
+"""A linter's report judged: what counts how much, where it is, and what files say together.
 
 One root cause is one finding: where Convex's rule and ours say the same of the same place, the one
 that counts more speaks, and Convex's when both count the same.
@@ -6,9 +6,9 @@ that counts more speaks, and Convex's when both count the same.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
@@ -18,34 +18,72 @@ from pytest_convex_eval.toolchain.rules.decide import Decision, decide
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place, parse
 
-_CODE = re.compile(r"(?P<plugin>[^()]+)\((?P<rule>[^()]+)\)")
-_MESSAGE_ID = re.compile(r"\[(?P<id>[^\]\n]+)\] ")
-# Of a rule that threw, oxlint tells the JavaScript error's class in its text and nowhere else. Code
-# that is nested thousands deep overflows the stack already where oxlint hands it to plugins.
-_OVERFLOW = "\nRangeError: Maximum call stack size exceeded\n"
 _FILTER = "@convex-dev/no-filter-in-query"
+# About what anyone on the internet may call. A component's public functions are its app's to call.
+_OF_PUBLIC = frozenset(
+    {
+        "@convex-dev/require-access-control",
+        f"{OURS}authorization",
+        f"{OURS}internal-targets",
+        f"{OURS}user-id-argument",
+    }
+)
 _BY_CODE = {rule.code: rule for rule in RULES}
 
 
-def judge(
-    diagnostics: Sequence[object], paths: Collection[str], selection: Selection, tree: SourceTree
-) -> list[Finding]:
-    """The findings in oxlint's `diagnostics` on the files `paths`, relative to the root of `tree`.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an engine's rule says of a place. `rule` is its name in `lint_rules`, `message_id` tells
+    apart what Convex's rules say; facts have no place."""
 
-    Raises InfrastructureError for a diagnostic that can't be understood, and for a file of which
-    our plugin said nothing although it parses: a rule has crashed.
+    rule: str
+    message_id: str | None
+    message: str
+    path: str
+    place: Position | None
+    help: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An engine's whole report. `unparsable` files do not parse, `too_deep` ones overflow its
+    stack; `exhausted`: the answer took all that an engine may have, and nothing else is known."""
+
+    said: tuple[Said, ...] = ()
+    unparsable: frozenset[str] = frozenset()
+    too_deep: tuple[str, ...] = ()
+    output: str = ""
+    cpu_seconds: float = 0.0
+    exhausted: bool = False
+
+
+def judge(
+    spoken: Spoken,
+    paths: Collection[str],
+    selection: Selection,
+    tree: SourceTree,
+    *,
+    public: Collection[str] = frozenset(),
+) -> list[Finding]:
+    """The findings in what was `spoken` of the files `paths`, relative to the root of `tree`.
+
+    Raises InfrastructureError for a rule that is not ours, and for a file of which our plugin said
+    nothing although it parses: a rule has crashed.
     """
-    judged = _Judged(selection, tree)
-    for diagnostic in diagnostics:
-        judged.add(diagnostic)
+    judged = _Judged(selection, tree, _components(paths))
+    for said in spoken.said:
+        judged.add(said)
+    for path in spoken.too_deep:
+        judged.too_deep(path)
     if selection.needs_facts:
-        silent = sorted(set(paths) - judged.facts.keys() - judged.unparsable)
+        unread = spoken.unparsable.union(spoken.too_deep)
+        silent = sorted(set(paths) - judged.facts.keys() - unread)
         if silent:
             raise InfrastructureError(
-                f"our lint plugin did not come to an end on {silent[0]}",
-                detail="\n".join(map(str, diagnostics)),
+                f"our lint plugin did not come to an end on {silent[0]}", detail=spoken.output
             )
-        for decision in decide(judged.facts):
+        # Engines look at files in parallel: what is told of the first is always told of the same.
+        for decision in decide(dict(sorted(judged.facts.items())), public):
             judged.decided(decision)
     return judged.findings()
 
@@ -54,45 +92,24 @@ def judge(
 class _Judged:
     selection: Selection
     tree: SourceTree
+    components: tuple[str, ...]
     facts: dict[str, FileFacts] = field(default_factory=dict)
-    unparsable: set[str] = field(default_factory=set)
     _found: list[Finding] = field(default_factory=list)
 
-    def add(self, diagnostic: object) -> None:
-        """Syntax errors are another stage's to tell: they have no code, or TypeScript's
-        (`TS(1039)`)."""
-        if not is_object(diagnostic):
+    def add(self, said: Said) -> None:
+        if said.rule == FACTS:
+            self.facts[said.path] = parse(said.message)
+            return
+        rule = self.selection.rule_for(said.rule, said.message_id)
+        if rule is None or said.place is None:
             raise InfrastructureError(
-                "oxlint's report has an unknown shape", detail=str(diagnostic)
+                f"the linter reports {said.rule}, which is not ours", detail=said.message
             )
-        path = str(diagnostic.get("filename", ""))
-        message = str(diagnostic.get("message", ""))
-        code = _CODE.fullmatch(str(diagnostic.get("code", "")))
-        if code is None or code["plugin"] == "TS":
-            # A rule that threw has no code either, but no place.
-            if diagnostic.get("labels"):
-                self.unparsable.add(path)
-            elif _OVERFLOW in message:
-                self.unparsable.add(path)
-                too_deep = "this file is nested so deep that the linter can't read it"
-                self._found.append(Finding("lint/resource-limit", too_deep, path=path))
-            return
-        name = code["rule"] if code["plugin"] == "eslint" else f"{code['plugin']}/{code['rule']}"
-        if name == FACTS:
-            self.facts[path] = parse(message)
-            return
-        message_id = _MESSAGE_ID.match(message) if name.startswith("@convex-dev/") else None
-        rule = self.selection.rule_for(name, message_id["id"] if message_id else None)
-        if rule is None:
-            raise InfrastructureError(f"oxlint reports {name}, which is not ours", detail=message)
-        help_text = diagnostic.get("help")
-        self._find(
-            rule,
-            message[message_id.end() :] if message_id else message,
-            path,
-            self.tree[path].at_byte(_offset(diagnostic)),
-            help_text if isinstance(help_text, str) else None,
-        )
+        self._find(rule, said.message, said.path, said.place, said.help)
+
+    def too_deep(self, path: str) -> None:
+        message = "this file is nested so deep that the linter can't read it"
+        self._found.append(Finding("lint/resource-limit", message, path=path))
 
     def decided(self, decision: Decision) -> None:
         rule = _BY_CODE[f"{OURS}{decision.name}"]
@@ -129,6 +146,8 @@ class _Judged:
         level = self.selection.levels[rule.code]
         if level == "off":
             return
+        if rule.code in _OF_PUBLIC and path.startswith(self.components):
+            return
         source_note = f"{rule.source}, {AS_OF}"
         self._found.append(
             Finding(
@@ -148,15 +167,11 @@ class _Judged:
         return self.tree[path].in_utf16(line, column + 1)
 
 
-def _offset(diagnostic: Mapping[str, object]) -> int:
-    """Bytes from the start of the file to what is reported."""
-    labels = diagnostic.get("labels")
-    label = labels[0] if isinstance(labels, list) and labels else None
-    span = label.get("span") if is_object(label) else None
-    offset = span.get("offset") if is_object(span) else None
-    if not isinstance(offset, int):
-        raise InfrastructureError("oxlint's report has an unknown shape", detail=str(diagnostic))
-    return offset
+def _components(paths: Iterable[str]) -> tuple[str, ...]:
+    """The folders of components, by their configuration; the app's own is none."""
+    configured = (PurePosixPath(path) for path in paths)
+    folders = {path.parent for path in configured if path.name.startswith("convex.config.")}
+    return tuple(f"{folder}/" for folder in sorted(folders - {PurePosixPath("convex")}))
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:

@@ -215,6 +215,8 @@ RULES: tuple[Rule, ...] = (
     _over_files("unused-index", _INDEXES, "warning"),
     _over_files("id-validator", "docs.convex.dev/database/document-ids", "warning"),
     _ours("no-known-any", _GUIDELINES, "warning"),
+    _ours("subject-as-key", _GUIDELINES, "warning"),
+    _ours("transaction-limits", "docs.convex.dev/production/state/limits", "warning", "error"),
     _ours("no-hardcoded-secret", "docs.convex.dev/production/environment-variables", "warning"),
     _ours("no-node-builtin", _ACTIONS, "warning"),
     _ours("route-path", "docs.convex.dev/functions/http-actions", "warning"),

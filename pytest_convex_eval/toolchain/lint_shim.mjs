@@ -70,8 +70,13 @@ export const ESLintUtils = {
  */
 function labelled(id, text) {
   const paragraphs = id.endsWith("-no-type-info") ? text.split("\n\n").slice(0, 1) : [text];
-  const sentences = paragraphs.join("").split(/(?<=[.!?]) /);
-  return `[${id}] ${sentences.filter((said) => !said.includes("eslint-disable")).join(" ")}`;
+  return `[${id}] ${withoutSuppressionAdvice(paragraphs.join(""))}`;
+}
+
+/** @param {string} text */
+export function withoutSuppressionAdvice(text) {
+  const sentences = text.split(/(?<=[.!?]) /);
+  return sentences.filter((said) => !said.includes("eslint-disable")).join(" ");
 }
 
 /**

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,15 @@ _TREE = (
     "--include=dev",
     "--include=optional",
     "--include=peer",
+)
+
+_LOCKED = (
+    "--install-strategy=hoisted",
+    # The lock was made so: the plugin's peer `convex` belongs to the answer.
+    "--legacy-peer-deps",
+    "--no-force",
+    "--no-engine-strict",
+    "--include=prod",
 )
 
 _PASSED_ON = re.compile(r"npm_config_.+|NODE_EXTRA_CA_CERTS|.*_proxy", re.IGNORECASE)
@@ -104,6 +114,16 @@ class Npm:
         manifest = {"private": True, "dependencies": dict(sorted(declared.items()))}
         (folder / "package.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         self._run(["install", *_TREE], folder, INSTALL_SECONDS)
+
+    def install_locked(self, source: Path, folder: Path) -> None:
+        """Installs into `folder/node_modules` exactly what the lock file in `source` names.
+
+        npm checks each package by the digest that stands there; `source` holds `package.json` and
+        `package-lock.json`. Raises NpmError.
+        """
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(source / name, folder / name)
+        self._run(["ci", *_LOCKED], folder, INSTALL_SECONDS)
 
     def pack(self, specs: Sequence[str], folder: Path) -> list[Tarball]:
         """Downloads the tarballs of exact `specs` (`name@version`). Raises NpmError."""

@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 EXCERPT_CHARACTERS = 240
@@ -47,6 +48,15 @@ class SourceText:
     def _starts(self) -> list[int]:
         return [0, *(match.end() for match in _LINE_END.finditer(self.text))]
 
+    @cached_property
+    def _utf16_starts(self) -> list[int]:
+        if self.text.isascii():
+            return self._starts
+        ends = [*self._starts[1:], len(self.text)]
+        lines = (self.text[a:b] for a, b in zip(self._starts, ends, strict=True))
+        units = [len(line.encode("utf-16-le", "surrogatepass")) // 2 for line in lines]
+        return [0, *accumulate(units[:-1])]
+
     def line(self, number: int) -> str:
         """Line `number` without its line end."""
         start = self._starts[min(max(number, 1), len(self._starts)) - 1]
@@ -72,6 +82,12 @@ class SourceText:
         """The position that is `column` bytes, counted from 0, after the start of `line`."""
         head = self.line(line).encode("utf-8", "surrogatepass")[: max(column, 0)]
         return Position(line, len(head.decode("utf-8", "ignore")) + 1)
+
+    def utf16_at(self, offset: int) -> tuple[int, int]:
+        """Line and column (in units), both from 1, of UTF-16 unit `offset` of the text."""
+        starts = self._utf16_starts
+        line = bisect_right(starts, max(offset, 0))
+        return line, max(offset, 0) - starts[line - 1] + 1
 
     def in_utf16(self, line: int, column: int) -> Position:
         """The position of UTF-16 unit `column`, counted from 1, of `line`."""

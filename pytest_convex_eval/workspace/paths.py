@@ -36,6 +36,10 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECAS
 
 _UNSAFE_NAMES = frozenset({"node_modules", ".git"})
 
+# What every workspace has: no file can stand where a folder does, nor the other way round.
+_FOLDERS_OF_ALL = frozenset({"convex", "convex/_generated"})
+_FILE_OF_ALL = "convex/tsconfig.json"
+
 _OWNED_FOLDERS = frozenset({".convex"})
 _OWNED_NAMES = {
     "the TypeScript configuration": ("tsconfig.json", "tsconfig.*.json", "jsconfig.json"),
@@ -146,6 +150,10 @@ def _unsafe(path: str) -> str | None:
             return "has a name that not every file system can hold"
         if _folded(name) in _UNSAFE_NAMES:
             return f"lies in {name}, where only tools write"
+    if _folded(path) in _FOLDERS_OF_ALL:
+        return "is a folder of every Convex project"
+    if _folded(path).startswith(f"{_FILE_OF_ALL}/"):
+        return f"lies in {_FILE_OF_ALL}, which is a file"
     return None
 
 

@@ -1,12 +1,8 @@
-"""The local Messages API, and a request to ask it."""
+"""The real provider, for the local Messages API, and a request to ask it."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,34 +11,7 @@ from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, 
 from pytest_convex_eval.generation.provider import Gate, Request
 
 if TYPE_CHECKING:
-    from tests.generation.messages_server import MessagesServer, Script
-
-
-@pytest.fixture(scope="session")
-def messages_api() -> ModuleType:
-    """`messages_server.py` as a module: `Script` and `MessagesServer`."""
-    path = Path(__file__).with_name("messages_server.py")
-    spec = importlib.util.spec_from_file_location("generation_messages_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def script(messages_api: ModuleType) -> Callable[..., Script]:
-    """A `Script`, from its fields."""
-    make: Callable[..., Script] = messages_api.Script
-    return make
-
-
-@pytest.fixture
-def server(messages_api: ModuleType) -> Iterator[MessagesServer]:
-    """A running local Messages API."""
-    with messages_api.MessagesServer() as running:
-        yield running
+    from tests.generation.messages_server import MessagesServer
 
 
 @pytest.fixture

@@ -352,27 +352,3 @@ def test_the_sdk_is_not_imported_before_it_is_needed() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True
     )
     assert done.stdout.strip() == "False"
-
-
-def test_the_server_serves_as_a_program(tmp_path: Path, make_request: MakeRequest) -> None:
-    rules = [{"contains": "indexes", "text": "about indexes"}]
-    (tmp_path / "script.json").write_text(json.dumps({"rules": rules}))
-    with subprocess.Popen(
-        [
-            sys.executable,
-            Path(__file__).with_name("messages_server.py"),
-            "0",
-            tmp_path / "script.json",
-            tmp_path / "log.jsonl",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        with AnthropicProvider("key", base_url=process.stdout.readline().strip()) as provider:
-            assert ask(provider, make_request(user="do indexes")).text == "about indexes"
-            assert ask(provider, make_request(user="do crons")).text == "hello"
-        process.communicate(timeout=10)
-    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [body["messages"][0]["content"] for body in logged] == ["do indexes", "do crons"]

@@ -224,3 +224,13 @@ def test_requests_are_refused_for_the_rate_until_the_deadline_and_not_counted(
     assert [attempt.outcome for attempt in generation.attempts] == ["rate_limit_error"] * 10 + [
         "ok"
     ]
+
+
+def test_nobody_asks_after_a_request_that_only_a_person_can_give_a_chance(
+    make_request: MakeRequest,
+) -> None:
+    limiter = Limiter(1)
+    passage = limiter.enter(make_request(), deadline=far())
+    passage.leave(AttemptEnd("trouble", final=True))
+    with pytest.raises(GenerationCancelledError):
+        limiter.enter(make_request(), deadline=far())

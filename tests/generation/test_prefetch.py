@@ -19,7 +19,6 @@ from pytest_convex_eval.generation.notices import Asked, Notices
 from pytest_convex_eval.generation.prefetch import Job, Prefetcher, Progress, wait_for
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import (
-    Gate,
     Generation,
     GenerationCancelledError,
     Provider,
@@ -76,19 +75,19 @@ def start(store: GenerationStore, notices: Notices, gated: Gated) -> Iterator[St
     def begin(
         jobs: Sequence[Job],
         concurrency: int = 16,
-        gates: Sequence[Gate] = (),
+        gates: Sequence[Budget] = (),
         attempts: int = 3,
         seconds: float = 30.0,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Prefetcher:
-        limiter = Limiter(concurrency)
-        provider = gated(*gates, limiter, attempts=attempts)
+        passed: tuple[Budget | Limiter, ...] = (*gates, Limiter(concurrency))
+        provider = gated(*passed, attempts=attempts)
         prefetcher = Prefetcher(
             store,
             lambda request: provider,
             notices,
             concurrency=concurrency,
-            limiter=limiter,
+            gates=passed,
             deadline_seconds=seconds,
             on_progress=on_progress,
         )
@@ -152,6 +151,12 @@ def test_what_is_stored_is_not_asked_for_and_told_apart(
     assert len(server.requests) == 4
     assert [waited(store, notices, job).stored for job in jobs] == [True] * 3 + [False]
     assert seen[-1].finished
+    # Each is counted once at any moment, so that people see one total.
+    totals = {
+        one.stored + one.made + one.failed + one.unpaid + one.in_flight + one.waiting
+        for one in seen
+    }
+    assert totals == {4}
 
 
 def test_a_generation_that_fails_concerns_its_own_item_and_tells_the_providers_words(
@@ -276,6 +281,28 @@ def test_a_budget_is_kept_over_all_and_those_left_out_say_so(
     assert server.sums.charged <= 0.5
     assert prefetcher.stopped is None
     assert prefetcher.progress() == Progress(made=5, unpaid=7)
+
+
+def test_closing_ends_the_wait_for_money_that_is_reserved(
+    server: MessagesServer, start: Start, script: MakeScript, tmp_path: Path
+) -> None:
+    server.default = script(latency=20)
+    prices = PriceTable.load()
+    budget = Budget(0.15, tmp_path / "run", prices)
+    jobs = [
+        Job(Request("claude-sonnet-5-5", "", f"task {number}", 10_000), 1, f"case {number}")
+        for number in range(4)
+    ]
+    before = set(threading.enumerate())
+    prefetcher = start(jobs, concurrency=4, gates=[budget])
+    ours = [one for one in set(threading.enumerate()) - before if one.name.startswith("generation")]
+    assert len(ours) == 5
+    while not server.requests:
+        time.sleep(0.005)
+    prefetcher.close()
+    # One is on its way, and can't be called back.
+    assert sum(thread.is_alive() for thread in ours) == 1
+    assert len(server.requests) == 1
 
 
 def test_what_was_never_planned_is_made_at_once_when_a_worker_asks_for_it(

@@ -47,7 +47,7 @@ def control(run):
     limiter = Limiter(4)
     provider = AnthropicProvider("key", base_url=url, gates=[limiter], policy=RetryPolicy(1))
     prefetcher = Prefetcher(GenerationStore(folder / "store", run=run), lambda _: provider,
-        Notices(folder / run), concurrency=4, limiter=limiter)
+        Notices(folder / run), concurrency=4, gates=[limiter])
     try:
         prefetcher.start([Job(Request("claude-sonnet-5-5", "rules", f"task {n}.", 64_000), 1,
             f"case {n}") for n in range(count)])

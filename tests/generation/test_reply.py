@@ -55,6 +55,18 @@ def test_a_fence_around_a_file_in_its_tags_is_taken_off_and_told() -> None:
     assert codes(parsed, "info") == ["format/fenced-file"]
 
 
+def test_a_cdata_section_around_a_file_in_its_tags_is_taken_off_and_told() -> None:
+    for text in ("<![CDATA[\nx\n]]>\n", "<![CDATA[x\n]]>"):
+        parsed = parse_reply(f'<file path="a.ts">\n{text}</file>')
+        assert parsed.files == {"a.ts": "x\n"}
+        assert codes(parsed, "info") == ["format/fenced-file"]
+
+
+def test_a_byte_order_mark_before_the_reply_hides_nothing() -> None:
+    assert parse_reply('\ufeff<file path="a.ts">\nx\n</file>').files == {"a.ts": "x\n"}
+    assert parse_reply("\ufeff## a.ts\n```ts\nx\n```\n").files == {"a.ts": "x\n"}
+
+
 def test_fences_that_are_part_of_a_file_stay() -> None:
     readme = "```ts\nx\n```\n"
     template = "const a = `\n```ts\nx\n```\n`;\n"
@@ -170,6 +182,12 @@ def test_a_package_json_in_a_block_of_its_own_is_a_file_and_no_json_reply() -> N
         "## File: `convex/a.ts` (updated)",
         "## Schema (`convex/a.ts`)",
         "## The schema: convex/a.ts",
+        "## [convex/a.ts](convex/a.ts)",
+        "### [`convex/a.ts`](./convex/a.ts)",
+        "=== convex/a.ts ===",
+        "--- convex/a.ts ---",
+        "convex/a.ts\n-----------",
+        "<details><summary>convex/a.ts</summary>",
         "`convex/a.ts`",
         "**convex/a.ts**",
         "**`convex/a.ts`:**",

@@ -37,7 +37,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> None:
             """
             [tool.pytest]
             strict = true
-            addopts = ["-p", "no:cacheprovider"]
+            addopts = ["-p", "no:cacheprovider", "--convex-no-cache"]
             """
         )
     )

@@ -96,12 +96,13 @@ def test_the_rooms_know_whom_they_may() -> None:
         "deployment": {"outcomes", "processes", "deployment"},
         "generation": {"outcomes", "processes", "files", "generation"},
         "workspace": {"outcomes", "toolchain", "workspace"},
-        "stages": {"outcomes", "expectations", "validators", "workspace", "toolchain",
-                   "deployment", "stages"},
+        "behaviour": {"outcomes", "expectations", "deployment", "behaviour"},
+        "stages": {"outcomes", "expectations", "validators", "files", "fingerprint", "workspace",
+                   "toolchain", "deployment", "behaviour", "stages"},
         "runs": {"outcomes", "processes", "files", "runs", "cases"},
-        "cases": {"outcomes", "expectations", "cases", "runs"},
+        "cases": {"outcomes", "expectations", "behaviour", "cases", "runs"},
     }  # fmt: skip
-    without_pytest = {"toolchain", "deployment", "generation", "workspace", "stages"}
+    without_pytest = {"toolchain", "deployment", "generation", "workspace", "behaviour", "stages"}
     wrong = []
     for room, allowed in may.items():
         for path in (root / room).rglob("*.py"):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.generation.messages_server import MessagesServer, Script
 
 Write = Callable[..., Path]
 Records = Callable[[], list[dict[str, Any]]]
 Serve = Callable[..., Callable[[], list[dict[str, Any]]]]
 XDIST = pytest.mark.parametrize("xdist", [[], ["-n", "2"]], ids=["serial", "xdist"])
 QUICK = ("--convex-stages", "format,package,typecheck")
-SERVER = Path(__file__).parents[1] / "generation" / "messages_server.py"
 
 GOOD = """\
 Here it is.
@@ -33,34 +33,24 @@ export default defineSchema({});
 
 
 @pytest.fixture
-def serve(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Starts a server with a script; returns a function that reads the requests it got."""
-    children: list[subprocess.Popen[str]] = []
+def serve(
+    server: MessagesServer, script: Callable[..., Script], monkeypatch: pytest.MonkeyPatch
+) -> Serve:
+    """Has the server answer by scripts; returns a function that reads the requests it got."""
 
-    def start(**script: Any) -> Callable[[], list[dict[str, Any]]]:
-        log = pytester.path / "requests.jsonl"
-        (pytester.path / "script.json").write_text(json.dumps(script))
-        child = subprocess.Popen(
-            [sys.executable, str(SERVER), "0", "script.json", str(log)],
-            cwd=pytester.path,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        children.append(child)
-        assert child.stdout is not None
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", child.stdout.readline().strip())
+    def start(
+        rules: Sequence[Mapping[str, Any]] = (),
+        queue: Sequence[Mapping[str, Any]] = (),
+        default: Mapping[str, Any] | None = None,
+    ) -> Callable[[], list[dict[str, Any]]]:
+        server.rules = [script(**rule) for rule in rules]
+        server.queue = [script(**entry) for entry in queue]
+        server.default = script(**(default or {}))
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-key")
+        return lambda: [received.body for received in server.requests]
 
-        def requests() -> list[dict[str, Any]]:
-            lines = log.read_text().splitlines() if log.exists() else []
-            return [json.loads(line) for line in lines]
-
-        return requests
-
-    yield start
-    for child in children:
-        child.communicate()
+    return start
 
 
 @XDIST
@@ -169,29 +159,47 @@ def test_findings_go_back_to_the_model_until_it_passes(
     assert len(requests()) == 3
 
 
+DESIGN = {
+    "tables": [{"name": "notes", "fields": {"text": "string"}, "indexes": []}],
+    "functions": [
+        {"name": "notes:list", "kind": "query", "visibility": "public", "args": {},
+         "returns": "the notes", "authorization": "anyone", "reads": []}
+    ],
+    "background": [],
+}  # fmt: skip
+
+
 @XDIST
 def test_a_design_comes_first_and_is_compared_with_what_was_deployed(
     pytester: pytest.Pytester, write_case: Write, serve: Serve, records: Records, xdist: list[str]
 ) -> None:
     write_case("fundamentals/easy/notes")
-    design = {
-        "tables": [{"name": "notes", "fields": {"text": "string"}, "indexes": []}],
-        "functions": [
-            {"name": "notes:list", "kind": "query", "visibility": "public", "args": {},
-             "returns": "the notes", "authorization": "anyone", "reads": []}
-        ],
-        "background": [],
-    }  # fmt: skip
-    rules = [{"contains": "First, the design", "text": json.dumps(design)}]
+    rules = [{"contains": "First, the design", "text": json.dumps(DESIGN)}]
     requests = serve(rules=rules, default={"text": GOOD})
     args = ["--convex-strategy", "design-first"]
-    pytester.runpytest_subprocess("cases", *args, *xdist).assert_outcomes(passed=1)
+    result = pytester.runpytest_subprocess("cases", *args, *xdist)
+    result.assert_outcomes(passed=1)
     assert len(requests()) == 2
     assert len(requests()[1]["messages"]) == 3
     (record,) = records()
     (deploy,) = [stage for stage in record["stages"] if stage["stage"] == "deploy"]
     codes = [finding["code"] for finding in deploy["findings"]]
     assert any(code.startswith("design/") for code in codes), codes
+    result.stdout.fnmatch_lines(["designs that differ from what was deployed: 1/1 (*design/*)"])
+
+
+def test_how_a_design_differs_is_told_of_an_item_that_fails_elsewhere(
+    pytester: pytest.Pytester, write_case: Write, serve: Serve
+) -> None:
+    write_case("fundamentals/easy/notes")
+    rules = [{"contains": "First, the design", "text": json.dumps(DESIGN)}]
+    mistyped = GOOD.replace("export default", 'export const text: number = "text";\nexport default')
+    serve(rules=rules, default={"text": mistyped})
+    stages = "format,package,syntax,typecheck,deploy"
+    args = ["--convex-strategy", "design-first", "--convex-stages", stages]
+    result = pytester.runpytest_subprocess("cases", *args)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["typecheck:", "*TS2322*", "deploy:", "  *warning design/*"])
 
 
 @pytest.mark.parametrize(
@@ -257,12 +265,14 @@ def test_replies_are_made_ahead_whatever_the_number_of_workers(
 
 
 @pytest.mark.parametrize(
-    ("script", "code"),
+    ("reply", "code"),
     [
         ({"text": GOOD, "stop_reason": "max_tokens"}, "format/truncated"),
         ({"text": "I can't help.", "stop_reason": "refusal"}, "format/refusal"),
         ({"text": "Sorry, no."}, "format/no-files"),
         ({"text": GOOD.replace("convex/schema.ts", "../schema.ts")}, "format/unsafe-path"),
+        ({"text": GOOD.replace("convex/schema.ts", "convex")}, "format/unsafe-path"),
+        ({"text": GOOD.replace("convex/schema.ts", "start.ts/a.ts")}, "format/path-conflict"),
     ],
 )
 def test_a_reply_that_is_no_answer_is_the_models_failure(
@@ -270,11 +280,11 @@ def test_a_reply_that_is_no_answer_is_the_models_failure(
     write_case: Write,
     serve: Serve,
     records: Records,
-    script: Mapping[str, str],
+    reply: Mapping[str, str],
     code: str,
 ) -> None:
-    write_case("fundamentals/easy/notes")
-    serve(default=script)
+    write_case("fundamentals/easy/notes", files={"start.ts": "export {};\n"})
+    serve(default=reply)
     pytester.runpytest_subprocess("cases", *QUICK).assert_outcomes(failed=1)
     (record,) = records()
     assert (record["verdict"], record["stage"], record["code"]) == ("failed", "format", code)

@@ -41,7 +41,10 @@ def test_an_answer_goes_through_every_stage(
         ]
     )
     (record,) = records()
-    assert [stage["status"] for stage in record["stages"]] == ["passed"] * 6
+    statuses = {stage["stage"]: stage["status"] for stage in record["stages"]}
+    assert statuses.pop("behaviour") == "skipped"  # the case has none
+    assert set(statuses.values()) == {"passed"}
+    assert len(statuses) == 6
 
 
 @XDIST

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_convex_eval.outcomes import Finding, ItemResult, StageResult, Verdict
+from pytest_convex_eval.outcomes import Finding, ItemResult, StageName, StageResult, Verdict
 from pytest_convex_eval.runs.failure import failure_lines, finding_lines
 from pytest_convex_eval.runs.properties import properties
 from pytest_convex_eval.runs.summary import summary_lines
@@ -78,6 +78,22 @@ def test_mutants_are_counted_apart() -> None:
     caught = replace(PASSED, mutant="one", expected="lint")
     missed = replace(FAILED, mutant="two", expected="deploy")
     assert table(caught, missed) == ["mutants caught where they say: 1/2"]
+
+
+def test_items_whose_static_stages_did_not_run_are_counted() -> None:
+    def cached(*flags: bool) -> ItemResult:
+        names: tuple[StageName, ...] = ("syntax", "typecheck")
+        stages = tuple(
+            StageResult(name, "passed", cached=flag)
+            for name, flag in zip(names, flags, strict=True)
+        )
+        return replace(PASSED, stages=(*stages, StageResult("lint", "skipped")))
+
+    lines = table(cached(True, True), cached(True, False), cached(False, False), ERROR)
+    assert [line for line in lines if "cache" in line] == [
+        "static stages of 1 of 3 items from the cache (--convex-no-cache: run them)"
+    ]
+    assert not [line for line in table(cached(False, True)) if "cache" in line]
 
 
 def test_a_finding_shows_its_line_with_a_caret_under_the_character() -> None:

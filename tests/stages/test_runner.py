@@ -37,7 +37,9 @@ GOOD = {"convex/schema.ts": SCHEMA, "convex/notes.ts": QUERY}
 
 
 def test_a_good_answer_passes_every_stage(check: Check) -> None:
-    assert set(check(GOOD).statuses.values()) == {"passed"}
+    statuses = check(GOOD).statuses
+    assert statuses.pop("behaviour") == "skipped"  # nothing was asked of it
+    assert set(statuses.values()) == {"passed"}
 
 
 def test_one_item_reports_all_that_is_wrong(check: Check) -> None:
@@ -66,6 +68,7 @@ def test_what_needs_parsing_is_skipped_where_files_do_not_parse(check: Check) ->
         "syntax": "failed",
         "typecheck": "skipped",
         "deploy": "skipped",
+        "behaviour": "skipped",
         "lint": "skipped",
     }
     assert result["deploy"].reason == "syntax did not pass"

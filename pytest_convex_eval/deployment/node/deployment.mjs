@@ -2,6 +2,7 @@
  * The state of the deployment: what is live, what is about to be, and its environment variables.
  * @import { Push, PushOutcome, PushRequest } from "./protocol.d.ts"
  * @import { Isolates } from "./analysis/isolate.mjs"
+ * @import { Journal } from "./persistence/journal.mjs"
  */
 
 import { analyze } from "./analyze.mjs";
@@ -9,6 +10,8 @@ import { indexDiffs, pushDiff } from "./diffs.mjs";
 import { ApiError, BadRequest, Refusal } from "./errors.mjs";
 import { APP } from "./definitions.mjs";
 import { schemasOf, Services } from "./running/services.mjs";
+import { Exports } from "./transfer/exports.mjs";
+import { Imports } from "./transfer/imports.mjs";
 
 /** Pushes that were started and neither finished nor replaced; the CLI has one at a time. */
 const MAX_STAGED = 8;
@@ -42,6 +45,17 @@ export class Deployment {
     this.urls = urls;
     this.services = new Services({ urls, name, push: () => this.live, variables: () => this.environment() });
     this.services.useLive();
+    this.imports = new Imports(this.services);
+    this.exports = new Exports(this.services);
+  }
+
+  /** Keeps everything in a journal, and goes on with what is in it. @param {Journal} journal */
+  async keep(journal) {
+    const saved = journal.saved();
+    if (saved === null) return this.services.keep(journal);
+    this.live = saved.push;
+    this.variables = new Map(Object.entries(saved.variables));
+    await this.services.restore(journal, saved);
   }
 
   /** Ends every process that it started. */
@@ -63,8 +77,8 @@ export class Deployment {
   }
 
   /** Back to what was just pushed: without documents, files and schedules. */
-  resetData() {
-    this.services.clear();
+  resetData(now = /** @type {number | null} */ (null)) {
+    this.services.clear(now);
   }
 
   environment() {
@@ -113,6 +127,7 @@ export class Deployment {
         this.services.useLive();
       }
       this.lastPush = outcome("accepted", this.lastPush.number);
+      await this.services.durable();
       return diff;
     });
   }
@@ -178,6 +193,7 @@ export class Deployment {
       throw new ApiError(400, "TooManyEnvVars", `At most ${MAX_VARIABLES} environment variables can be set.`);
     }
     this.variables = next;
+    this.services.journal?.variables(this.environment());
     this.services.changed(null);
   }
 }

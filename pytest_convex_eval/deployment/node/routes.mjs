@@ -14,6 +14,7 @@ import { ApiError, BadRequest, Unsupported } from "./errors.mjs";
 import { describeDeployed } from "./harness.mjs";
 import * as push from "./push.mjs";
 import { object, refuseLegacy } from "./push_request.mjs";
+import { transferRoutes } from "./transfer/routes.mjs";
 
 /** What `GET /version` says. Clients only show it. */
 export const VERSION = "convex-eval-embedded";
@@ -40,6 +41,7 @@ export function mainRoutes(deployment, instance) {
   const list = () => ({ json: { environmentVariables: deployment.environment() } });
   const update = async (/** @type {Request} */ request) => {
     deployment.updateVariables(parseChanges(await request.json()));
+    await services.durable();
     return { json: null };
   };
   /** @type {Record<string, Handler>} */
@@ -62,21 +64,33 @@ export function mainRoutes(deployment, instance) {
     "POST /api/update_environment_variables": update,
     "GET /api/convex_eval/deployed": () => ({ json: describeDeployed(deployment.live) }),
     "GET /api/convex_eval/last_push": () => ({ json: deployment.lastPush }),
-    "POST /api/convex_eval/reset": () => {
+    "POST /api/convex_eval/reset": async () => {
       deployment.reset();
+      await services.durable();
       return { json: null };
     },
-    "POST /api/convex_eval/reset_data": () => {
-      deployment.resetData();
+    "POST /api/convex_eval/reset_data": async (request) => {
+      const { now = null } = object((await request.json()) ?? {}, "the body");
+      if (now !== null && typeof now !== "number") throw new BadRequest("now must be a number of milliseconds");
+      deployment.resetData(now);
+      await services.durable();
+      return { json: null };
+    },
+    "POST /api/convex_eval/reachable": async (request) => {
+      const { origins } = object(await request.json(), "the body");
+      if (!Array.isArray(origins)) throw new BadRequest("origins must be a list");
+      services.reachable = new Set(origins.map((origin) => new URL(String(origin)).origin));
       return { json: null };
     },
     "POST /api/convex_eval/advance": async (request) => {
       const { ms } = object(await request.json(), "the body");
       if (typeof ms !== "number" || ms < 0) throw new BadRequest("ms must be a number of milliseconds");
       await services.scheduler.advance(ms);
+      await services.durable();
       return { json: { now: services.clock.now(), failures: services.failures.splice(0) } };
     },
   };
+  Object.assign(admin, transferRoutes(deployment));
   const api = new FunctionApi(deployment, instance);
   for (const kind of /** @type {const} */ (["query", "mutation", "action"])) {
     open[`POST /api/${kind}`] = (request) => api.run(kind, request);

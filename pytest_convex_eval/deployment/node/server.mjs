@@ -6,7 +6,12 @@
  *       [--convex-origin U --convex-site U] [--local-storage DIR] [DB.sqlite3]
  *     node server.mjs keygen admin-key --instance-name N --instance-secret HEX
  *
+ * Flags of its own: `--data DIR` keeps everything in a folder, the instance's name and secret among it; `--admin-key
+ * KEY` is used instead of one that follows from the secret; `--online` lets actions reach the network. What keeps it from starting is a line of JSON too:
+ * `{"error": {"code": ..., "message": ...}}`.
+ *
  * @import { Handler } from "./http.mjs"
+ * @import { Journal, SavedInstance } from "./persistence/journal.mjs"
  */
 
 import { randomBytes } from "node:crypto";
@@ -18,6 +23,7 @@ import { Isolates } from "./analysis/isolate.mjs";
 import { Deployment } from "./deployment.mjs";
 import { listener } from "./http.mjs";
 import { mainRoutes, siteRoutes } from "./routes.mjs";
+import { EveryOrigin } from "./running/services.mjs";
 import { Hub } from "./sync/hub.mjs";
 
 /** Attempts to find a port that is free on both loopback addresses. */
@@ -38,37 +44,86 @@ const { values: flags, positionals } = parseArgs({
     "convex-http-proxy": { type: "string" },
     "disable-beacon": { type: "boolean" },
     "redact-logs-to-client": { type: "boolean" },
+    data: { type: "string" },
+    "admin-key": { type: "string" },
+    online: { type: "boolean", default: false },
   },
 });
-if ((flags["instance-name"] === undefined) !== (flags["instance-secret"] === undefined)) {
-  throw new Error("--instance-name and --instance-secret must be given together");
+if (flags["instance-name"] === undefined && flags["instance-secret"] !== undefined) {
+  throw new Error("--instance-secret must be given with --instance-name");
 }
 if ((flags["convex-origin"] === undefined) !== (flags["convex-site"] === undefined)) {
   throw new Error("--convex-origin and --convex-site must be given together");
 }
-// A name of its own, so that a client can tell this server from another that took over its port.
-const name = flags["instance-name"] ?? `convex-eval-${randomBytes(8).toString("hex")}`;
-const key = adminKey(name, flags["instance-secret"] ?? randomBytes(32).toString("hex"));
+if (positionals[0] === "keygen") {
+  const { name, secret } = chooseInstance(null);
+  console.log(adminKey(name, secret));
+} else {
+  try {
+    await serve();
+  } catch (error) {
+    process.stdout.write(`${JSON.stringify({ error: failure(error) })}\n`, () => process.exit(2));
+  }
+}
 
-if (positionals[0] === "keygen") console.log(key);
-else await serve();
+/** @param {SavedInstance | null} saved what the data is of @returns {SavedInstance} */
+function chooseInstance(saved) {
+  return {
+    // A name of its own, so that a client can tell this server from another that took over its port.
+    name: flags["instance-name"] ?? saved?.name ?? `convex-eval-${randomBytes(8).toString("hex")}`,
+    secret: flags["instance-secret"] ?? saved?.secret ?? randomBytes(32).toString("hex"),
+  };
+}
 
 async function serve() {
+  const journal = flags.data === undefined ? null : await openJournal(flags.data);
+  const { name, secret } = chooseInstance(journal?.instance() ?? null);
+  const key = flags["admin-key"] ?? adminKey(name, secret);
+  journal?.useInstance({ name, secret });
   const isolates = new Isolates();
-  for (const signal of /** @type {const} */ (["SIGTERM", "SIGINT", "SIGHUP"])) process.on(signal, () => process.exit(0));
-  process.stdin.on("end", () => process.exit(0)).on("error", () => process.exit(0)).resume();
-
   const urls = { cloud: flags["convex-origin"] ?? "", site: flags["convex-site"] ?? "" };
   const deployment = new Deployment(isolates, urls, name);
+  if (flags.online) deployment.services.reachable = new EveryOrigin();
   process.on("exit", () => deployment.close());
+  let isEnding = false;
+  const end = async () => {
+    if (isEnding || journal === null) process.exit(0);
+    isEnding = true;
+    // Nothing runs any more, and so nothing is written after what is closed.
+    deployment.close();
+    await journal.store.close();
+    process.exit(0);
+  };
+  for (const signal of /** @type {const} */ (["SIGTERM", "SIGINT", "SIGHUP"])) process.on(signal, end);
+  process.stdin.on("end", end).on("error", end).resume();
+  if (journal !== null) await deployment.keep(journal);
   const instance = { name, adminKey: key };
   const hub = new Hub(deployment, instance);
+  if (journal !== null) hub.restore(journal.answers());
   const main = await listen(mainRoutes(deployment, instance), Number(flags.port), hub);
   const site = await listen(siteRoutes(deployment, instance), Number(flags["site-proxy-port"]));
   urls.cloud ||= `http://127.0.0.1:${main}`;
   urls.site ||= `http://127.0.0.1:${site}`;
+  deployment.services.scheduler.resume();
   const ready = { url: `http://127.0.0.1:${main}`, site_url: `http://127.0.0.1:${site}`, instance_name: name, admin_key: key };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
+}
+
+/** SQLite is loaded where it is used. @param {string} folder @returns {Promise<Journal>} */
+async function openJournal(folder) {
+  const [{ Journal }, { Store }] = await Promise.all([import("./persistence/journal.mjs"), import("./persistence/store.mjs")]);
+  return new Journal(new Store(folder));
+}
+
+/** What keeps the server from starting, for a program that started it. @param {unknown} error */
+function failure(error) {
+  if (!(error instanceof Error)) return { code: "failed", message: String(error) };
+  if ("code" in error && error.code === "EADDRINUSE") {
+    const port = "port" in error ? error.port : null;
+    return { code: "port-in-use", message: `port ${port} is in use`, port };
+  }
+  if (error.name === "StoreError") return { code: "data", message: error.message };
+  return { code: "failed", message: error.stack ?? error.message };
 }
 
 /**

@@ -5,7 +5,7 @@ Each is a generator over a `Project`; what is not known gives no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -35,11 +35,17 @@ class Decision:
     certain: bool = True
 
 
-def decide(files: Mapping[str, FileFacts]) -> Iterator[Decision]:
-    """What is wrong between `files`, the facts of each by its path in the workspace."""
+def decide(
+    files: Mapping[str, FileFacts], public: Collection[str] = frozenset()
+) -> Iterator[Decision]:
+    """What is wrong between `files`, the facts of each by its path in the workspace.
+
+    `public` are the functions that anyone may call, as `module:export`.
+    """
     project = Project(files)
     for rule in _RULES:
         yield from rule(project)
+    yield from _authorization(project, public)
 
 
 def _node_import(project: Project) -> Iterator[Decision]:
@@ -147,13 +153,15 @@ def _auth_config(project: Project) -> Iterator[Decision]:
             return
 
 
-def _authorization(project: Project) -> Iterator[Decision]:
+def _authorization(project: Project, public: Collection[str]) -> Iterator[Decision]:
     owned = _owned_tables(project)
     has_users = any(facts.auth_config for facts in project.files.values()) or any(
         node.declaration.auth for node in project.nodes()
     )
     for endpoint in project.endpoints():
         if not endpoint.registration.public or endpoint.registration.http:
+            continue
+        if endpoint.function_path in public:
             continue
         reach = project.reach(endpoint.node)
         touches = [touch for node in reach for touch in node.declaration.touches]
@@ -242,6 +250,40 @@ def _stem(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("id")
 
 
+def _known_any(project: Project) -> Iterator[Decision]:
+    tables = {
+        table.name
+        for facts in project.files.values()
+        for table in facts.tables
+        if table.name is not None and table.fields
+    }
+    stored = [stored for facts in project.files.values() for stored in facts.stored]
+    for path, facts in project.files.items():
+        for returned in facts.any_returns:
+            if returned.table in tables:
+                message = (
+                    f"this returns documents of {returned.table}, whose shape the schema says, and "
+                    "v.any() hides it from callers. Say the shape."
+                )
+                yield Decision("no-known-any", message, path, returned.at)
+        for table in facts.tables:
+            for field in table.fields:
+                if field.validator != "any":
+                    continue
+                # What may be stored here: a table or a field that is not known may be this one.
+                values = [
+                    value.known
+                    for value in stored
+                    if value.table in (table.name, None) and value.field in (field.name, None)
+                ]
+                if values and all(values):
+                    message = (
+                        f"what is stored into {field.name} of {table.name} has a known shape, and "
+                        "v.any() lets anything in. Say the shape."
+                    )
+                    yield Decision("no-known-any", message, path, field.at)
+
+
 def _cron_work(project: Project) -> Iterator[Decision]:
     told: set[tuple[str, Place]] = set()
     for node in project.nodes():
@@ -268,9 +310,9 @@ _RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
     _unrouted,
     _clock,
     _auth_config,
-    _authorization,
     _rate_limiter,
     _unused_index,
     _id_strings,
+    _known_any,
     _cron_work,
 )

@@ -30,6 +30,7 @@ import { querySteps, usesIndex } from "./shared/queries.mjs";
 import { runs } from "./shared/references.mjs";
 import { routerCalls } from "./shared/routes.mjs";
 import { follow, imported, variableOf } from "./shared/scope.mjs";
+import { holdsAny, shapeOf, shapeReturned } from "./shared/shapes.mjs";
 import { tables, validatorOf } from "./shared/tables.mjs";
 import { isAllowedFilter } from "./no-query-filter.mjs";
 
@@ -80,7 +81,38 @@ function factsOf(file) {
     allowed_filters: querySteps(file)
       .filter((step) => step.name === "filter" && isAllowedFilter(file, step))
       .map(({ call }) => place(methodNode(call))),
+    any_returns: anyReturns(file).slice(0, MOST),
+    stored: storedFields(file).slice(0, MOST),
   };
+}
+
+/** Validators of any for what is documents of one table. @param {File} file */
+function anyReturns(file) {
+  return registered(file).flatMap(({ options, handler }) => {
+    const returns = options === null ? null : valueOf(options, "returns");
+    if (returns === null || handler === null || !holdsAny(file, returns)) return [];
+    const { known, table } = shapeReturned(file, handler);
+    return known && table !== null ? [{ table, at: place(returns) }] : [];
+  });
+}
+
+/**
+ * What is stored into fields of tables, and whether the code knows its shape.
+ * @param {File} file
+ */
+function storedFields(file) {
+  return databaseCalls(file).flatMap(({ method, call }) => {
+    if (!/^(?:insert|patch|replace)$/.test(method)) return [];
+    const last = call.arguments.at(-1);
+    const document = last === undefined ? null : follow(file, last);
+    const table = stringOf(call.arguments[0]);
+    if (document?.type !== "ObjectExpression") return [{ table, field: null, known: false }];
+    return document.properties.map((/** @type {Node} */ property) => {
+      const shape = property.type === "Property" ? shapeOf(file, property.value) : null;
+      const known = shape !== null && shape.known && !shape.empty;
+      return { table, field: keyOf(property), known };
+    });
+  });
 }
 
 /** @typedef {{ node: Node, names: string[], init: Node | null }} Declared */
@@ -305,7 +337,7 @@ const tableFacts = (file) => (/** @type {import("./shared/tables.mjs").Table} */
   fields: table.fields.map(({ name, value }) => {
     const validator = validatorOf(file, value);
     const table = validator?.name === "id" ? stringOf(validator.call.arguments[0]) : null;
-    return { name, validator: validator?.name ?? null, table };
+    return { name, validator: validator?.name ?? null, table, at: place(value) };
   }),
   indexes: table.indexes.map(({ name, kind, staged, call }) => ({
     name,

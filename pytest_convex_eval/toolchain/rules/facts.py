@@ -100,6 +100,7 @@ class Field:
     name: str
     validator: str | None
     table: str | None
+    at: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,23 @@ class IdString:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyReturn:
+    """A returns validator that lets anything out where documents of `table` come."""
+
+    table: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value stored into a field, and whether the code shows its shape. None: not known which."""
+
+    table: str | None
+    field: str | None
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """`auth_config`: whether this auth configuration names a provider; None for other files.
     `words` are the strings that may name an index; with `computed_indexes`, any may be used.
@@ -146,6 +164,8 @@ class FileFacts:
     routers: tuple[Place, ...] = ()
     auth_config: bool | None = None
     allowed_filters: tuple[Place, ...] = ()
+    any_returns: tuple[AnyReturn, ...] = ()
+    stored: tuple[Stored, ...] = ()
 
 
 _SHAPE = pydantic.TypeAdapter(FileFacts)

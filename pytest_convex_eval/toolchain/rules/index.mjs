@@ -34,6 +34,8 @@ import oldFunctionSyntax from "./old-function-syntax.mjs";
 import prefixIndex from "./prefix-index.mjs";
 import returnsValidator from "./returns-validator.mjs";
 import routePath from "./route-path.mjs";
+import subjectAsKey from "./subject-as-key.mjs";
+import transactionLimits from "./transaction-limits.mjs";
 import userIdArgument from "./user-id-argument.mjs";
 
 export default {
@@ -69,6 +71,8 @@ export default {
     "prefix-index": prefixIndex,
     "returns-validator": returnsValidator,
     "route-path": routePath,
+    "subject-as-key": subjectAsKey,
+    "transaction-limits": transactionLimits,
     "user-id-argument": userIdArgument,
   },
 };

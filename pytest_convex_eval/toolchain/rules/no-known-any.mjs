@@ -1,9 +1,14 @@
-/** `v.any()` for a value whose shape the handler relies on. */
+/**
+ * `v.any()` for a value whose shape the code knows. Documents are known by their schema, which may
+ * be another file: returned as any, or stored into a field that is any, they are decided over all
+ * files (`decide.py`).
+ */
 
-import { keyOf, memberName, outer } from "./shared/ast.mjs";
+import { keyOf, memberName, outer, valueOf } from "./shared/ast.mjs";
 import { registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
 import { pathIn } from "./shared/scope.mjs";
+import { holdsAny, shapeReturned } from "./shared/shapes.mjs";
 import { objectFields, validatorOf } from "./shared/tables.mjs";
 
 /**
@@ -57,12 +62,22 @@ function uses(file, handler, name) {
 
 export default rule({
   name: "no-known-any",
-  description: "Disallow v.any() for an argument whose shape the handler relies on.",
-  message:
-    "The handler relies on the shape of {{name}}, and v.any() lets anything in. Say the shape.",
+  description: "Disallow v.any() for a value whose shape the code knows.",
+  message: {
+    argument:
+      "The handler relies on the shape of {{name}}, and v.any() lets anything in. Say the shape.",
+    returns:
+      "The handler returns a value of a known shape, and v.any() hides it from callers. Say the " +
+      "shape.",
+  },
   check(file, report) {
     for (const { options, handler } of registered(file)) {
       if (options === null || handler === null) continue;
+      const returns = valueOf(options, "returns");
+      if (returns !== null && holdsAny(file, returns)) {
+        const { known, empty, table } = shapeReturned(file, handler);
+        if (known && !empty && table === null) report(returns, {}, "returns");
+      }
       const args = options.properties.find((/** @type {Node} */ p) => keyOf(p) === "args");
       if (args === undefined) continue;
       for (const { name, value } of objectFields(file, args.value)) {

@@ -36,6 +36,11 @@ class Endpoint:
     name: str
     registration: Registration
 
+    @property
+    def function_path(self) -> str:
+        """`module:export`, as Convex names it."""
+        return f"{_without_suffix(self.node.path).removeprefix(FUNCTIONS)}:{self.name}"
+
 
 @dataclass(slots=True)
 class Project:

@@ -13,11 +13,19 @@ from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
 from pytest_convex_eval.toolchain.syntax import check_syntax
+from pytest_convex_eval.toolchain.tsapi import TypeServer
 from pytest_convex_eval.toolchain.typecheck import check_types
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 from pytest_convex_eval.workspace.paths import admit
 
 DEADLINE_SECONDS = 60.0
+
+# All orders of ten names as one type: 3.6 million of them.
+TYPE_BOMB = """\
+type Orders<T, K = T> =
+  [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;
+export const order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | "h" | "i" | "j"> = 1;
+"""
 
 TODO_SCHEMA = """\
 import { defineSchema, defineTable } from "convex/server";
@@ -61,12 +69,18 @@ class Bench:
     def types(self, files: Files) -> ToolReport:
         return self.types_of(self.lay_out(files))
 
-    def types_of(self, workspace: Workspace) -> ToolReport:
+    def types_of(
+        self,
+        workspace: Workspace,
+        server: TypeServer | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> ToolReport:
         return check_types(
             self.toolchain,
             workspace.root,
             scratch=self._scratch("types"),
-            deadline_seconds=DEADLINE_SECONDS,
+            deadline_seconds=deadline_seconds,
+            server=server,
         )
 
     def lint(
@@ -103,6 +117,11 @@ def dependencies(store: DependencyStore) -> DependencySet:
 @pytest.fixture
 def bench(toolchain: Toolchain, dependencies: DependencySet, tmp_path: Path) -> Bench:
     return Bench(toolchain, dependencies, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def type_bomb() -> Files:
+    return {"convex/a.ts": TYPE_BOMB}
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,6 @@ from pytest_convex_eval.toolchain import exhaustion
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
 
-# All orders of ten names as one type: 3.6 million of them.
-TYPE_BOMB = """\
-type Orders<T, K = T> =
-  [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;
-export const order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | "h" | "i" | "j"> = 1;
-"""
-
 
 def test_a_good_backend_has_no_findings(bench: Bench, good_backend: Files) -> None:
     report = bench.types(good_backend)
@@ -49,6 +42,12 @@ def test_the_whole_of_a_long_message_is_kept(bench: Bench) -> None:
     (finding,) = bench.types({"convex/a.ts": code}).findings
     assert finding.code == "TS2345"
     assert len(finding.message.splitlines()) > 1
+
+
+def test_messages_name_files_as_the_answer_does(bench: Bench) -> None:
+    files = {"convex/a.ts": 'export * from "./b";\n', "convex/b.ts": "const x = 1;\n"}
+    (finding,) = bench.types(files).findings
+    assert finding.message == "File 'convex/b.ts' is not a module."
 
 
 @pytest.mark.parametrize(
@@ -116,11 +115,11 @@ def test_suppression_comments_do_not_work(bench: Bench) -> None:
 
 
 def test_a_type_bomb_is_the_answers_fault_and_ends_soon(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, type_bomb: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Ends as it does at the real limit, only sooner.
     monkeypatch.setattr(exhaustion, "ADDRESS_SPACE_BYTES", 1_000_000_000)
-    report = bench.types({"convex/a.ts": TYPE_BOMB})
+    report = bench.types(type_bomb)
     assert report.findings[0].code == "typecheck/resource-limit"
     assert report.findings[0].severity == "error"
 

@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from pytest_convex_eval.outcomes import Files, Finding
+from pytest_convex_eval.outcomes import Files, Finding, StageName, as_stage
 from pytest_convex_eval.processes import Limits, environment, run
+from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
 from pytest_convex_eval.toolchain.lint_report import judge
 from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -20,6 +21,7 @@ from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 
 SNIPPETS = Path(__file__).with_name("snippets")
+PAGES = Path(__file__).parents[3] / "docs" / "rules"
 MARK = "/*!*/"
 """Stands before what a rule has to report."""
 
@@ -85,6 +87,44 @@ def _whole(code: str) -> str:
     return f"{directive}{found}{PREAMBLE}{rest}" if found else PREAMBLE + code
 
 
+@dataclass(frozen=True, slots=True)
+class Pitfall:
+    """A project with one mistake, and the stage and code by which it is caught. `row` is its number
+    in the list of pitfalls that the rules were made from; None for what came later."""
+
+    row: int | None
+    stage: StageName
+    code: str
+    files: Files
+
+    def __str__(self) -> str:
+        return f"{self.row or 'also'}-{self.code}"
+
+
+def read_pitfalls(text: str) -> Iterator[Pitfall]:
+    """`=== row | stage | code` begins one; with `| page`, it is the bad code of the rule's page."""
+    _, *parts = re.split(r"^=== (.+)\n", text, flags=re.M)
+    for head, body in zip(parts[::2], parts[1::2], strict=True):
+        row, stage, code, *page = head.split(" | ")
+        number = None if row == "also" else int(row)
+        if page:
+            text = (PAGES / f"{code.removeprefix(OURS)}.md").read_text("utf-8")
+            files: Files = code_of(text, "Bad")
+        else:
+            first, *named = re.split(r"^--- (\S+)\n", body, flags=re.M)
+            plain = dict(zip(named[::2], named[1::2], strict=True)) or {"convex/things.ts": first}
+            files = {path: _whole(code) for path, code in plain.items()}
+        yield Pitfall(number, as_stage(stage), code, files)
+
+
+def code_of(page: str, heading: str) -> Files:
+    """The files below a heading of a rule's page: a fence each, beginning with the file's path."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^```ts\n// (\S+)\n(.*?)^```$", section, flags=re.M | re.S))
+
+
+PITFALLS = list(read_pitfalls(Path(__file__).with_name("pitfalls.txt").read_text("utf-8")))
+
 SNIPPETS_OF_ALL: Sequence[Snippet] = [
     snippet
     for file in sorted(SNIPPETS.glob("*.txt"))
@@ -124,7 +164,7 @@ class Linter:
             diagnostics[name].append({**diagnostic, "filename": path})
         return {
             name: judge(
-                diagnostics[name],
+                read_oxlint(diagnostics[name], SourceTree(folder / name)),
                 [path for path in files if "convex/" in path],
                 selection,
                 SourceTree(folder / name),
@@ -169,6 +209,18 @@ def linter(toolchain: Toolchain) -> Linter:
 
 
 @pytest.fixture(scope="session")
+def pitfalls() -> Sequence[Pitfall]:
+    return PITFALLS
+
+
+@pytest.fixture(scope="session")
+def bad_and_good_pages() -> Mapping[str, tuple[Files, Files]]:
+    """The bad and the good code of each rule's page, by the rule's name."""
+    pages = {path.stem: path.read_text("utf-8") for path in PAGES.glob("*.md")}
+    return {name: (code_of(text, "Bad"), code_of(text, "Good")) for name, text in pages.items()}
+
+
+@pytest.fixture(scope="session")
 def snippets() -> Sequence[Snippet]:
     return SNIPPETS_OF_ALL
 
@@ -190,3 +242,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             range(len(SNIPPETS_OF_ALL)),
             ids=[str(snippet) for snippet in SNIPPETS_OF_ALL],
         )
+    if "pitfall" in metafunc.fixturenames:
+        ids = [f"{number}-{pitfall}" for number, pitfall in enumerate(PITFALLS)]
+        metafunc.parametrize("pitfall", PITFALLS, ids=ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,32 +12,31 @@ import pytest
 
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
-from pytest_convex_eval.toolchain.model import DependencySet
+from pytest_convex_eval.toolchain.install import default_cache
+from pytest_convex_eval.toolchain.lint import sources_of
+from pytest_convex_eval.toolchain.lint_compare import differences, explanation
+from pytest_convex_eval.toolchain.lint_eslint import Eslint, ask_eslint, install_eslint
+from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
+from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
+from pytest_convex_eval.workspace.layout import lay_out
 
 if TYPE_CHECKING:
-    from tests.toolchain.rules.conftest import Linter, Snippet
+    from tests.toolchain.rules.conftest import Linter, Pitfall, Snippet
 
 SCRIPT = Path(__file__).with_name("eslint.mjs")
 
 
 @pytest.fixture(scope="session")
-def eslint(store: DependencyStore) -> DependencySet:
-    """ESLint and the parser it needs for TypeScript."""
-    return store.get(
-        {
-            "convex": "1.48.0",
-            "eslint": "10.15.0",
-            "@typescript-eslint/parser": "8.73.0",
-            "typescript": "6.0.3",
-        }
-    )
+def eslint(toolchain: Toolchain) -> Eslint:
+    return install_eslint(default_cache(), toolchain)
 
 
 def test_eslint_and_oxlint_agree_on_every_snippet(
-    linter: Linter, snippets: Sequence[Snippet], eslint: DependencySet, tmp_path: Path
+    linter: Linter, snippets: Sequence[Snippet], eslint: Eslint, tmp_path: Path
 ) -> None:
     paths = []
     for number, snippet in enumerate(snippets):
@@ -46,7 +46,12 @@ def test_eslint_and_oxlint_agree_on_every_snippet(
             target.write_text(text)
             paths.append(f"p{number}/{path}")
     done = run(
-        [linter.toolchain.node, SCRIPT, eslint.node_modules, linter.toolchain.rules_plugin],
+        [
+            linter.toolchain.node,
+            SCRIPT,
+            eslint.root / "node_modules",
+            linter.toolchain.rules_plugin,
+        ],
         cwd=tmp_path,
         env=environment(home=tmp_path),
         limits=Limits(wall_seconds=60),
@@ -65,6 +70,47 @@ def test_eslint_and_oxlint_agree_on_every_snippet(
     }
     assert eslint_said == said
     assert len(said) > len(paths)
+
+
+def test_eslint_and_oxlint_find_the_same_with_types(
+    toolchain: Toolchain,
+    eslint: Eslint,
+    default_set: DependencySet,
+    pitfalls: Sequence[Pitfall],
+    tmp_path: Path,
+) -> None:
+    roots = [
+        lay_out(
+            tmp_path / str(number),
+            {"package.json": "{}", **pitfall.files},
+            node_modules=default_set.node_modules,
+            templates=default_set.templates,
+        ).root
+        for number, pitfall in enumerate(pitfalls)
+    ]
+    projects = [(root, sources_of(root)) for root in roots]
+    selection = select("strict", off=[], require=[rule.code for rule in RULES])
+    reference = ask_eslint(eslint, projects, selection, scratch=tmp_path, deadline_seconds=120)
+    # One process for all projects, as one large workspace.
+    names = {f"{root.name}/{path}": (root, path) for root, paths in projects for path in paths}
+    whole = ask_oxlint(
+        toolchain, tmp_path, list(names), selection, scratch=tmp_path, deadline_seconds=60
+    )
+    said = {root: list[Said]() for root in roots}
+    for one in whole.said:
+        root, path = names[one.path]
+        said[root].append(replace(one, path=path))
+    heard = set[str]()
+    for (root, paths), theirs in zip(projects, reference, strict=True):
+        oxlint, eslint_found = (
+            judge(spoken, paths, selection, SourceTree(root))
+            for spoken in (Spoken(tuple(said[root])), theirs)
+        )
+        found = list(differences(oxlint, eslint_found))
+        assert all(map(explanation, found)), "; ".join(map(str, found))
+        heard |= {finding.code for finding in oxlint}
+    # Every rule was compared on code that it reports.
+    assert {rule.code for rule in RULES} <= heard
 
 
 def test_the_types_in_the_plugins_comments_hold(linter: Linter, tmp_path: Path) -> None:

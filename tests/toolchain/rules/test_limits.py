@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
-from pytest_convex_eval.toolchain import lint as lint_module
+from pytest_convex_eval.toolchain import lint_oxlint
 from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import Toolchain
 
-SECONDS = 15.0
+SECONDS = 30.0
 IMPORT = 'import { query } from "./_generated/server";\n'
 
 
@@ -54,9 +54,22 @@ def test_types_that_take_all_time_are_the_answers_fault(
     toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Ends as it does at the real limit, only sooner.
-    monkeypatch.setattr(lint_module, "CPU_SECONDS", 2)
+    monkeypatch.setattr(lint_oxlint, "CPU_SECONDS", 2)
     sum_of_many = f"export const a = {'1 + ' * 5000}1;\n"
     found = findings(toolchain, tmp_path, {"convex/a.ts": sum_of_many})
+    assert [f.code for f in found] == ["lint/resource-limit"]
+
+
+def test_functions_that_call_each_other_in_circles_are_the_answers_fault(
+    toolchain: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lint_oxlint, "CPU_SECONDS", 2)
+    count = 20_000
+    code = "".join(
+        f"export const f{i} = (x: number) => (x > 0 ? f{(i * 7 + 1) % count}(x - 1) : 0);\n"
+        for i in range(count)
+    )
+    found = findings(toolchain, tmp_path, {"convex/a.ts": code})
     assert [f.code for f in found] == ["lint/resource-limit"]
 
 

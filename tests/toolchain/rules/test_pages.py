@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,6 @@ PAGES = Path(__file__).parents[3] / "docs" / "rules"
 OUR_RULES = [rule for rule in RULES if rule.code.startswith(OURS)]
 
 
-def code_of(page: str, heading: str) -> Files:
-    """The files below a heading: a fence each, which begins with the file's path."""
-    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    fences = re.findall(r"^```ts\n// (\S+)\n(.*?)^```$", section, flags=re.M | re.S)
-    return dict(fences)
-
-
 def pages() -> Iterator[tuple[str, str]]:
     for rule in OUR_RULES:
         yield rule.code, (PAGES / f"{rule.code.removeprefix(OURS)}.md").read_text("utf-8")
@@ -33,12 +26,16 @@ def pages() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def findings_of_pages(
-    linter: Linter, tmp_path_factory: pytest.TempPathFactory
+    linter: Linter,
+    bad_and_good_pages: Mapping[str, tuple[Files, Files]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, list[Finding]]:
     projects = {
-        f"{heading}-{number}": code_of(page, heading)
-        for number, (_, page) in enumerate(pages())
-        for heading in ("Bad", "Good")
+        f"{heading}-{number}": files
+        for number, rule in enumerate(OUR_RULES)
+        for heading, files in zip(
+            ("Bad", "Good"), bad_and_good_pages[rule.code.removeprefix(OURS)], strict=True
+        )
     }
     assert all(projects.values())
     return linter.projects(projects, tmp_path_factory.mktemp("pages"))
@@ -66,6 +63,6 @@ def test_every_page_names_the_levels_and_the_source() -> None:
 
 def test_there_is_no_page_without_a_rule() -> None:
     names = {rule.code.removeprefix(OURS) for rule in OUR_RULES}
-    assert {page.stem for page in PAGES.glob("*.md")} == names | {"README"}
+    assert {page.stem for page in PAGES.glob("*.md")} == names | {"README", "judged"}
     listed = re.findall(r"^\| \[(\S+)\]", (PAGES / "README.md").read_text("utf-8"), flags=re.M)
     assert listed == sorted(names)

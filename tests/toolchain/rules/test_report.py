@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
 from pytest_convex_eval.toolchain.lint_report import judge
 from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, Profile, select
 from pytest_convex_eval.toolchain.positions import SourceTree
@@ -39,7 +40,8 @@ def judged(
     (folder / "convex").mkdir(exist_ok=True)
     (folder / "convex" / "a.ts").write_text("first\nsecond 😀 third\n")
     selection = select(profile, off=[], require=require)
-    return judge(diagnostics, ["convex/a.ts"], selection, SourceTree(folder))
+    tree = SourceTree(folder)
+    return judge(read_oxlint(diagnostics, tree), ["convex/a.ts"], selection, tree)
 
 
 BOTH = (

@@ -6,7 +6,7 @@
  * @import { Kind } from "../running/targets.mjs"
  * @import { Caller } from "../running/identity.mjs"
  * @import { FunctionFailure } from "../running/failure.mjs"
- * @import { FunctionResult } from "../running/functions.mjs"
+ * @import { FunctionResult, Invocation } from "../running/functions.mjs"
  * @import { Instance } from "./callers.mjs"
  */
 
@@ -57,7 +57,7 @@ export class FunctionApi {
     const { kind = null, identity = null, admin = false } = body;
     if (kind !== null && kind !== "query" && kind !== "mutation" && kind !== "action") throw new BadRequest("no such kind");
     const caller = { admin: admin === true, user: identity === null ? null : asUser(identity) };
-    return await this.#answer(kind, parseCall(body, "convex_encoded_json"), caller);
+    return await this.#answer(kind, parseCall(body, "convex_encoded_json"), caller, true);
   }
 
   /** @returns {Answer} */
@@ -67,30 +67,31 @@ export class FunctionApi {
     return { json: { ts: bytes.toString("base64") } };
   }
 
-  /** @param {Kind | null} kind @param {Call} call @param {Caller} caller @returns {Promise<Answer>} */
-  async #answer(kind, { path, args, component, format }, caller) {
+  /** @param {Kind | null} kind @param {Call} call @param {Caller} caller @param {boolean} [ours] tells what was used too @returns {Promise<Answer>} */
+  async #answer(kind, { path, args, component, format }, caller, ours = false) {
+    const used = (/** @type {import("../running/frame.mjs").Usage | null | undefined} */ usage) => (ours && usage ? { usage } : {});
     const shown = (/** @type {Json} */ value) => (format === "json" ? plain(value) : value);
     const logs = (/** @type {string[]} */ lines) => (lines.length > 0 ? { logLines: lines } : {});
     try {
-      const { value, logLines } = await this.call({ kind, path, args, component }, caller);
-      return { json: { status: "success", value: shown(value), ...logs(logLines) } };
+      const { value, logLines, usage } = await this.call({ kind, path, args, component }, caller);
+      return { json: { status: "success", value: shown(value), ...logs(logLines), ...used(usage) } };
     } catch (error) {
       const failure = asFailure(error);
       const data = failure.data === undefined ? {} : { errorData: shown(failure.data) };
-      return { json: { status: "error", errorMessage: serverError(failure), ...data, ...logs(failure.logLines) } };
+      return { json: { status: "error", errorMessage: serverError(failure), ...data, ...logs(failure.logLines), ...used(failure.usage) } };
     }
   }
 
   /**
-   * @param {{ kind: Kind | null, path: string, args: Json, component?: string }} call
+   * @param {{ kind: Kind | null, path: string, args: Json, component?: string, alongside?: Invocation["alongside"] }} call
    * @param {Caller} caller
    * @returns {Promise<FunctionResult>}
    * @throws {FunctionFailure}
    */
-  async call({ kind, path, args, component = APP }, caller) {
+  async call({ kind, path, args, component = APP, alongside }, caller) {
     const { services } = this.deployment;
     if (caller.admin && isSystemFunction(path)) return await runSystemFunction(this.deployment, path, args);
-    return await services.functions.run({ kind, path, args, component, caller });
+    return await services.functions.run({ kind, path, args, component, caller, ...(alongside && { alongside }) });
   }
 }
 

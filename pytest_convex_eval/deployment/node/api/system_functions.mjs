@@ -12,6 +12,8 @@ import { QueryStream, readPage } from "../database/query.mjs";
 import { UserError } from "../database/user_error.mjs";
 import { FunctionFailure } from "../running/failure.mjs";
 import { definitionOf } from "../running/targets.mjs";
+import { EXPORTS } from "../transfer/exports.mjs";
+import { IMPORTS } from "../transfer/imports.mjs";
 import { integer, parseValue } from "../values/values.mjs";
 
 const PREFIX = "_system/";
@@ -25,6 +27,10 @@ const FUNCTIONS = {
   // Our harness's own: `addDocument` does not say the ids.
   "convex_eval/insert": ({ transaction, component, args }) =>
     args.documents.map((/** @type {Json} */ document) => transaction.insert(component, args.table, document)),
+  "convex_eval/delete": ({ transaction, component, args }) => {
+    for (const id of args.ids) transaction.remove(component, { id });
+    return null;
+  },
   "convex_eval/documents": ({ transaction, component, args }) => [
     ...(transaction.tables.find(component, args.table)?.documents.values() ?? []),
   ],
@@ -67,6 +73,18 @@ const FUNCTIONS = {
   "cli/queryTable": ({ transaction, component, args }) => {
     transaction.dependOn(component, args.tableName);
     return transaction.tables.find(component, args.tableName)?.version ?? 0;
+  },
+  "cli/queryImport": ({ deployment, transaction, args }) => {
+    transaction.dependOn(APP, IMPORTS);
+    return deployment.imports.describe(String(args.importId));
+  },
+  "cli/queryImport:list": ({ deployment, transaction }) => {
+    transaction.dependOn(APP, IMPORTS);
+    return deployment.imports.list();
+  },
+  "cli/exports:getLatest": ({ deployment, transaction }) => {
+    transaction.dependOn(APP, EXPORTS);
+    return deployment.exports.latest();
   },
   "cli/queryEnvironmentVariables": ({ deployment }) => listVariables(deployment),
   "cli/queryEnvironmentVariables:get": ({ deployment, args }) => {

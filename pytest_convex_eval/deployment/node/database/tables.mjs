@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { decodeId, encodeId } from "../values/ids.mjs";
 import { mismatch } from "../values/validation.mjs";
 import { SortedIndex } from "./sorted_index.mjs";
+import { UserError } from "./user_error.mjs";
 
 /** The numbers below are the system's (convex-deployment facts: user tables start here). */
 const FIRST_USER_TABLE = 10_001;
@@ -92,6 +93,8 @@ export class Table {
   }
 }
 
+/** @typedef {{ userTables: number, systemTables: number, ids: number, lastCreationTime: number }} Counters */
+
 export class Tables {
   /** @type {Map<string, Map<string, Table>>} by component path and name */
   #components = new Map();
@@ -103,6 +106,29 @@ export class Tables {
   #lastCreationTime = 0;
   /** @type {Map<string, Schema | null>} */
   schemas = new Map();
+
+  /** What follows ids, times and numbers of tables. @returns {Counters} */
+  get counters() {
+    const [userTables, systemTables] = [this.#userTables, this.#systemTables];
+    return { userTables, systemTables, ids: this.#ids, lastCreationTime: this.#lastCreationTime };
+  }
+
+  /**
+   * A deployment's tables as they were, with their documents; their schemas come with `useSchemas`.
+   * @param {Counters} counters @param {Iterable<{ number: number, component: string, name: string, documents: Iterable<Document> }>} tables
+   */
+  restore({ userTables, systemTables, ids, lastCreationTime }, tables) {
+    for (const { number, component, name, documents } of tables) {
+      const table = this.#add(component, name, number);
+      for (const document of documents) table.put(document);
+    }
+    [this.#userTables, this.#systemTables, this.#ids, this.#lastCreationTime] = [userTables, systemTables, ids, lastCreationTime];
+  }
+
+  /** @returns {Table[]} */
+  all() {
+    return [...this.#byNumber.values()];
+  }
 
   /** A deployment without tables. */
   clear() {
@@ -146,13 +172,71 @@ export class Tables {
   create(component, name) {
     const known = this.find(component, name);
     if (known !== undefined) return known;
-    const number = name.startsWith("_") ? ++this.#systemTables : FIRST_USER_TABLE + this.#userTables++;
+    return this.#add(component, name, this.#nextNumber(name));
+  }
+
+  /** @param {string} component @param {string} name @param {number} number @returns {Table} */
+  #add(component, name, number) {
     const table = new Table(component, name, number);
     const tables = this.#components.get(component) ?? new Map();
     tables.set(name, table);
     this.#components.set(component, tables);
     this.#byNumber.set(number, table);
     return table;
+  }
+
+  /**
+   * Gives tables other numbers; empty ones that have a wanted number give it up.
+   * @param {Map<Table, number>} wanted
+   * @returns {() => void} takes it back
+   * @throws {UserError} a number belongs to a table with documents
+   */
+  renumber(wanted) {
+    /** @type {Map<Table, number>} */
+    const before = new Map();
+    const taken = new Set(wanted.values());
+    if (taken.size < wanted.size) throw new UserError("Ids of two tables of the import are of one table.");
+    for (const [table, number] of wanted) {
+      const owner = this.#byNumber.get(number);
+      const stays = owner !== undefined && !wanted.has(owner) && owner.documents.size > 0;
+      if (stays || table.documents.size > 0) {
+        const whose = stays ? owner.name : table.name;
+        throw new UserError(`The ids of table "${table.name}" can't be kept: documents of "${whose}" are here. Replace them too, or leave out \`_id\`.`);
+      }
+    }
+    for (const number of taken) {
+      const owner = this.#byNumber.get(number);
+      if (owner !== undefined) this.#release(owner, before);
+    }
+    for (const table of wanted.keys()) if (!before.has(table)) this.#release(table, before);
+    // Numbers of tables to come are greater than all that are there.
+    this.#userTables = Math.max(this.#userTables, ...[...taken].map((number) => number - FIRST_USER_TABLE + 1));
+    for (const table of before.keys()) {
+      const number = wanted.get(table) ?? this.#nextNumber(table.name, taken);
+      table.number = number;
+      this.#byNumber.set(number, table);
+    }
+    return () => {
+      for (const table of before.keys()) this.#byNumber.delete(table.number);
+      for (const [table, number] of before) {
+        table.number = number;
+        this.#byNumber.set(number, table);
+      }
+    };
+  }
+
+  /** @param {Table} table @param {Map<Table, number>} before */
+  #release(table, before) {
+    before.set(table, table.number);
+    this.#byNumber.delete(table.number);
+  }
+
+  /** @param {string} name @param {Set<number>} [taken] */
+  #nextNumber(name, taken = new Set()) {
+    if (!name.startsWith("_")) return FIRST_USER_TABLE + this.#userTables++;
+    do this.#systemTables += 1;
+    while (taken.has(this.#systemTables) || this.#byNumber.has(this.#systemTables));
+    return this.#systemTables;
   }
 
   /** Undoes `create`. @param {Table} table */
@@ -180,8 +264,12 @@ export class Tables {
   /** A new document's id: the same ones in the same order after each start, so that runs can be compared.
    * @param {Table} table */
   newId(table) {
-    this.#ids += 1;
-    return encodeId(table.number, createHash("sha256").update(`document ${this.#ids}`).digest().subarray(0, 16));
+    for (;;) {
+      this.#ids += 1;
+      const id = encodeId(table.number, createHash("sha256").update(`document ${this.#ids}`).digest().subarray(0, 16));
+      // An imported document may have the id: another deployment counted as this one does.
+      if (!table.documents.has(id)) return id;
+    }
   }
 
   /** Milliseconds, greater than every one before. @param {number} now */

@@ -1,6 +1,6 @@
 /**
  * What one mutation (with all that it calls) or one query reads and writes. Only one runs at a time, so writes go
- * straight to the tables, and an undo log takes them back.
+ * straight to the tables, and a log of changes takes them back.
  * @import { Json } from "../protocol.d.ts"
  * @import { Document } from "./sorted_index.mjs"
  */
@@ -41,13 +41,17 @@ const EXCEEDED = {
     `Too large total size of the arguments of scheduled functions in this mutation (limit: ${limit} bytes)`,
 };
 
+/** What undoes a write. `id` null: the table itself was made; `old` null: the document was. @typedef {{ table: Table, id: string | null, old: Document | null }} Change */
+
 export class Transaction {
-  /** @type {(() => void)[]} */
-  #undo = [];
+  /** In order. @type {Change[]} */
+  #changes = [];
   /** @type {(() => void)[]} run when it is committed */
   #afterwards = [];
   /** @type {Set<Table>} */
   #written = new Set();
+  /** Whether what it may use is limited. */
+  isLimited = true;
   /** What queries depend on: `component/table`. @type {Set<string>} */
   reads = new Set();
   /** @type {Record<Metric, number>} */
@@ -65,31 +69,48 @@ export class Transaction {
   /** @param {Metric} metric @param {number} [amount] @throws {UserError} */
   use(metric, amount = 1) {
     this.used[metric] += amount;
-    if (this.used[metric] > LIMITS[metric]) throw new UserError(EXCEEDED[metric](LIMITS[metric]));
+    if (this.isLimited && this.used[metric] > LIMITS[metric]) throw new UserError(EXCEEDED[metric](LIMITS[metric]));
   }
 
   /** A place to roll back to. */
   savepoint() {
-    return { undo: this.#undo.length, afterwards: this.#afterwards.length };
+    return { changes: this.#changes.length, afterwards: this.#afterwards.length };
   }
 
   /** @param {ReturnType<Transaction["savepoint"]>} savepoint */
   rollBack(savepoint) {
-    while (this.#undo.length > savepoint.undo) this.#undo.pop()?.();
+    for (let change = this.#pop(savepoint.changes); change !== null; change = this.#pop(savepoint.changes)) {
+      const { table, id, old } = change;
+      if (id === null) this.tables.forget(table);
+      else if (old === null) table.drop(id);
+      else table.put(old);
+    }
     this.#afterwards.length = savepoint.afterwards;
+  }
+
+  /** @param {number} length */
+  #pop(length) {
+    return this.#changes.length > length ? (this.#changes.pop() ?? null) : null;
   }
 
   /** Takes everything back. */
   abort() {
-    this.rollBack({ undo: 0, afterwards: 0 });
+    this.rollBack({ changes: 0, afterwards: 0 });
   }
 
   /** @returns {Set<string>} what it changed: `component/table` */
   commit() {
-    const changed = this.#undo.length > 0 ? this.#written : new Set();
+    const changed = this.#changes.length > 0 ? this.#written : new Set();
     for (const table of changed) table.version += 1;
     for (const each of this.#afterwards) each();
     return new Set([...changed].map((table) => `${table.component}/${table.name}`));
+  }
+
+  /** The documents that it made, changed or deleted, by their ids; each id once. @returns {Map<string, Table>} */
+  changedDocuments() {
+    const found = new Map();
+    for (const { table, id } of this.#changes) if (id !== null) found.set(id, table);
+    return found;
   }
 
   /** Has `work` done if and when this is committed. @param {() => void} work */
@@ -261,20 +282,21 @@ export class Transaction {
     const old = table.documents.get(id);
     table.put(document);
     this.#written.add(table);
-    this.#undo.push(() => (old === undefined ? table.drop(id) : table.put(old)));
+    this.#changes.push({ table, id, old: old ?? null });
   }
 
   /** @param {Table} table @param {Document} document */
   drop(table, document) {
-    table.drop(String(document["_id"]));
+    const id = String(document["_id"]);
+    table.drop(id);
     this.#written.add(table);
-    this.#undo.push(() => table.put(document));
+    this.#changes.push({ table, id, old: document });
   }
 
   /** @param {string} component @param {string} name */
   #create(component, name) {
     const table = this.tables.create(component, name);
-    this.#undo.push(() => this.tables.forget(table));
+    this.#changes.push({ table, id: null, old: null });
     return table;
   }
 

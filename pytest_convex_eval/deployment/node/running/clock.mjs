@@ -26,9 +26,9 @@ export class Clock {
     this.#still = null;
   }
 
-  /** Real time again. */
-  reset() {
+  /** Real time again, or a time to start from. @param {number | null} [time] milliseconds since 1970 */
+  reset(time = null) {
     this.#still = null;
-    this.offset = 0;
+    this.offset = time === null ? 0 : time - Date.now();
   }
 }

@@ -20,6 +20,8 @@ export class FunctionFailure extends Error {
     this.data = data;
     /** @type {string[]} */
     this.logLines = [];
+    /** @type {import("./frame.mjs").Usage | null} */
+    this.usage = null;
   }
 }
 

@@ -6,6 +6,14 @@
  * @import { OpenStream } from "./syscalls.mjs"
  */
 
+/**
+ * What a request used, with all that it called: of the transactions that ended and of the calls.
+ * @typedef {{ documentsRead: number, bytesRead: number, databaseQueries: number, documentsWritten: number, bytesWritten: number, functions: number }} Usage
+ */
+
+/** @returns {Usage} */
+const nothingUsed = () => ({ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0, functions: 0 });
+
 export class Frame {
   /** Null in actions. @type {Transaction | null} */
   transaction = null;
@@ -20,6 +28,8 @@ export class Frame {
   depth = 0;
   /** The end of what its syscalls wait for: those of a transaction run one after another. @type {Promise<unknown>} */
   turn = Promise.resolve();
+  /** Shared by all that serve one request. @type {Usage} */
+  usage = nothingUsed();
 
   /**
    * @param {Caller} caller @param {string} component @param {string | null} scheduledId
@@ -30,11 +40,20 @@ export class Frame {
     this.component = component;
     this.scheduledId = scheduledId;
     if (parent !== null) this.depth = parent.depth + 1;
+    if (parent !== null) this.usage = parent.usage;
+  }
+
+  /** Counts what a transaction of this frame's used; once for each. @param {Transaction} transaction */
+  count({ used }) {
+    for (const metric of /** @type {const} */ (["documentsRead", "bytesRead", "databaseQueries", "documentsWritten", "bytesWritten"])) {
+      this.usage[metric] += used[metric];
+    }
   }
 
   /** @param {Target} target */
   enter(target) {
     this.target = target;
+    this.usage.functions += 1;
   }
 
   /** For a second attempt. */

@@ -1,6 +1,6 @@
 /**
  * Running functions: queries and mutations one after another, each in a transaction; actions side by side.
- * @import { AnalyzedFunction, Json, Push, Validator } from "../protocol.d.ts"
+ * @import { Json, Push } from "../protocol.d.ts"
  * @import { Callee, Outcome, Thrown } from "./function_isolate.mjs"
  * @import { Caller } from "./identity.mjs"
  * @import { Kind, Target } from "./targets.mjs"
@@ -9,11 +9,9 @@
 
 import { APP } from "../definitions.mjs";
 import { Origins } from "../modules.mjs";
-import { parseValidator } from "../validators.mjs";
 import { Transaction } from "../database/transaction.mjs";
 import { UserError } from "../database/user_error.mjs";
-import { mismatch } from "../values/validation.mjs";
-import { parseValue, sizeOf, ValueError } from "../values/values.mjs";
+import { Checks } from "./checks.mjs";
 import { environmentOf } from "./environment.mjs";
 import { asFailure, FunctionFailure, TRANSACTION_SECONDS } from "./failure.mjs";
 import { Frame } from "./frame.mjs";
@@ -21,13 +19,10 @@ import { FunctionIsolate, LimitExceeded } from "./function_isolate.mjs";
 import { syscall } from "./syscalls.mjs";
 import { canonical, definitionIndex, definitionOf, display, findTarget, parsePath } from "./targets.mjs";
 
-const MAX_ARGUMENT_BYTES = 16 * 1024 * 1024;
-const MAX_NODE_ARGUMENT_BYTES = 5 * 1024 * 1024;
-const MAX_RESULT_BYTES = 16 * 1024 * 1024;
 const MAX_DEPTH = 8;
 const ACTION_SECONDS = 600;
 
-/** @typedef {{ value: Json, logLines: string[], reads: Set<string> }} FunctionResult `reads`: `component/table` */
+/** @typedef {{ value: Json, logLines: string[], reads: Set<string>, usage?: import("./frame.mjs").Usage }} FunctionResult `reads`: `component/table` */
 
 /**
  * @typedef {object} Invocation
@@ -37,6 +32,8 @@ const ACTION_SECONDS = 600;
  * @property {Json} args one object, or a list of it
  * @property {Caller} caller
  * @property {string | null} [scheduledId]
+ * @property {(transaction: Transaction, result: FunctionResult) => void} [alongside] done in a mutation's own
+ *   transaction when it has succeeded
  */
 
 export class Functions {
@@ -47,12 +44,11 @@ export class Functions {
   #listeners = new Set();
   /** @type {Map<string, Origins>} */
   #origins = new Map();
-  /** @type {WeakMap<AnalyzedFunction, { args: Validator, returns: Validator | null }>} */
-  #validators = new WeakMap();
 
   /** @param {Services} services */
   constructor(services) {
     this.services = services;
+    this.checks = new Checks(services);
     const modules = (/** @type {boolean} */ node) => () => this.#code(node);
     const limit = { seconds: ACTION_SECONDS, wall: true };
     this.transactions = new FunctionIsolate(modules(false), { node: false, limit: { seconds: TRANSACTION_SECONDS, wall: false } });
@@ -76,6 +72,16 @@ export class Functions {
     return this.services.push();
   }
 
+  /** How many calls were made: what is random in them follows from their number. */
+  get calls() {
+    return this.#calls;
+  }
+
+  /** Goes on from another process's calls. @param {number} calls */
+  restore(calls) {
+    this.#calls = calls;
+  }
+
   /** Tells of what each commit changed. @param {(changed: Set<string>) => void} listener */
   onCommit(listener) {
     this.#listeners.add(listener);
@@ -88,24 +94,25 @@ export class Functions {
    * @returns {Promise<FunctionResult>}
    * @throws {FunctionFailure}
    */
-  async run({ kind, component = APP, path, args, caller, scheduledId = null }) {
+  async run({ kind, component = APP, path, args, caller, scheduledId = null, alongside }) {
     const frame = new Frame(caller, component, scheduledId);
     try {
       const target = this.#lookUp(kind, component, path, caller);
-      const checked = this.#checkArguments(target, args);
+      const checked = this.checks.args(target, args);
       frame.enter(target);
       if (target.kind === "action") return this.#result(frame, await this.#act(frame, checked));
-      return this.#result(frame, await this.#transact(frame, checked));
+      return this.#result(frame, await this.#transact(frame, checked, alongside));
     } catch (error) {
       const failure = asFailure(error);
       failure.logLines = frame.logLines;
+      failure.usage = frame.usage;
       throw failure;
     }
   }
 
   /** @param {Frame} frame @param {Json} value @returns {FunctionResult} */
   #result(frame, value) {
-    return { value, logLines: frame.logLines, reads: frame.transaction?.reads ?? new Set() };
+    return { value, logLines: frame.logLines, reads: frame.transaction?.reads ?? new Set(), usage: frame.usage };
   }
 
   /** An HTTP action, by the router of a component. @param {{ component: string, request: Json, caller: Caller }} invocation */
@@ -162,7 +169,7 @@ export class Functions {
       }
       const target = this.findNested(component, path, parent);
       this.#checkKind(target, kind);
-      const checked = this.#checkArguments(target, args);
+      const checked = this.checks.args(target, args);
       frame.enter(target);
       if (kind === "action") return await this.#act(frame, checked);
       const { transaction } = parent;
@@ -216,30 +223,42 @@ export class Functions {
     };
     const done = this.#turn.then(run, run);
     this.#turn = done.catch(() => {});
-    return done;
+    const { journal } = this.services;
+    // The next one need not wait for the disk; whoever is told of this one, or of what it read, does.
+    return journal === null ? done : done.then(async (value) => (await journal.durable(), value));
   }
 
   /** @param {Transaction} transaction */
   #commit(transaction) {
     const changed = transaction.commit();
+    this.services.journal?.commit(transaction, this.#calls);
     if (changed.size > 0) for (const listener of this.#listeners) listener(changed);
   }
 
-  /** @param {Frame} frame @param {Json} args */
-  async #transact(frame, args) {
+  /** @param {Frame} frame @param {Json} args @param {Invocation["alongside"]} [alongside] */
+  async #transact(frame, args, alongside = () => {}) {
     return await this.transaction(async (transaction) => {
-      frame.transaction = transaction;
-      try {
-        return await this.#execute(this.transactions, frame, args);
-      } catch (error) {
-        // What an earlier call left in the process may be at fault: once more, in a new one.
-        const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
-        if (ownFault) throw error;
-        transaction.abort();
-        frame.restart();
-        return await this.#execute(this.transactions, frame, args);
-      }
+      const value = await this.#attempt(frame, args, transaction);
+      alongside(transaction, this.#result(frame, value));
+      return value;
     }, frame.target?.kind === "mutation");
+  }
+
+  /** @param {Frame} frame @param {Json} args @param {Transaction} transaction */
+  async #attempt(frame, args, transaction) {
+    frame.transaction = transaction;
+    try {
+      return await this.#execute(this.transactions, frame, args);
+    } catch (error) {
+      // What an earlier call left in the process may be at fault: once more, in a new one.
+      const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
+      if (ownFault) throw error;
+      transaction.abort();
+      frame.restart();
+      return await this.#execute(this.transactions, frame, args);
+    } finally {
+      frame.count(transaction);
+    }
   }
 
   /** @param {Frame} frame @param {Json} args */
@@ -254,7 +273,7 @@ export class Functions {
     if (target === null) throw new Error("A frame without a function can't be executed.");
     const { kind, definitionPath, module, name } = target;
     const outcome = await this.#invoke(isolate, frame, { kind, definitionPath, module, name, args: JSON.stringify([args]) });
-    return this.#checkResult(target, this.#value(outcome));
+    return this.checks.result(target, this.#value(outcome));
   }
 
   /**
@@ -323,61 +342,6 @@ export class Functions {
       definition: path === APP ? 0 : definitionIndex(push, path),
       modules: [...modules.values()].filter((each) => each.environment === wanted).map(({ path: own, source }) => [own, source]),
     }));
-  }
-
-  // ---- Arguments and results --------------------------------------------------------------------
-
-  /** @param {Target} target @param {Json} given @returns {Json} */
-  #checkArguments(target, given) {
-    const raw = Array.isArray(given) ? (given[0] ?? {}) : given;
-    let args;
-    try {
-      args = parseValue(raw);
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      throw new FunctionFailure(`Invalid arguments for ${canonical(target)}: ${error.message}`);
-    }
-    const limit = target.node ? MAX_NODE_ARGUMENT_BYTES : MAX_ARGUMENT_BYTES;
-    const size = sizeOf(args);
-    if (size > limit) {
-      throw new FunctionFailure(`Arguments for ${canonical(target)} are too large (actual: ${size} bytes, limit: ${limit} bytes)`);
-    }
-    const tableOf = this.services.tables.namesFor(target.component);
-    const why = mismatch(this.#validatorsOf(target).args, args, { tableOf });
-    if (why !== null) throw new FunctionFailure(`ArgumentValidationError: ${why}`);
-    return args;
-  }
-
-  /** @param {Target} target @param {Json} returned @returns {Json} */
-  #checkResult(target, returned) {
-    let value;
-    try {
-      value = parseValue(returned);
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      throw new FunctionFailure(`Function ${canonical(target)} return value invalid: ${error.message}`);
-    }
-    const size = sizeOf(value);
-    if (size > MAX_RESULT_BYTES) {
-      throw new FunctionFailure(`Function ${canonical(target)} return value is too large (actual: ${size} bytes, limit: ${MAX_RESULT_BYTES} bytes)`);
-    }
-    const { returns } = this.#validatorsOf(target);
-    const tableOf = this.services.tables.namesFor(target.component);
-    const why = returns === null ? null : mismatch(returns, value, { tableOf });
-    if (why !== null) throw new FunctionFailure(`ReturnsValidationError: ${why}`);
-    return value;
-  }
-
-  /** @param {Target} target */
-  #validatorsOf({ analyzed }) {
-    const known = this.#validators.get(analyzed);
-    if (known !== undefined) return known;
-    const parsed = {
-      args: analyzed.args === null ? /** @type {Validator} */ ({ type: "any" }) : parseValidator(JSON.parse(analyzed.args)),
-      returns: analyzed.returns === null ? null : parseValidator(JSON.parse(analyzed.returns)),
-    };
-    this.#validators.set(analyzed, parsed);
-    return parsed;
   }
 }
 

@@ -4,6 +4,7 @@
  * @import { Cron, Json, Push } from "../protocol.d.ts"
  * @import { Document } from "../database/sorted_index.mjs"
  * @import { Transaction } from "../database/transaction.mjs"
+ * @import { SavedCron, SavedJob } from "../persistence/journal.mjs"
  * @import { Frame } from "./frame.mjs"
  * @import { Services } from "./services.mjs"
  */
@@ -80,6 +81,55 @@ export class Scheduler {
     return [...this.#crons.values()];
   }
 
+  /** Starts nothing until `resume`. */
+  pause() {
+    this.#held = true;
+    this.#disarm();
+  }
+
+  resume() {
+    this.#held = false;
+    this.#arm();
+  }
+
+  /** @returns {Iterable<[string, Timer]>} */
+  timers() {
+    return this.#crons;
+  }
+
+  /** Cron jobs as they were; one that was missed, however often, runs once at once. @param {[string, SavedCron][]} crons */
+  restoreCrons(crons) {
+    const now = this.services.clock.now();
+    for (const [key, { component, cron, next }] of crons) {
+      this.#crons.set(key, { component, cron, next: next !== null && next < now ? now : next, order: this.#order++ });
+    }
+  }
+
+  /**
+   * Goes on with what another process had scheduled. What it was in the middle of: a mutation was not committed, or it
+   * would be over; whether an action did what it was to do can't be known, and it must not run twice.
+   * @param {[string, SavedJob][]} jobs
+   */
+  async restoreJobs(jobs) {
+    await this.services.functions.transaction((transaction) => {
+      for (const [id, job] of jobs) {
+        const row = this.#row(transaction, job.owner, id);
+        const state = row === null ? null : stateOf(row);
+        if (row !== null && state === "inProgress") {
+          const wasAction = findTarget(this.services.push(), job.component, job.path)?.kind === "action";
+          const error = "The deployment was stopped while the action ran.";
+          this.#setState(transaction, job.owner, row, wasAction ? { kind: "failed", error } : { kind: "pending" });
+          if (wasAction) continue;
+        } else if (state !== "pending") {
+          transaction.afterwards(() => this.services.journal?.jobOver(id));
+          continue;
+        }
+        transaction.afterwards(() => this.#jobs.set(id, { ...job, order: this.#order++ }));
+      }
+      transaction.afterwards(() => this.#arm());
+    });
+  }
+
   // ---- From functions ---------------------------------------------------------------------------
 
   /**
@@ -125,6 +175,7 @@ export class Scheduler {
     const order = this.#order++;
     transaction.afterwards(() => {
       this.#jobs.set(id, { component, path, owner, order });
+      this.services.journal?.job(id, { component, path, owner });
       this.#arm();
     });
     return id;
@@ -155,6 +206,7 @@ export class Scheduler {
       ...completed,
       ...{ name, scheduledTime, state },
     });
+    if (isOver) transaction.afterwards(() => this.services.journal?.jobOver(String(_id)));
   }
 
   // ---- Time -------------------------------------------------------------------------------------
@@ -188,6 +240,7 @@ export class Scheduler {
     } finally {
       if (generation === this.#generation) {
         clock.release();
+        this.services.journal?.clock(clock.offset);
         this.#held = false;
         this.#arm();
       }
@@ -231,18 +284,19 @@ export class Scheduler {
       const time = Number(row?.["scheduledTime"] ?? 0);
       consider({ time, order: job.order, run: () => this.#runJob(id, job) });
     }
-    for (const timer of this.#crons.values()) {
+    for (const [key, timer] of this.#crons) {
       const { next } = timer;
-      if (next !== null) consider({ time: next, order: timer.order, run: () => this.#runCron(timer, next) });
+      if (next !== null) consider({ time: next, order: timer.order, run: () => this.#runCron(key, timer, next) });
     }
     return first;
   }
 
-  /** @param {Timer} timer @param {number} time */
-  async #runCron(timer, time) {
+  /** @param {string} key @param {Timer} timer @param {number} time */
+  async #runCron(key, timer, time) {
     const { component, cron } = timer;
     timer.next = nextTime(cron.schedule, time);
     timer.order = this.#order++;
+    this.services.journal?.cron(key, timer);
     const [args = {}] = cron.args;
     await this.services.functions
       .run({ kind: null, component, path: cron.function, args, caller: SYSTEM })
@@ -264,9 +318,15 @@ export class Scheduler {
         return true;
       });
     if (!(await setState({ kind: "inProgress" }))) return;
+    let isOver = false;
+    const alongside = (/** @type {Transaction} */ transaction) => {
+      const row = this.#row(transaction, owner, id);
+      if (row !== null) this.#setState(transaction, owner, row, { kind: "success" });
+      isOver = true;
+    };
     try {
-      await functions.run({ kind: null, component, path, args, caller: SYSTEM, scheduledId: id });
-      await setState({ kind: "success" });
+      await functions.run({ kind: null, component, path, args, caller: SYSTEM, scheduledId: id, alongside });
+      if (!isOver) await setState({ kind: "success" });
     } catch (error) {
       const failure = asFailure(error);
       this.services.logFailure(path, failure);

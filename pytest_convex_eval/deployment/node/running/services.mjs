@@ -1,6 +1,7 @@
 /**
  * The parts of a running deployment, which know each other through this.
  * @import { Push } from "../protocol.d.ts"
+ * @import { Journal, Saved } from "../persistence/journal.mjs"
  * @import { FunctionFailure } from "./failure.mjs"
  */
 
@@ -15,9 +16,20 @@ import { Storage } from "./storage.mjs";
 /** Log entries that are kept for those who ask later. */
 const KEPT_ENTRIES = 1000;
 
+/** For servers whose pushed code may use the network. @extends {Set<string>} */
+export class EveryOrigin extends Set {
+  has() {
+    return true;
+  }
+}
+
 export class Services {
   tables = new Tables();
   clock = new Clock();
+  /** Null where nothing outlives the process. @type {Journal | null} */
+  journal = null;
+  /** Origins beside its own that actions can reach. @type {Set<string>} */
+  reachable = new Set();
   /** The last functions that failed without anybody waiting for them. @type {{ path: string, error: string }[]} */
   failures = [];
 
@@ -29,7 +41,7 @@ export class Services {
     this.push = push;
     this.variables = variables;
     this.name = name;
-    this.storage = new Storage(urls);
+    this.storage = new Storage(urls, () => this.journal);
     this.functions = new Functions(this);
     this.scheduler = new Scheduler(this);
     this.functions.onCommit((changed) => this.changed(changed));
@@ -54,20 +66,57 @@ export class Services {
     this.functions.restart();
     this.tables.useSchemas(schemasOf(push));
     this.scheduler.usePush(push);
+    this.#save();
     this.changed(null);
   }
 
-  /** Documents, files and schedules are gone, and time is real. */
-  clear() {
+  /** Documents, files and schedules are gone, and time is real, or starts at `now`. @param {number | null} [now] milliseconds since 1970 */
+  clear(now = null) {
     const push = this.push();
     this.functions.interrupt();
-    this.clock.reset();
+    this.clock.reset(now);
+    this.reachable = new Set();
     this.storage.clear();
     this.tables.clear();
     this.failures.length = 0;
     this.tables.useSchemas(schemasOf(push));
     this.scheduler.reset(push);
+    this.journal?.erase();
+    this.#save();
     this.changed(null);
+  }
+
+  /** Keeps everything from now on, beginning with what there is. @param {Journal} journal */
+  keep(journal) {
+    this.journal = journal;
+    this.#save();
+  }
+
+  /** Goes on where another process ended; the push is live already, and the scheduler waits to be resumed. @param {Journal} journal @param {Saved} saved */
+  async restore(journal, saved) {
+    const push = this.push();
+    this.scheduler.pause();
+    this.clock.offset = saved.clockOffset;
+    this.tables.clear();
+    this.tables.restore(saved.counters, saved.tables);
+    this.tables.useSchemas(schemasOf(push));
+    this.storage.restore(saved.files);
+    this.functions.restore(saved.calls);
+    this.scheduler.restoreCrons(saved.crons);
+    this.scheduler.usePush(push);
+    this.journal = journal;
+    await this.scheduler.restoreJobs(saved.jobs);
+  }
+
+  /** Until all that was done so far outlives the process, where anything does. */
+  async durable() {
+    await this.journal?.durable();
+  }
+
+  #save() {
+    const { tables, clock, scheduler, functions } = this;
+    const [push, variables] = [this.push(), this.variables()];
+    this.journal?.live({ push, variables, tables, crons: scheduler.timers(), calls: functions.calls, clockOffset: clock.offset });
   }
 
   /** @param {string} path @param {FunctionFailure} failure */

@@ -1,5 +1,6 @@
 /**
- * Files: their rows in `_storage` are the transactions', their bytes are kept here.
+ * Files: their rows in `_storage` are the transactions', their bytes are kept here, or in the store where there is one.
+ * @import { Journal, SavedFile } from "../persistence/journal.mjs"
  * @import { Transaction } from "../database/transaction.mjs"
  * @import { Document } from "../database/sorted_index.mjs"
  */
@@ -15,16 +16,25 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** @typedef {{ bytes: Buffer, contentType: string | null }} File */
 
 export class Storage {
-  /** @type {Map<string, { id: string, component: string, bytes: Buffer }>} by the UUID of its URL */
+  /** `bytes` null: the store has them. @type {Map<string, { id: string, component: string, bytes: Buffer | null }>} by the UUID of its URL */
   #files = new Map();
   /** @type {Map<string, string>} UUIDs by storage id */
   #uuids = new Map();
   /** @type {Map<string, { component: string, until: number }>} */
   #tokens = new Map();
 
-  /** @param {{ cloud: string, site: string }} urls */
-  constructor(urls) {
+  /** @param {{ cloud: string, site: string }} urls @param {() => Journal | null} journal */
+  constructor(urls, journal) {
     this.urls = urls;
+    this.journal = journal;
+  }
+
+  /** What the store has. @param {Iterable<SavedFile>} files */
+  restore(files) {
+    for (const { uuid, id, component } of files) {
+      this.#files.set(uuid, { id, component, bytes: null });
+      this.#uuids.set(id, uuid);
+    }
   }
 
   clear() {
@@ -48,27 +58,35 @@ export class Storage {
 
   /**
    * @param {Transaction} transaction @param {string} component
-   * @param {File & { sha256?: string }} file `sha256` in hexadecimal or base64: it must be right
+   * @param {File & { sha256?: string, id?: string, creationTime?: number }} file `sha256` in hexadecimal or base64: it
+   *   must be right; `id` and `creationTime` of a file that had them before
    * @returns {string} its id
    */
-  store(transaction, component, { bytes, contentType, sha256 }) {
+  store(transaction, component, { bytes, contentType, sha256, id: givenId, creationTime }) {
     const digest = createHash("sha256").update(bytes).digest();
     if (sha256 !== undefined && sha256 !== digest.toString("hex") && sha256 !== digest.toString("base64")) {
       throw new UserError("The file's sha256 is not the one that was given.");
     }
     const table = transaction.tables.create(component, STORAGE);
-    const id = transaction.tables.newId(table);
+    const id = givenId ?? transaction.tables.newId(table);
     const uuid = randomUUID();
     transaction.put(table, {
-      _creationTime: transaction.tables.newCreationTime(transaction.now),
+      _creationTime: creationTime ?? transaction.tables.newCreationTime(transaction.now),
       _id: id,
       ...(contentType === null ? {} : { contentType }),
       sha256: digest.toString("base64"),
       size: bytes.length,
     });
     transaction.afterwards(() => {
-      this.#files.set(uuid, { id, component, bytes });
+      /** @type {{ id: string, component: string, bytes: Buffer | null }} */
+      const file = { id, component, bytes };
+      this.#files.set(uuid, file);
       this.#uuids.set(id, uuid);
+      const journal = this.journal();
+      if (journal === null) return;
+      journal.file({ uuid, id, component }, bytes);
+      // The commit that this belongs to is handed over when it is done.
+      queueMicrotask(() => void journal.durable().then(() => (file.bytes = null)));
     });
     return id;
   }
@@ -81,7 +99,9 @@ export class Storage {
     transaction.drop(table, document);
     const id = String(document["_id"]);
     transaction.afterwards(() => {
-      this.#files.delete(this.#uuids.get(id) ?? "");
+      const uuid = this.#uuids.get(id) ?? "";
+      this.journal()?.fileOver(uuid);
+      this.#files.delete(uuid);
       this.#uuids.delete(id);
     });
   }
@@ -104,13 +124,24 @@ export class Storage {
   /** @param {Transaction} transaction @param {string} component @param {string} storageId @returns {File | null} */
   load(transaction, component, storageId) {
     const document = this.#find(transaction, component, storageId);
-    const file = document === null ? undefined : this.#files.get(this.#uuids.get(String(document["_id"])) ?? "");
-    return file === undefined ? null : { bytes: file.bytes, contentType: contentTypeOf(document) };
+    const file = document === null ? null : this.at(this.#uuids.get(String(document["_id"])) ?? "");
+    return file === null ? null : { bytes: file.bytes, contentType: contentTypeOf(document) };
+  }
+
+  /** The bytes of a file whose row is there. @param {string} id */
+  bytesOf(id) {
+    const file = this.at(this.#uuids.get(id) ?? "");
+    if (file === null) throw new Error(`The bytes of ${id} are lost.`);
+    return file.bytes;
   }
 
   /** What is served at a URL. @param {string} uuid */
   at(uuid) {
-    return this.#files.get(uuid) ?? null;
+    const file = this.#files.get(uuid);
+    if (file === undefined) return null;
+    const bytes = file.bytes ?? this.journal()?.store.file(uuid);
+    if (bytes === undefined) throw new Error(`The bytes of ${uuid} are lost.`);
+    return { ...file, bytes };
   }
 
   /** @param {Transaction} transaction @param {string} component @param {string} storageId @returns {Document | null} */

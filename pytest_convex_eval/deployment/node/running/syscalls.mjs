@@ -72,7 +72,7 @@ const ACTIONS = {
   "1.0/storageDelete": (asked) => alone(asked, (transaction) => nothing(asked.services.storage.delete(transaction, asked.frame.component, asked.args.storageId))),
   "1.0/storageStore": (asked) => alone(asked, (transaction) => store(asked, transaction)),
   "1.0/storageGet": (asked) => alone(asked, (transaction) => load(asked, transaction)),
-  fetch: ({ services, args }) => fetchOwn(services.urls, args),
+  fetch: ({ services, args }) => fetchOwn(services.urls, services.reachable, args),
 };
 
 /** @type {Record<string, (asked: Asked) => unknown>} of all */

@@ -56,6 +56,16 @@ export class Hub {
     };
   }
 
+  /** What requests were answered by another process, whose clients now come here. @param {Iterable<[string, Answer]>} answers */
+  restore(answers) {
+    for (const [request, answer] of answers) this.#answers.set(request, Promise.resolve(answer));
+  }
+
+  /** Keeps an answer beyond this process. In the commit that it tells of. @param {string} request @param {Answer} answer */
+  keep(request, answer) {
+    this.deployment.services.journal?.answer(request, answer, KEPT_ANSWERS);
+  }
+
   /** What a request is answered, which runs once however often it comes. @param {string} request @param {() => Promise<Answer>} run */
   once(request, run) {
     const known = this.#answers.get(request);

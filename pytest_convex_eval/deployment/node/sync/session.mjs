@@ -3,6 +3,8 @@
  * to the next.
  * @import { Json } from "../protocol.d.ts"
  * @import { Caller } from "../running/identity.mjs"
+ * @import { Transaction } from "../database/transaction.mjs"
+ * @import { FunctionResult, Invocation } from "../running/functions.mjs"
  * @import { Kind } from "../running/targets.mjs"
  * @import { Hub } from "./hub.mjs"
  * @import { WebSocketConnection } from "./websocket.mjs"
@@ -160,7 +162,11 @@ export class Session {
   async #mutate(message) {
     const { requestId } = message;
     // Clients send what was not answered again when they connect again: it must not run twice.
-    const answer = await this.hub.once(`${this.#sessionId} ${requestId}`, () => this.#call("mutation", message));
+    const request = `${this.#sessionId} ${requestId}`;
+    const alongside = (/** @type {Transaction} */ transaction, /** @type {FunctionResult} */ { value, logLines }) => {
+      transaction.afterwards(() => this.hub.keep(request, { success: true, result: value, logLines }));
+    };
+    const answer = await this.hub.once(request, () => this.#call("mutation", message, alongside));
     // A client may look at another's results once it has this answer.
     await this.hub.flush();
     const ts = encodeTimestamp(this.hub.timestamp);
@@ -174,11 +180,11 @@ export class Session {
     this.#send({ type: "ActionResponse", requestId: message.requestId, ...answer });
   }
 
-  /** @param {Kind} kind @param {Message} message @returns {Promise<Answer>} */
-  async #call(kind, { udfPath, args, componentPath }) {
+  /** @param {Kind} kind @param {Message} message @param {Invocation["alongside"]} [alongside] @returns {Promise<Answer>} */
+  async #call(kind, { udfPath, args, componentPath }, alongside) {
     const component = componentPath ?? undefined;
     try {
-      const call = { kind, path: udfPath, args, ...(component === undefined ? {} : { component }) };
+      const call = { kind, path: udfPath, args, ...(component === undefined ? {} : { component }), ...(alongside && { alongside }) };
       const { value, logLines } = await this.hub.functions.call(call, this.#caller);
       return { success: true, result: value, logLines };
     } catch (error) {

@@ -1,0 +1,219 @@
+"""oxlint beside ESLint: the findings of both on every reference and mutant of a suite.
+
+Every rule is on, as an error. Exits with 1 when a finding of only one engine has no known reason
+(`toolchain/lint_compare.py`). Answers that do not parse are left out: their lint stage is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_convex_eval.cases.loader import load_case
+from pytest_convex_eval.outcomes import Files, Finding
+from pytest_convex_eval.stages.package_json import read_package_json
+from pytest_convex_eval.toolchain.dependencies import DependencyError, DependencyStore
+from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.lint import sources_of
+from pytest_convex_eval.toolchain.lint_compare import differences, explanation
+from pytest_convex_eval.toolchain.lint_eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
+from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint, passed_over
+from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint_rules import RULES, select
+from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.positions import SourceTree
+from pytest_convex_eval.toolchain.syntax import check_syntax
+from pytest_convex_eval.workspace.layout import Workspace, lay_out
+from pytest_convex_eval.workspace.paths import admit
+
+DEADLINE_SECONDS = 60.0
+CHUNK = 50
+"""Answers that one process of an engine looks at."""
+
+SELECTION = select("strict", off=[], require=[rule.code for rule in RULES])
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """An answer on disk, and its files to lint."""
+
+    name: str
+    root: Path
+    paths: Sequence[str]
+
+
+def answers(cases: Path) -> Iterator[tuple[str, Files]]:
+    """Every reference and mutant of a suite, with its starting files."""
+    for path in sorted(cases.rglob("*.yaml")):
+        case = load_case(path, str(path)).case
+        yield f"{path.stem}[reference]", {**case.files, **case.reference}
+        for mutant in case.mutants:
+            files = {**case.files, **mutant.applied_to(case.reference)}
+            yield f"{path.stem}[{mutant.name}]", files
+
+
+def dependencies(store: DependencyStore, files: Files) -> DependencySet:
+    """What an answer declares; the default set where that can't be had."""
+    declared = dict(read_package_json(files.get("package.json", "{}")).usable)
+    try:
+        return store.get({"convex": store.default_set().convex_version, **declared})
+    except DependencyError:
+        return store.default_set()
+
+
+def parses(toolchain: Toolchain, workspace: Workspace, scratch: Path) -> bool:
+    report = check_syntax(
+        toolchain,
+        workspace.root,
+        workspace.files,
+        scratch=scratch,
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    return not any(finding.severity == "error" for finding in report.findings)
+
+
+def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) -> list[Spoken]:
+    """What oxlint says of each of `projects`, which lie beside each other, in one process."""
+    folder = projects[0].root.parent
+    names = {
+        f"{project.root.name}/{path}": (number, path)
+        for number, project in enumerate(projects)
+        for path in project.paths
+        if not passed_over(path)
+    }
+    whole = ask_oxlint(
+        toolchain,
+        folder,
+        list(names),
+        SELECTION,
+        scratch=scratch,
+        deadline_seconds=DEADLINE_SECONDS * len(projects),
+    )
+    if whole.exhausted:
+        return alone(lambda one: by_oxlint(toolchain, one, scratch), projects, whole)
+    said: list[list[Said]] = [[] for _ in projects]
+    for one in whole.said:
+        number, path = names[one.path]
+        said[number].append(replace(one, path=path))
+    unparsable, too_deep = (
+        [
+            {path for at, path in map(names.__getitem__, paths) if at == number}
+            for number in range(len(projects))
+        ]
+        for paths in (whole.unparsable, whole.too_deep)
+    )
+    return [
+        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)))
+        for told, broken, deep in zip(said, unparsable, too_deep, strict=True)
+    ]
+
+
+def by_eslint(eslint: Eslint, projects: Sequence[Project], scratch: Path) -> list[Spoken]:
+    spoken = ask_eslint(
+        eslint,
+        [(project.root, project.paths) for project in projects],
+        SELECTION,
+        scratch=scratch,
+        deadline_seconds=DEADLINE_SECONDS * len(projects),
+    )
+    if spoken[0].exhausted:
+        return alone(lambda one: by_eslint(eslint, one, scratch), projects, spoken[0])
+    return spoken
+
+
+def alone(
+    ask: Callable[[Sequence[Project]], list[Spoken]], projects: Sequence[Project], whole: Spoken
+) -> list[Spoken]:
+    """Each of `projects` asked about by itself, since one of them exhausts the engine."""
+    return [whole] if len(projects) == 1 else [ask([project])[0] for project in projects]
+
+
+def judged(project: Project, spoken: Spoken, paths: Sequence[str]) -> list[Finding]:
+    if spoken.exhausted:
+        return [Finding("lint/resource-limit", "")]
+    unseen = [Finding("lint/not-linted", "", path=p) for p in project.paths if p not in paths]
+    return [*judge(spoken, paths, SELECTION, SourceTree(project.root)), *unseen]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", type=Path, nargs="?", default=Path("cases"))
+    parser.add_argument("--every", type=int, default=1, help="take every n-th answer only")
+    given = parser.parse_args(arguments)
+
+    cache = default_cache()
+    toolchain = install_toolchain(cache)
+    eslint = install_eslint(cache, toolchain)
+    store = DependencyStore(cache, toolchain)
+    with tempfile.TemporaryDirectory(prefix="convex-eval-") as temporary:
+        folder = Path(temporary).resolve()
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        projects: list[Project] = []
+        for number, (name, files) in enumerate(list(answers(given.cases))[:: given.every]):
+            installed = dependencies(store, files)
+            workspace = lay_out(
+                folder / "answers" / str(number),
+                admit(files).files,
+                node_modules=installed.node_modules,
+                templates=installed.templates,
+            )
+            paths = sources_of(workspace.root)
+            if paths and parses(toolchain, workspace, scratch):
+                projects.append(Project(name, workspace.root, paths))
+        started = time.monotonic()
+        found: list[tuple[str, list[Finding], list[Finding]]] = []
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(0, len(projects), CHUNK):
+                chunk = projects[start : start + CHUNK]
+                oxlint = pool.submit(by_oxlint, toolchain, chunk, scratch)
+                reference = pool.submit(by_eslint, eslint, chunk, scratch)
+                for project, one, other in zip(
+                    chunk, oxlint.result(), reference.result(), strict=True
+                ):
+                    seen = [path for path in project.paths if not passed_over(path)]
+                    theirs = judged(project, other, project.paths)
+                    found.append((project.name, judged(project, one, seen), theirs))
+        seconds = time.monotonic() - started
+    return told(found, seconds)
+
+
+def told(found: Sequence[tuple[str, list[Finding], list[Finding]]], seconds: float) -> int:
+    """Prints how oxlint's and ESLint's findings differ and returns the program's status."""
+    unexplained = 0
+    reasons: Counter[str] = Counter()
+    for name, oxlint, eslint in found:
+        for difference in differences(oxlint, eslint):
+            known = explanation(difference)
+            if known is None:
+                unexplained += 1
+                print(f"{name}: {difference}")
+            else:
+                reasons[f"{difference.code}: {known.reason}"] += difference.count
+    for reason, count in reasons.most_common():
+        print(f"{count} × explained: {reason}")
+    for rule, why in UNAVAILABLE.items():
+        print(f"not in ESLint: {rule}: {why}")
+    said = {finding.code for _, ours, theirs in found for finding in (*ours, *theirs)}
+    summary = {
+        "answers": len(found),
+        "rules": len(RULES),
+        "rules that reported": len(said),
+        "oxlint's findings": sum(len(ours) for _, ours, _ in found),
+        "ESLint's findings": sum(len(theirs) for _, _, theirs in found),
+        "unexplained differences": unexplained,
+        "seconds": round(seconds, 1),
+    }
+    print(json.dumps(summary))
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

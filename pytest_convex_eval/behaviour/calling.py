@@ -1,0 +1,298 @@
+"""Steps that call: functions, HTTP actions, uploads, pages; and how their ends are compared."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block, sent
+from pytest_convex_eval.behaviour.matching import IdsOf, mismatches, show
+from pytest_convex_eval.behaviour.scope import Scope, identity_of
+from pytest_convex_eval.behaviour.steps import (
+    ActionStep,
+    Block,
+    Budget,
+    ErrorName,
+    HttpStep,
+    MutationStep,
+    PaginateStep,
+    QueryStep,
+    Throws,
+    UploadStep,
+)
+from pytest_convex_eval.behaviour.target import Target
+from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer, Usage
+
+MOST_PAGES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes the calls of a block's steps on `target`."""
+
+    target: Target
+    block: Block
+    ids_of: IdsOf
+
+    def call(self, step: QueryStep | MutationStep | ActionStep, scope: Scope) -> FunctionResult:
+        """What the function of `step` ends in."""
+        args = _object(scope.given(step.args))
+        identity = self._identity(step, scope)
+        match step:
+            case QueryStep():
+                return self.target.query(step.query, args, identity=identity, admin=step.internal)
+            case MutationStep():
+                return self.target.mutation(
+                    step.mutation, args, identity=identity, admin=step.internal
+                )
+            case ActionStep():
+                return self.target.action(step.action, args, identity=identity, admin=step.internal)
+
+    def check(
+        self, step: QueryStep | MutationStep | ActionStep, result: FunctionResult, scope: Scope
+    ) -> JsonValue:
+        """The value of `result`. Raises StepFailedError where it is not as `step` says."""
+        context = [sent(scope.given(step.args))]
+        logs = log_block(result.log_lines)
+        if step.throws is not None:
+            check_error(step.throws, result, scope, self.ids_of, context)
+        elif not result.ok:
+            said = said_of(result)
+            raise StepFailedError("error", f"it failed: {said[0]}", [*said[1:], *context, *logs])
+        elif "returns" in step.model_fields_set:
+            compare(
+                "returns",
+                "returns",
+                scope.expected(step.returns),
+                result.value,
+                self.ids_of,
+                [*context, *logs],
+            )
+        _check_logs(step.logs, result.log_lines, context)
+        _check_budget(step.uses, result.usage, context)
+        return result.value
+
+    def request(self, step: HttpStep, scope: Scope) -> HttpAnswer:
+        """What is answered to the request of `step`."""
+        request = step.http
+        headers = {name: scope.text(value) for name, value in request.headers.items()}
+        body: str | None = None
+        if "json_" in request.model_fields_set:
+            body = json.dumps(scope.given(request.json_))
+            if "content-type" not in {name.lower() for name in headers}:
+                headers["Content-Type"] = "application/json"
+        elif request.text is not None:
+            body = scope.text(request.text)
+        if request.path is not None:
+            return self.target.http(request.method, scope.text(request.path), headers, body)
+        url = scope.text(request.url or "")
+        try:
+            return self.target.fetch(request.method, url, headers, body)
+        except ValueError as error:
+            raise StepFailedError("reference", str(error)) from None
+
+    def check_answer(self, step: HttpStep, answer: HttpAnswer, scope: Scope) -> JsonValue:
+        """The body, parsed where it is JSON. Raises StepFailedError."""
+        text = answer.body.decode("utf-8", "replace")
+        context = [f"the body: {show(text)}"] if text else []
+        if step.status is not None and answer.status != step.status:
+            summary = f"status: expected {step.status}, got {answer.status}"
+            raise StepFailedError("status", summary, context)
+        got = {name.lower(): value for name, value in answer.headers}
+        for name, expected in step.headers.items():
+            compare(
+                "headers",
+                f"header {name}",
+                scope.expected(expected),
+                got.get(name.lower()),
+                self.ids_of,
+            )
+        parsed = _json(text)
+        if "body" in step.model_fields_set:
+            expected_body = scope.expected(step.body)
+            actual = text if mismatches(expected_body, parsed, self.ids_of) else parsed
+            fits = not mismatches(expected_body, text, self.ids_of)
+            compare("body", "body", expected_body, text if fits else parsed, self.ids_of)
+            return actual
+        return parsed
+
+    def upload(self, step: UploadStep, scope: Scope) -> JsonValue:
+        """The storage id of the file. Raises StepFailedError."""
+        url = scope.text(step.upload.to)
+        try:
+            answer = self.target.fetch(
+                "POST", url, {"Content-Type": step.upload.type}, scope.text(step.upload.text)
+            )
+        except ValueError as error:
+            raise StepFailedError("upload", str(error)) from None
+        text = answer.body.decode("utf-8", "replace")
+        parsed = _json(text)
+        if answer.status != 200 or not isinstance(parsed, dict) or "storageId" not in parsed:
+            raise StepFailedError("upload", f"the upload was answered {answer.status}: {text}")
+        return parsed["storageId"]
+
+    def paginate(self, step: PaginateStep, scope: Scope) -> JsonValue:
+        """All items of all pages. Raises StepFailedError."""
+        identity = self._identity(step, scope)
+        args = _object(scope.given(step.args))
+        items: list[JsonValue] = []
+        filled = 0
+        cursor: JsonValue = None
+        for _ in range(MOST_PAGES):
+            options: dict[str, JsonValue] = {"numItems": step.page_size, "cursor": cursor}
+            page_args: dict[str, JsonValue] = {**args, "paginationOpts": options}
+            result = self.target.query(step.paginate, page_args, identity=identity)
+            context = [sent(page_args), *log_block(result.log_lines)]
+            if not result.ok:
+                said = said_of(result)
+                raise StepFailedError("error", f"it failed: {said[0]}", [*said[1:], *context])
+            page = result.value
+            if not isinstance(page, dict) or not isinstance(page.get("page"), list):
+                raise StepFailedError(
+                    "pages", f"no page with page, isDone, continueCursor: {show(page)}", context
+                )
+            found = page["page"]
+            assert isinstance(found, list)
+            if len(found) > step.page_size:
+                summary = f"a page of {len(found)} items where {step.page_size} were asked for"
+                raise StepFailedError("pages", summary, context)
+            _check_budget(step.uses, result.usage, context)
+            items += found
+            filled += bool(found)
+            if page.get("isDone") is True:
+                break
+            cursor = page.get("continueCursor")
+            if not isinstance(cursor, str):
+                raise StepFailedError("pages", "a page without continueCursor", context)
+        else:
+            raise StepFailedError("pages", f"it has not ended after {MOST_PAGES} pages")
+        if "pages" in step.model_fields_set:
+            compare("pages", "pages", scope.expected(step.pages), filled, self.ids_of)
+        if "returns" in step.model_fields_set:
+            compare("returns", "items", scope.expected(step.returns), items, self.ids_of)
+        return items
+
+    def _identity(
+        self, step: QueryStep | MutationStep | ActionStep | PaginateStep, scope: Scope
+    ) -> dict[str, JsonValue] | None:
+        caller = step.as_ if "as_" in step.model_fields_set else self.block.as_
+        if isinstance(caller, str):
+            return identity_of(scope.text(caller))
+        return identity_of(None if caller is None else _object(scope.given(caller)))
+
+
+def check_error(
+    expected: Throws, result: FunctionResult, scope: Scope, ids_of: IdsOf, context: Sequence[str]
+) -> None:
+    """Raises StepFailedError unless `result` is the expected error."""
+    logs = log_block(result.log_lines)
+    if result.ok:
+        raise StepFailedError(
+            "no-error", f"it must fail, and returned {show(result.value)}", [*context, *logs]
+        )
+    said = said_of(result)
+    text = "\n".join(said)
+    kind = error_name(result)
+    lines = [*said[1:], *context, *logs]
+    # An error before the function's code runs is no refusal by that code.
+    if expected.error is None and kind in ("ArgumentValidationError", "FunctionNotFound"):
+        summary = f"its own code must throw, and it failed before it ran: {said[0]}"
+        raise StepFailedError("other-error", summary, lines)
+    if expected.error is not None and kind != expected.error:
+        summary = f"it must fail with {expected.error}, and failed with: {said[0]}"
+        raise StepFailedError("other-error", summary, lines)
+    message = None if expected.message is None else scope.text(expected.message)
+    searched = f"{text}\n{json.dumps(result.error_data, ensure_ascii=False)}"
+    if message is not None and message not in searched:
+        summary = f"its error must say {show(message)}, and says: {said[0]}"
+        raise StepFailedError("other-error", summary, lines)
+    if expected.matches is not None and re.search(expected.matches, searched) is None:
+        summary = f"its error must match {show(expected.matches)}, and says: {said[0]}"
+        raise StepFailedError("other-error", summary, lines)
+    if "data" in expected.model_fields_set:
+        compare(
+            "other-error", "data", scope.expected(expected.data), result.error_data, ids_of, lines
+        )
+
+
+_PREFIXES: Mapping[str, ErrorName] = {
+    "ArgumentValidationError": "ArgumentValidationError",
+    "ReturnsValidationError": "ReturnsValidationError",
+    "Could not find public function": "FunctionNotFound",
+    "Could not find function": "FunctionNotFound",
+    "Uncaught ConvexError": "ConvexError",
+}
+
+
+def error_name(result: FunctionResult) -> ErrorName | None:
+    """The class of an error. Clients are told it by the beginning of the message alone, so this is
+    part of the deployment's interface."""
+    said = said_of(result)[0]
+    for prefix, name in _PREFIXES.items():
+        if said.startswith(prefix):
+            return name
+    if "because it does not match the schema" in said:
+        return "SchemaValidationError"
+    return None
+
+
+def succeeded(result: FunctionResult | HttpAnswer) -> bool:
+    return result.ok if isinstance(result, FunctionResult) else result.status < 400
+
+
+def said_of(result: FunctionResult) -> list[str]:
+    """The lines of the error, without the request's id; of its stack the answer's own frames."""
+    text = result.error or ""
+    head, newline, rest = text.partition("\n")
+    return own_lines(rest if newline and head.startswith("[Request ID") else text)
+
+
+def own_lines(text: str) -> list[str]:
+    """The lines of an error, its stack without the frames of installed packages."""
+    lines = [
+        line.replace("(../convex/", "(convex/")
+        for line in text.splitlines()
+        if not (line.startswith("    at ") and "node_modules/" in line)
+    ]
+    return lines or ["(no message)"]
+
+
+def _check_logs(patterns: Sequence[str], log_lines: Sequence[str], context: Sequence[str]) -> None:
+    place = 0
+    for pattern in patterns:
+        while place < len(log_lines) and re.search(pattern, log_lines[place]) is None:
+            place += 1
+        if place == len(log_lines):
+            logs = log_block(log_lines) or ["it logged nothing"]
+            summary = f"no log line matches {show(pattern)}"
+            raise StepFailedError("logs", summary, [*context, *logs])
+        place += 1
+
+
+def _check_budget(budget: Budget | None, usage: Usage | None, context: Sequence[str]) -> None:
+    if budget is None or usage is None:
+        return
+    for name in type(budget).model_fields:
+        limit = getattr(budget, name)
+        used = getattr(usage, name)
+        if limit is not None and used > limit:
+            what = name.replace("_", " ")
+            raise StepFailedError("uses", f"{what}: at most {limit}, used {used}", context)
+
+
+def _json(text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+def _object(value: JsonValue) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise StepFailedError("args", f"arguments must be an object, not {show(value)}")
+    return value

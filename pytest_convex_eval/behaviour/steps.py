@@ -1,0 +1,427 @@
+"""The steps of a case's `behaviour`, as data: what a YAML author writes.
+
+A step is a mapping with one key that says what it does (`query`, `insert`, `advance`, ...) and the
+keys that go with it. `${name}` in any text of a step stands for what an earlier step saved
+(`references.py`); expected values are matchers (`matching.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from pytest_convex_eval.behaviour.durations import seconds_of
+from pytest_convex_eval.behaviour.matching import check_matcher
+from pytest_convex_eval.expectations import FunctionPath, StrictModel
+
+
+def _duration(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"{text!r} is no time; write it like 2030-01-15T10:00:00Z")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a pattern: {error}") from None
+    return text
+
+
+def _matcher(value: Any) -> Any:
+    check_matcher(value)
+    return value
+
+
+Duration = Annotated[
+    str, AfterValidator(_duration), Field(description="500ms, 61s, 15m, 2h, 7d, 1h30m")
+]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Matcher = Annotated[
+    JsonValue,
+    BeforeValidator(_matcher),
+    WithJsonSchema({"description": "An expected value: plain data, or {$operator: ...}"}),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=40)]
+Save = Annotated[
+    Name | None, Field(description="The name by which later steps have the result: ${name}")
+]
+IdentityMap: TypeAlias = dict[str, JsonValue]
+As = Annotated[
+    str | IdentityMap | None,
+    Field(
+        alias="as",
+        description="Who calls: a subject, or all fields of the identity; null for nobody. "
+        "A step's wins over its block's",
+    ),
+]
+
+ErrorName: TypeAlias = Literal[
+    "ArgumentValidationError",
+    "ReturnsValidationError",
+    "ConvexError",
+    "FunctionNotFound",
+    "SchemaValidationError",
+]
+ERROR_NAMES: tuple[ErrorName, ...] = get_args(ErrorName)
+
+
+class Throws(StrictModel):
+    """An expected error. Without `error`, one that the function's own code threw."""
+
+    error: ErrorName | None = None
+    message: Annotated[str | None, Field(description="A text within the error's message")] = None
+    matches: Annotated[
+        Pattern | None, Field(description="A pattern (Python's re) found in the message")
+    ] = None
+    data: Annotated[Matcher, Field(description="The data of a ConvexError")] = None
+
+
+def _throws(value: Any) -> Any:
+    if value is True:
+        return {}
+    if isinstance(value, str):
+        return {"error": value} if value in ERROR_NAMES else {"message": value}
+    return value
+
+
+ThrowsText = Annotated[
+    Throws | None,
+    BeforeValidator(_throws),
+    WithJsonSchema(
+        {
+            "description": "An expected error: true for any that the function's own code throws, "
+            "a class (ArgumentValidationError, ConvexError, FunctionNotFound, ...), a text within "
+            "its message, or a mapping",
+            "anyOf": [
+                {"const": True},
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "error": {"enum": list(ERROR_NAMES)},
+                        "message": {"type": "string"},
+                        "matches": {"type": "string"},
+                        "data": {},
+                    },
+                    "additionalProperties": False,
+                },
+            ],
+        }
+    ),
+]
+
+
+class Budget(StrictModel):
+    """The most that a call may use, with everything that it calls; not checked on a deployment
+    that does not tell."""
+
+    documents_read: Annotated[int | None, Field(ge=0)] = None
+    bytes_read: Annotated[int | None, Field(ge=0)] = None
+    index_ranges: Annotated[
+        int | None, Field(ge=0, description="Database queries and point reads")
+    ] = None
+    documents_written: Annotated[int | None, Field(ge=0)] = None
+    bytes_written: Annotated[int | None, Field(ge=0)] = None
+    functions: Annotated[
+        int | None, Field(ge=1, description="Functions that run, the called one among them")
+    ] = None
+
+
+class InsertStep(StrictModel):
+    """Puts documents into a table, past all functions; saves their ids, in order."""
+
+    insert: Annotated[
+        dict[str, tuple[dict[str, JsonValue], ...]],
+        Field(min_length=1, max_length=1, description="One table and its new documents"),
+    ]
+    throws: ThrowsText = None
+    save: Save = None
+
+
+class DeleteStep(StrictModel):
+    """Deletes documents by their ids, past all functions."""
+
+    delete: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class CallStep(StrictModel):
+    """What the three kinds of calls have in common."""
+
+    args: Annotated[dict[str, JsonValue], Field(description="Arguments; none by default")] = {}
+    as_: As = None
+    internal: Annotated[
+        bool, Field(description="Called as an admin may: internal functions too")
+    ] = False
+    returns: Matcher = None
+    throws: ThrowsText = None
+    logs: Annotated[
+        tuple[Pattern, ...], Field(description="Patterns that log lines match, in this order")
+    ] = ()
+    uses: Budget | None = None
+    save: Save = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> CallStep:
+        if self.throws is not None and ({"returns", "save"} & self.model_fields_set):
+            raise ValueError("a call that 'throws' has no result to compare or save")
+        return self
+
+
+class QueryStep(CallStep):
+    """Calls a query."""
+
+    query: FunctionPath
+
+
+class MutationStep(CallStep):
+    """Calls a mutation."""
+
+    mutation: FunctionPath
+
+
+class ActionStep(CallStep):
+    """Calls an action."""
+
+    action: FunctionPath
+
+
+class HttpRequest(StrictModel):
+    """A request to the deployment's HTTP actions (`path`), or to an address (`url`) that a
+    function of the deployment returned."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"] = "GET"
+    path: Annotated[str | None, Field(pattern=r"^/")] = None
+    url: Annotated[str | None, Field(description="An address of this deployment")] = None
+    headers: dict[str, str] = {}
+    json_: Annotated[JsonValue, Field(alias="json", description="The body, sent as JSON")] = None
+    text: Annotated[str | None, Field(description="The body, as it is")] = None
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> HttpRequest:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("name exactly one of path and url")
+        if "json_" in self.model_fields_set and self.text is not None:
+            raise ValueError("a request has one body: json or text")
+        return self
+
+
+class HttpStep(StrictModel):
+    """Asks an HTTP action; saves the body (parsed where it is JSON)."""
+
+    http: HttpRequest
+    status: Annotated[int | None, Field(ge=100, le=599)] = None
+    headers: Annotated[dict[str, Matcher], Field(description="Headers of the answer")] = {}
+    body: Annotated[
+        Matcher, Field(description="A text matcher for the text; anything else for its JSON")
+    ] = None
+    save: Save = None
+
+
+class Upload(StrictModel):
+    """A file for an upload URL."""
+
+    to: Annotated[str, Field(description="The upload URL, as a mutation returned it")]
+    text: str
+    type: Annotated[str, Field(description="Its content type")] = "text/plain"
+
+
+class UploadStep(StrictModel):
+    """Uploads a file as a browser would; saves its storage id."""
+
+    upload: Upload
+    save: Save = None
+
+
+class TableStep(StrictModel):
+    """Looks at the documents of a table, past all functions; saves them, the oldest first."""
+
+    table: Annotated[str, Field(min_length=1)]
+    where: Annotated[
+        dict[str, Matcher], Field(description="Only documents whose fields match")
+    ] = {}
+    count: Annotated[Matcher, Field(description="How many there are")] = None
+    contains: Annotated[
+        tuple[Matcher, ...], Field(description="For each, a document of its own matches")
+    ] = ()
+    documents: Annotated[
+        tuple[Matcher, ...] | None, Field(description="Exactly these, in any order")
+    ] = None
+    save: Save = None
+
+
+class AdvanceStep(StrictModel):
+    """Moves time on: what is scheduled and what crons are due run, in order."""
+
+    advance: Duration
+    fails: Annotated[
+        tuple[str, ...],
+        Field(description="Functions that may fail meanwhile (module:function); others must not"),
+    ] = ()
+
+
+class EnvStep(StrictModel):
+    """Sets environment variables of the deployment; null takes one away."""
+
+    env: Annotated[dict[str, str | None], Field(min_length=1)]
+
+
+class ParallelStep(StrictModel):
+    """Makes all calls at once, each `times` times; each must end as it says, unless `succeed`
+    says how many of them must succeed."""
+
+    parallel: Annotated[
+        tuple[
+            Annotated[
+                Annotated[QueryStep, Tag("<query>")]
+                | Annotated[MutationStep, Tag("<mutation>")]
+                | Annotated[ActionStep, Tag("<action>")]
+                | Annotated[HttpStep, Tag("<http>")],
+                Discriminator(lambda value: _tag(value, ("query", "mutation", "action", "http"))),
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
+    times: Annotated[int, Field(ge=1, le=200)] = 1
+    succeed: Annotated[Matcher, Field(description="How many of the calls succeed")] = None
+
+
+class PaginateStep(StrictModel):
+    """Walks a paginated query to its end; saves all items of all pages."""
+
+    paginate: FunctionPath
+    args: Annotated[dict[str, JsonValue], Field(description="Arguments beside paginationOpts")] = {}
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    as_: As = None
+    returns: Annotated[Matcher, Field(description="All items of all pages")] = None
+    pages: Annotated[Matcher, Field(description="How many pages held something")] = None
+    uses: Annotated[Budget | None, Field(description="Each page at the most")] = None
+    save: Save = None
+
+
+class RepeatStep(StrictModel):
+    """Takes its steps several times; `${index}` counts from 0."""
+
+    repeat: Annotated[int, Field(ge=1, le=2000)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+
+class EachStep(StrictModel):
+    """Takes its steps for each of some values, which are `${each}` (and `${index}` from 0)."""
+
+    each: Annotated[tuple[JsonValue, ...], Field(min_length=1, max_length=200)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+
+class ServiceStep(StrictModel):
+    """Looks at the requests that a service of the block received."""
+
+    service: Name
+    count: Matcher = None
+    requests: Annotated[
+        tuple[Matcher, ...],
+        Field(description="For each, a request of its own matches: method, path, query, json, ..."),
+    ] = ()
+
+
+_VERBS = (
+    "insert",
+    "delete",
+    "query",
+    "mutation",
+    "action",
+    "http",
+    "upload",
+    "table",
+    "advance",
+    "env",
+    "parallel",
+    "paginate",
+    "repeat",
+    "each",
+    "service",
+)
+
+
+def _tag(value: Any, verbs: tuple[str, ...] = _VERBS) -> str:
+    """The member of the union that `value` is, by the one key that says what it does."""
+    found = [verb for verb in verbs if isinstance(value, Mapping) and verb in value]
+    return f"<{found[0]}>" if found else "<none>"
+
+
+Step: TypeAlias = Annotated[
+    Annotated[InsertStep, Tag("<insert>")]
+    | Annotated[DeleteStep, Tag("<delete>")]
+    | Annotated[QueryStep, Tag("<query>")]
+    | Annotated[MutationStep, Tag("<mutation>")]
+    | Annotated[ActionStep, Tag("<action>")]
+    | Annotated[HttpStep, Tag("<http>")]
+    | Annotated[UploadStep, Tag("<upload>")]
+    | Annotated[TableStep, Tag("<table>")]
+    | Annotated[AdvanceStep, Tag("<advance>")]
+    | Annotated[EnvStep, Tag("<env>")]
+    | Annotated[ParallelStep, Tag("<parallel>")]
+    | Annotated[PaginateStep, Tag("<paginate>")]
+    | Annotated[RepeatStep, Tag("<repeat>")]
+    | Annotated[EachStep, Tag("<each>")]
+    | Annotated[ServiceStep, Tag("<service>")],
+    Discriminator(_tag),
+]
+
+
+class ServiceRoute(StrictModel):
+    """What a stand-in for an outside service answers to one method and path."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE", "PATCH"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/", description="Without its query string")]
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    json_: Annotated[JsonValue, Field(alias="json")] = None
+    text: str | None = None
+
+
+class Block(StrictModel):
+    """Steps that start from an empty deployment: no documents, files, schedules."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"\S", max_length=120)]
+    as_: As = None
+    at: Annotated[
+        Annotated[str, AfterValidator(_moment)] | None,
+        Field(description="The time at which the block starts, e.g. 2030-01-15T10:00:00Z"),
+    ] = None
+    env: Annotated[
+        dict[str, str], Field(description="Environment variables of the deployment")
+    ] = {}
+    services: Annotated[
+        dict[Name, tuple[ServiceRoute, ...]],
+        Field(description="Stand-ins for outside services; ${services.name} is its address"),
+    ] = {}
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+
+RepeatStep.model_rebuild()
+EachStep.model_rebuild()
+Block.model_rebuild()

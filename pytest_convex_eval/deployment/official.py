@@ -1,0 +1,273 @@
+"""What a Convex backend that is not ours has in common with the others, wherever it runs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.described import function_path
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+    FunctionResult,
+    HttpAnswer,
+    PushOutcome,
+    UnsupportedError,
+)
+from pytest_convex_eval.deployment.official_api import SCHEDULED, Kind, OfficialApi
+from pytest_convex_eval.deployment.recorder import PushRecorder
+from pytest_convex_eval.outcomes import InfrastructureError
+
+CALL_SECONDS = 30.0
+"""For a query or mutation: the backend ends one after 1 s of CPU."""
+LONG_CALL_SECONDS = 120.0
+"""For an action."""
+MOST_ADVANCE_SECONDS = 60.0
+"""That time may be moved by where only real time passes."""
+SETTLE_SECONDS = 30.0
+"""For scheduled functions that are due to end."""
+_POLL_SECONDS = 0.05
+
+Identity: TypeAlias = Mapping[str, JsonValue]
+
+
+@dataclass(slots=True)
+class Live:
+    """A backend that runs, and what is remembered while it does.
+
+    `variables` are those set through here; `changed` says that any was set or deleted.
+    """
+
+    url: str
+    site_url: str
+    admin_key: str
+    recorder: PushRecorder
+    variables: dict[str, str] = field(default_factory=dict)
+    changed: bool = False
+    told_failures: set[str] = field(default_factory=set)
+    public: tuple[int, frozenset[str]] = (-1, frozenset())
+
+
+class OfficialDeployment:
+    """The calls that are the same for every backend; where it runs is for those who inherit."""
+
+    _live: Live | None = None
+
+    @property
+    def url(self) -> str:
+        return self._running().url
+
+    @property
+    def push_url(self) -> str:
+        """A recorder's, in front of the backend."""
+        return self._running().recorder.url
+
+    @property
+    def site_url(self) -> str:
+        """Where HTTP actions are served."""
+        return self._running().site_url
+
+    @property
+    def admin_key(self) -> str:
+        return self._running().admin_key
+
+    def last_push(self) -> PushOutcome:
+        """How the last push since the start or the last reset ended."""
+        return self._running().recorder.last()
+
+    def deployed(self) -> Deployed:
+        """What is live."""
+        return self._api(LONG_CALL_SECONDS).deployed()
+
+    def set_environment(self, changes: Mapping[str, str | None]) -> None:
+        """Sets the deployment's environment variables; None deletes one."""
+        live = self._running()
+        live.changed = True
+        self._api().set_variables(changes)
+        for name, value in changes.items():
+            if value is None:
+                live.variables.pop(name, None)
+            else:
+                live.variables[name] = value
+
+    def query(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the query `path` (`module:function`)."""
+        return self._call("query", path, args, identity, admin)
+
+    def mutation(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the mutation `path`."""
+        return self._call("mutation", path, args, identity, admin)
+
+    def action(
+        self,
+        path: str,
+        args: Mapping[str, JsonValue] | None = None,
+        *,
+        identity: Identity | None = None,
+        admin: bool = False,
+    ) -> FunctionResult:
+        """Runs the action `path`."""
+        return self._call("action", path, args, identity, admin)
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """Asks an HTTP action."""
+        site = Client(self.site_url, "", LONG_CALL_SECONDS)
+        content = body.encode() if isinstance(body, str) else body
+        return site.send(method, path, headers or {}, content)
+
+    def fetch(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+    ) -> HttpAnswer:
+        """Asks an address of this deployment. Raises ValueError for an address of anybody else."""
+        live = self._running()
+        for own in (live.url, live.site_url):
+            if url.startswith(f"{own}/"):
+                content = body.encode() if isinstance(body, str) else body
+                client = Client(own, "", LONG_CALL_SECONDS)
+                return client.send(method, url.removeprefix(own), headers or {}, content)
+        raise ValueError(f"{url!r} is no address of the deployment")
+
+    def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+        """Inserts all documents or none; their ids, in order. Raises ValueError for a document
+        that the deployment refuses."""
+        return self._api().insert(table, documents)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes documents past all functions. Raises ValueError for one that is not there."""
+        self._api(LONG_CALL_SECONDS).delete(ids)
+
+    def documents(self, table: str) -> list[dict[str, JsonValue]]:
+        """All documents of a table, the oldest first."""
+        api = self._api(LONG_CALL_SECONDS)
+        return api.documents(table) if table in api.tables() else []
+
+    def advance(self, seconds: float) -> list[str]:
+        """Waits `seconds` of real time, and then for scheduled functions that are due by then.
+
+        Cron jobs run by themselves meanwhile; what they fail of is not told. Raises
+        UnsupportedError for more than `MOST_ADVANCE_SECONDS`: a backend has no other clock.
+        """
+        if seconds > MOST_ADVANCE_SECONDS:
+            raise UnsupportedError(
+                f"this deployment has real time only, and the case moves it by {seconds:g} s "
+                f"(at most {MOST_ADVANCE_SECONDS:g}); use --convex-backend embedded"
+            )
+        due = (time.time() + seconds) * 1000
+        time.sleep(seconds)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            jobs = self._api(LONG_CALL_SECONDS).documents(SCHEDULED)
+            waiting = [job for job in jobs if _is_due(job, due)]
+            if not waiting:
+                return self._untold(jobs)
+            if time.monotonic() > deadline:
+                raise InfrastructureError(
+                    f"scheduled functions had not ended {SETTLE_SECONDS:g} s after they were due: "
+                    + ", ".join(str(job.get("name")) for job in waiting)
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def allow_origins(self, origins: Sequence[str]) -> None:
+        """Actions of a backend that runs here reach them as they reach everything.
+
+        Raises UnsupportedError where the backend runs elsewhere: they are this machine's own.
+        """
+        if not _is_loopback(self.url):
+            raise UnsupportedError(
+                f"the case has services, which run on this machine, and {self.url} can't reach "
+                "them; use --convex-backend embedded or local"
+            )
+
+    def _check_clock(self, now: float | None) -> None:
+        if now is not None:
+            raise UnsupportedError(
+                "the case sets the time, and this deployment has real time only; "
+                "use --convex-backend embedded"
+            )
+
+    def _untold(self, jobs: list[dict[str, JsonValue]]) -> list[str]:
+        told = self._running().told_failures
+        failures = []
+        for job in jobs:
+            identifier, state = str(job.get("_id")), job.get("state")
+            if identifier in told or not isinstance(state, dict) or state.get("kind") != "failed":
+                continue
+            told.add(identifier)
+            failures.append(f"{function_path(str(job.get('name')))}: {state.get('error')}")
+        return failures
+
+    def _call(
+        self,
+        kind: Kind,
+        path: str,
+        args: Mapping[str, JsonValue] | None,
+        identity: Identity | None,
+        admin: bool,
+    ) -> FunctionResult:
+        if identity is not None and not admin and function_path(path) not in self._public():
+            # Only an admin can act as somebody, and an admin may call internal functions.
+            request = f"[Request ID: {secrets.token_hex(8)}] Server Error\n"
+            return FunctionResult(error=f"{request}Could not find public function for '{path}'.")
+        api = self._api(LONG_CALL_SECONDS if kind == "action" else CALL_SECONDS)
+        return api.call(kind, path, args, identity=identity, admin=admin)
+
+    def _public(self) -> frozenset[str]:
+        live = self._running()
+        number = live.recorder.last().number
+        if live.public[0] != number:
+            functions = self.deployed().functions
+            names = frozenset(each.path for each in functions if each.visibility == "public")
+            live.public = (number, names)
+        return live.public[1]
+
+    def _api(self, timeout_seconds: float = CALL_SECONDS) -> OfficialApi:
+        live = self._running()
+        return OfficialApi(Client(live.url, live.admin_key, timeout_seconds))
+
+    def _running(self) -> Live:
+        if self._live is None:
+            raise InfrastructureError("the deployment is not running")
+        return self._live
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _is_due(job: Mapping[str, JsonValue], due: float) -> bool:
+    state, scheduled = job.get("state"), job.get("scheduledTime")
+    kind = state.get("kind") if isinstance(state, dict) else None
+    if kind == "inProgress":
+        return True
+    return kind == "pending" and isinstance(scheduled, int | float) and scheduled <= due

@@ -1,0 +1,45 @@
+"""behaviour: what is deployed does what the case says, step by step."""
+
+from __future__ import annotations
+
+from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
+from pytest_convex_eval.outcomes import Finding, StageName
+from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
+from pytest_convex_eval.stages.protocol import Ground, Report
+
+
+class BehaviourStage:
+    """The case's blocks over the deployment that the deploy stage pushed to."""
+
+    name: StageName = "behaviour"
+    needs: tuple[StageName, ...] = ("deploy",)
+    deadline_seconds = DEADLINE_SECONDS["behaviour"]
+
+    def check(self, ground: Ground) -> Report:
+        subject = ground.subject
+        if not subject.behaviour:
+            return Report(missing="the case has no behaviour")
+        deployment = ground.deployment
+        if deployment is None:
+            return Report(missing="nothing is deployed")
+        before = deployment.cpu_seconds()
+        findings = tuple(
+            _finding(failure, ground)
+            for failure in run_blocks(
+                deployment, subject.behaviour, subject.env, self.deadline_seconds
+            )
+        )
+        return Report(findings, cpu_seconds=max(0.0, deployment.cpu_seconds() - before))
+
+
+def _finding(failure: BlockFailure, ground: Ground) -> Finding:
+    place = ground.subject.place(failure.location)
+    first = f"{failure.block}: {failure.step}: {failure.error.summary}"
+    return Finding(
+        f"behaviour/{failure.error.code}",
+        "\n".join([first, *failure.error.lines]),
+        path=place.path,
+        line=place.line,
+        column=place.column,
+        excerpt=place.excerpt,
+    )

@@ -1,0 +1,180 @@
+"""The verdict cache: what a static stage said of the same answer before, by content.
+
+A static stage says the same whenever it is asked the same: of the same files and packages, by the
+same tools and the same code of ours. All of that is the key, so an entry is never stale; it is only
+ever missing. What is not the answer's fault is never kept, nor what the machine's speed can decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from pytest_convex_eval.files import write_whole
+from pytest_convex_eval.fingerprint import package_fingerprint
+from pytest_convex_eval.outcomes import StageName
+from pytest_convex_eval.stages.protocol import Ground, Report, Stage
+from pytest_convex_eval.toolchain.model import DependencySet
+
+_FORMAT = 1
+"""Of an entry; raise it when `Report` changes its meaning."""
+
+MOST_BYTES = 128 * 1024 * 1024
+MOST_DAYS = 30.0
+_MOST_ENTRY_BYTES = 1024 * 1024
+_DAY_SECONDS = 86_400.0
+
+# Ends the code of a finding that says that a tool was exhausted: by time, among others.
+_BY_THE_MACHINE = "/resource-limit"
+
+_REPORT = TypeAdapter(Report)
+
+
+class StaticStage(Stage, Protocol):
+    """A stage that runs nothing of the answer's and changes nothing of the ground's."""
+
+    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+        """All that the report depends on but the files, the dependencies, the toolchain and this
+        package's code; None where it depends on more than can be told."""
+        ...
+
+
+class Cached:
+    """A static stage that is asked only what it was not asked before."""
+
+    def __init__(self, stage: StaticStage) -> None:
+        self._stage = stage
+
+    @property
+    def name(self) -> StageName:
+        return self._stage.name
+
+    @property
+    def needs(self) -> tuple[StageName, ...]:
+        return self._stage.needs
+
+    @property
+    def deadline_seconds(self) -> float:
+        return self._stage.deadline_seconds
+
+    def check(self, ground: Ground) -> Report:
+        cache = ground.bench.verdicts
+        key = None if cache is None else _key(self._stage, ground, cache)
+        if cache is None or key is None:
+            return self._stage.check(ground)
+        report = cache.get(key)
+        if report is None:
+            report = self._stage.check(ground)
+            cache.put(key, report)
+        return report
+
+
+class VerdictCache:
+    """The entries below one folder, shared by all processes and runs of a machine.
+
+    Entries are written whole, and one that can't be read is not there; nothing here ever fails.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sets: dict[Path, str | None] = {}
+        self._wrote = False
+
+    def get(self, key: str) -> Report | None:
+        """The report kept under `key`, marked as cached; its CPU seconds are none."""
+        path = self._path(key)
+        try:
+            digest, _, body = path.read_bytes().partition(b"\n")
+            if digest.decode() != hashlib.sha256(body).hexdigest():
+                return None
+            report = _REPORT.validate_json(body)
+            if time.time() - path.stat().st_mtime > _DAY_SECONDS:
+                # What is used is not old.
+                os.utime(path)
+        except (OSError, UnicodeDecodeError, ValidationError):
+            return None
+        return replace(report, cpu_seconds=0.0, cached=True)
+
+    def put(self, key: str, report: Report) -> None:
+        """Keeps `report`, unless the machine may have decided it."""
+        if report.missing or any(f.code.endswith(_BY_THE_MACHINE) for f in report.findings):
+            return
+        path = self._path(key)
+        with contextlib.suppress(OSError, ValueError):
+            body = _REPORT.dump_json(report)
+            if len(body) <= _MOST_ENTRY_BYTES:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, f"{hashlib.sha256(body).hexdigest()}\n{body.decode()}")
+                self._wrote = True
+
+    def close(self) -> None:
+        """Prunes, at most once a day and where something was added."""
+        stamp = self._folder / "pruned"
+        with contextlib.suppress(OSError):
+            if self._wrote and not (
+                stamp.exists() and time.time() - stamp.stat().st_mtime < _DAY_SECONDS
+            ):
+                stamp.touch()
+                self.prune()
+
+    def prune(self, *, most_bytes: int = MOST_BYTES, most_days: float = MOST_DAYS) -> None:
+        """Removes what was not used for `most_days`, then the least recently used until the rest
+        fits into `most_bytes`."""
+        oldest = time.time() - most_days * _DAY_SECONDS
+        left = most_bytes
+        for used, size, path in sorted(self._entries(), reverse=True):
+            left -= size
+            if used < oldest or left < 0:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def fingerprint(self, dependencies: DependencySet) -> str | None:
+        """Of every package that is installed in a set; None where that can't be told."""
+        root = dependencies.root
+        if root not in self._sets:
+            # npm's own list of all packages below the declared ones, with versions and digests.
+            files = (dependencies.node_modules / ".package-lock.json", root / "set.json")
+            try:
+                digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files))
+                self._sets[root] = digest.hexdigest()
+            except OSError:
+                self._sets[root] = None
+        return self._sets[root]
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+    def _entries(self) -> Iterator[tuple[float, int, Path]]:
+        for path in self._folder.glob("*/*"):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path
+
+
+def _key(stage: StaticStage, ground: Ground, cache: VerdictCache) -> str | None:
+    if not ground.files or ground.dependencies is None:
+        return None
+    installed = cache.fingerprint(ground.dependencies)
+    reads = stage.reads(ground)
+    if installed is None or reads is None:
+        return None
+    identity = {
+        "format": _FORMAT,
+        "stage": stage.name,
+        "files": dict(ground.files),
+        "dependencies": installed,
+        "toolchain": ground.bench.toolchain.fingerprint,
+        "harness": package_fingerprint(),
+        "reads": dict(reads),
+    }
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

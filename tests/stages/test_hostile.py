@@ -1,0 +1,107 @@
+"""Answers made to exhaust whoever reads them: each ends soon, with a finding, and costs the items
+beside it nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from tests.stages.conftest import Check
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
+GOOD = """\
+import { query } from "./_generated/server";
+export const f = query({ args: {}, handler: async () => 1 });
+"""
+TYPE_BOMB = """\
+type Orders<T, K = T> =
+  [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;
+export const f = async (order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | "h" | "i" | "j">) =>
+  await order;
+"""
+CALLS = 15_000
+CIRCLE = "".join(
+    f"export const f{i} = (x: number) => (x > 0 ? f{(i * 7 + 1) % CALLS}(x - 1) : 0);\n"
+    for i in range(CALLS)
+)
+
+# What each is found by: the stage that fails first, and its code.
+HOSTILE: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "type_bomb": ("typecheck", "typecheck/resource-limit", {"convex/a.ts": TYPE_BOMB}),
+    "calls": ("typecheck", "TS7023", {"convex/a.ts": CIRCLE}),
+    "large": ("format", "format/too-large", {"convex/a.ts": "// large\n" * 400_000}),
+    "many": (
+        "format",
+        "format/too-many-files",
+        {f"convex/m{i}.ts": f'import "./m{(i + 1) % 2000}";\n' for i in range(2000)},
+    ),
+    "deep": ("lint", "lint/resource-limit", {"convex/a.ts": "{" * 4000 + "}" * 4000}),
+    # Passes: the patterns of our rules don't backtrack.
+    "patterns": (
+        "",
+        "",
+        {"convex/a.ts": "".join(f'export const k{i} = "{"sk-A1" * 1500}!";\n' for i in range(99))},
+    ),
+}
+SECONDS = 150.0
+
+# The real limit on CPU time is above what a test may take.
+CONFTEST = """
+from pytest_convex_eval.toolchain import exhaustion, lint_oxlint
+exhaustion.CPU_SECONDS = lint_oxlint.CPU_SECONDS = 8
+pytest_plugins = ["pytest_convex_eval.plugin"]
+"""
+
+
+def write_case(folder: Path, name: str, files: Mapping[str, str]) -> None:
+    answer = folder / f"{name}-answer"
+    for path, text in {"package.json": PACKAGE, **files}.items():
+        target = answer / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    case = {"summary": name, "prompt": name, "reference": {"from": answer.name}}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(case))
+
+
+def test_each_ends_with_a_finding_and_the_others_pass(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "PYTEST_ADDOPTS", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest(CONFTEST)
+    folder = pytester.path / "cases" / "fundamentals" / "hard"
+    folder.mkdir(parents=True)
+    for number, (name, (_, _, files)) in enumerate(HOSTILE.items()):
+        write_case(folder, name, files)
+        write_case(folder, f"beside{number}", {"convex/a.ts": GOOD})
+    started = time.monotonic()
+    stages = "format,package,syntax,typecheck,lint"
+    pytester.runpytest_subprocess("cases", "-n", "2", "--convex-stages", stages)
+    assert time.monotonic() - started < SECONDS
+
+    (run,) = (pytester.path / ".convex-eval" / "runs").iterdir()
+    items = [json.loads(line) for line in (run / "items.jsonl").read_text().splitlines()]
+    found = {item["case"]: (item["stage"] or "", item["code"] or "") for item in items}
+    expected = {name: (stage, code) for name, (stage, code, _) in HOSTILE.items()}
+    beside = {f"beside{number}": ("", "") for number in range(len(HOSTILE))}
+    assert found == {**expected, **beside}
+    verdicts = {item["case"]: item["verdict"] for item in items}
+    assert "error" not in verdicts.values(), verdicts
+
+
+def test_five_megabytes_end_where_they_come_in(check: Check) -> None:
+    started = time.monotonic()
+    checked = check({"convex/a.ts": "// large\n" * 600_000, "convex/b.ts": GOOD})
+    assert checked.codes("format") == ["format/too-large"]
+    assert time.monotonic() - started < SECONDS
+    # What is left of it is checked all the same.
+    assert checked.statuses["lint"] == "passed"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block, sent
-from pytest_convex_eval.behaviour.matching import IdsOf, mismatches, show
+from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.steps import (
     ActionStep,
@@ -24,17 +24,17 @@ from pytest_convex_eval.behaviour.steps import (
     Throws,
     UploadStep,
 )
-from pytest_convex_eval.behaviour.target import Target
-from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer, Usage
+from pytest_convex_eval.behaviour.values import show
+from pytest_convex_eval.deployment.model import Deployment, FunctionResult, HttpAnswer, Usage
 
 MOST_PAGES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Makes the calls of a block's steps on `target`."""
+    """Makes the calls of a block's steps on `deployment`."""
 
-    target: Target
+    deployment: Deployment
     block: Block
     ids_of: IdsOf
 
@@ -42,15 +42,15 @@ class Caller:
         """What the function of `step` ends in."""
         args = _object(scope.given(step.args))
         identity = self._identity(step, scope)
+        admin = step.internal
+        deployment = self.deployment
         match step:
             case QueryStep():
-                return self.target.query(step.query, args, identity=identity, admin=step.internal)
+                return deployment.query(step.query, args, identity=identity, admin=admin)
             case MutationStep():
-                return self.target.mutation(
-                    step.mutation, args, identity=identity, admin=step.internal
-                )
+                return deployment.mutation(step.mutation, args, identity=identity, admin=admin)
             case ActionStep():
-                return self.target.action(step.action, args, identity=identity, admin=step.internal)
+                return deployment.action(step.action, args, identity=identity, admin=admin)
 
     def check(
         self, step: QueryStep | MutationStep | ActionStep, result: FunctionResult, scope: Scope
@@ -88,10 +88,10 @@ class Caller:
         elif request.text is not None:
             body = scope.text(request.text)
         if request.path is not None:
-            return self.target.http(request.method, scope.text(request.path), headers, body)
+            return self.deployment.http(request.method, scope.text(request.path), headers, body)
         url = scope.text(request.url or "")
         try:
-            return self.target.fetch(request.method, url, headers, body)
+            return self.deployment.fetch(request.method, url, headers, body)
         except ValueError as error:
             raise StepFailedError("reference", str(error)) from None
 
@@ -114,17 +114,15 @@ class Caller:
         parsed = _json(text)
         if "body" in step.model_fields_set:
             expected_body = scope.expected(step.body)
-            actual = text if mismatches(expected_body, parsed, self.ids_of) else parsed
-            fits = not mismatches(expected_body, text, self.ids_of)
-            compare("body", "body", expected_body, text if fits else parsed, self.ids_of)
-            return actual
+            is_text = not mismatches(expected_body, text, self.ids_of)
+            compare("body", "body", expected_body, text if is_text else parsed, self.ids_of)
         return parsed
 
     def upload(self, step: UploadStep, scope: Scope) -> JsonValue:
         """The storage id of the file. Raises StepFailedError."""
         url = scope.text(step.upload.to)
         try:
-            answer = self.target.fetch(
+            answer = self.deployment.fetch(
                 "POST", url, {"Content-Type": step.upload.type}, scope.text(step.upload.text)
             )
         except ValueError as error:
@@ -145,7 +143,7 @@ class Caller:
         for _ in range(MOST_PAGES):
             options: dict[str, JsonValue] = {"numItems": step.page_size, "cursor": cursor}
             page_args: dict[str, JsonValue] = {**args, "paginationOpts": options}
-            result = self.target.query(step.paginate, page_args, identity=identity)
+            result = self.deployment.query(step.paginate, page_args, identity=identity)
             context = [sent(page_args), *log_block(result.log_lines)]
             if not result.ok:
                 said = said_of(result)

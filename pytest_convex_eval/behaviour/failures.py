@@ -7,7 +7,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.behaviour.matching import Expected, IdsOf, difference, mismatches, show
+from pytest_convex_eval.behaviour.differences import difference
+from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
+from pytest_convex_eval.behaviour.values import Expected, show
 
 Location: TypeAlias = tuple[str | int, ...]
 """Where something stands in a case file: `("behaviour", 0, "steps", 2)`."""

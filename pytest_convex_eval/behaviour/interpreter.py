@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from pytest_convex_eval.behaviour.calling import Caller, own_lines, said_of, succeeded
 from pytest_convex_eval.behaviour.durations import seconds_of
 from pytest_convex_eval.behaviour.failures import Location, StepFailedError, compare
-from pytest_convex_eval.behaviour.matching import assign, mismatches, show
+from pytest_convex_eval.behaviour.matching import assign, mismatches
 from pytest_convex_eval.behaviour.references import ReferenceFailedError
 from pytest_convex_eval.behaviour.scope import Scope
 from pytest_convex_eval.behaviour.services import Answer, Service
@@ -40,9 +40,14 @@ from pytest_convex_eval.behaviour.steps import (
     Throws,
     UploadStep,
 )
-from pytest_convex_eval.behaviour.target import Target
+from pytest_convex_eval.behaviour.values import show
 from pytest_convex_eval.deployment.client import DeadlineError
-from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer, UnsupportedError
+from pytest_convex_eval.deployment.model import (
+    Deployment,
+    FunctionResult,
+    HttpAnswer,
+    UnsupportedError,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
 
 MOST_PARALLEL = 32
@@ -64,7 +69,7 @@ class _OutOfTimeError(Exception):
 
 
 def run_blocks(
-    target: Target,
+    deployment: Deployment,
     blocks: Sequence[Block],
     environment: Mapping[str, str],
     deadline_seconds: float,
@@ -81,7 +86,7 @@ def run_blocks(
     unsupported: UnsupportedError | None = None
     for number, block in enumerate(blocks):
         try:
-            with _Run.of(target, block, environment, end) as run:
+            with _Run.of(deployment, block, environment, end) as run:
                 failure = run.take(("behaviour", number, "steps"))
         except UnsupportedError as error:
             unsupported = unsupported or error
@@ -103,15 +108,15 @@ class _Run:
     """One block while it is taken."""
 
     def __init__(
-        self, target: Target, block: Block, services: Mapping[str, Service], end: float
+        self, deployment: Deployment, block: Block, services: Mapping[str, Service], end: float
     ) -> None:
-        self.target = target
+        self.deployment = deployment
         self._block = block
         self._end = end
         self.services = services
         self.taken = ""
         self._documents: dict[str, frozenset[str]] = {}
-        self._caller = Caller(target, block, self._ids_of)
+        self._caller = Caller(deployment, block, self._ids_of)
         self._set: set[str] = set()
         start = time.time() * 1000 if block.at is None else _milliseconds(block.at)
         self._start = None if block.at is None else start
@@ -121,7 +126,7 @@ class _Run:
     @classmethod
     @contextlib.contextmanager
     def of(
-        cls, target: Target, block: Block, environment: Mapping[str, str], end: float
+        cls, deployment: Deployment, block: Block, environment: Mapping[str, str], end: float
     ) -> Iterator[_Run]:
         """A run whose block starts from an empty deployment, and leaves its environment behind."""
         with contextlib.ExitStack() as stack:
@@ -129,10 +134,10 @@ class _Run:
                 name: stack.enter_context(Service([_answer(route) for route in routes]))
                 for name, routes in block.services.items()
             }
-            run = cls(target, block, services, end)
-            target.reset_data(run._start)
+            run = cls(deployment, block, services, end)
+            deployment.reset_data(run._start)
             if services:
-                target.allow_origins([service.url for service in services.values()])
+                deployment.allow_origins([service.url for service in services.values()])
             if block.env:
                 run.set_environment(
                     {name: run.scope.text(value) for name, value in block.env.items()}
@@ -142,7 +147,7 @@ class _Run:
             finally:
                 if run._set:
                     back = {name: environment.get(name) for name in run._set}
-                    target.set_environment(back)
+                    deployment.set_environment(back)
 
     def take(self, location: Location) -> BlockFailure | None:
         """Takes the block's steps, which stand at `location`, up to the first that fails."""
@@ -154,7 +159,7 @@ class _Run:
 
     def set_environment(self, changes: Mapping[str, str | None]) -> None:
         self._set |= set(changes)
-        self.target.set_environment(changes)
+        self.deployment.set_environment(changes)
 
     def steps(self, steps: Sequence[Step], location: Location, scope: Scope) -> None:
         """Takes `steps` one after another. Raises StepFailedError at the first that fails."""
@@ -173,7 +178,7 @@ class _Run:
                 self.taken = _title(step)
                 raise StepFailedError("reference", str(error)).at(here) from None
             except DeadlineError as error:
-                if not self.target.alive():
+                if not self.deployment.alive():
                     raise
                 self.taken = _title(step)
                 raise StepFailedError("timeout", str(error)).at(here) from None
@@ -191,7 +196,7 @@ class _Run:
             case DeleteStep():
                 ids = [scope.text(each) for each in step.delete]
                 try:
-                    self.target.delete(ids)
+                    self.deployment.delete(ids)
                 except ValueError as error:
                     raise StepFailedError("reference", str(error).splitlines()[0]) from None
             case TableStep():
@@ -229,7 +234,7 @@ class _Run:
         given = scope.given([dict(document) for document in documents])
         assert isinstance(given, list)
         try:
-            ids = self.target.insert(table, [each for each in given if isinstance(each, dict)])
+            ids = self.deployment.insert(table, [each for each in given if isinstance(each, dict)])
         except ValueError as error:
             if step.throws is None:
                 summary = f"the table refuses the documents: {str(error).splitlines()[0]}"
@@ -247,7 +252,7 @@ class _Run:
         where = scope.expected(dict(step.where))
         documents: list[JsonValue] = [
             document
-            for document in self.target.documents(step.table)
+            for document in self.deployment.documents(step.table)
             if not mismatches(where, document, self._ids_of)
         ]
         what = f"documents of {step.table}"
@@ -267,7 +272,7 @@ class _Run:
 
     def _advance(self, step: AdvanceStep, scope: Scope) -> None:
         seconds = seconds_of(step.advance)
-        failed = self.target.advance(seconds)
+        failed = self.deployment.advance(seconds)
         scope.advance(seconds)
         for each in failed:
             if each.partition(": ")[0] not in step.fails:
@@ -325,7 +330,7 @@ class _Run:
     def _ids_of(self, table: str) -> frozenset[str]:
         """Looked up once a step: a list of a hundred ids must not take a hundred lookups."""
         if table not in self._documents:
-            documents = self.target.documents(table)
+            documents = self.deployment.documents(table)
             self._documents[table] = frozenset(str(each["_id"]) for each in documents)
         return self._documents[table]
 

@@ -25,16 +25,24 @@ Values are Convex's JSON form, where an int64 is `{"$integer": base64}`.
 
 from __future__ import annotations
 
-import base64
 import difflib
-import json
 import re
-import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydantic import JsonValue
+
+from pytest_convex_eval.behaviour.values import (
+    ABSENT,
+    Absent,
+    Expected,
+    Verbatim,
+    int64_of,
+    same,
+    show,
+    type_of,
+)
 
 OPERATORS = (
     "$any",
@@ -64,28 +72,16 @@ IdsOf: TypeAlias = Callable[[str], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Verbatim:
-    """A value that stands for itself, whatever its keys look like: one that a step saved."""
-
-    value: JsonValue
-
-
-Expected: TypeAlias = "JsonValue | Verbatim | Mapping[str, Expected] | Sequence[Expected]"
-
-
-class _Absent:
-    """What a field that is not there holds."""
-
-
-_ABSENT = _Absent()
-
-
-@dataclass(frozen=True, slots=True)
 class Mismatch:
     """A place in a value (`[0].title`, "" for the whole) and what is wrong there."""
 
     path: str
     message: str
+
+
+def differs(expected: Expected, actual: JsonValue | Absent, ids_of: IdsOf) -> bool:
+    """Whether there is a mismatch at all."""
+    return any(True for _ in _mismatches(expected, actual, "", ids_of))
 
 
 def check_matcher(value: object, path: str = "") -> None:
@@ -136,133 +132,30 @@ def mismatches(expected: Expected, actual: JsonValue, ids_of: IdsOf) -> tuple[Mi
     return tuple(_mismatches(expected, actual, "", ids_of))
 
 
-def difference(expected: Expected, actual: JsonValue, ids_of: IdsOf) -> str:
-    """A line diff of the two, the lines that differ marked with `-` (expected) and `+` (got)."""
-    wanted = _lines(_view(expected, actual, ids_of))
-    got = _lines(actual)
-    lines = difflib.unified_diff(wanted, got, lineterm="", n=3)
-    shown = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-    return "\n".join(_few(shown))
-
-
-def show(value: Expected | _Absent) -> str:
-    """`value` on one line, shortened where it is long."""
-    if isinstance(value, _Absent):
-        return "nothing"
-    text = json.dumps(_plain(value), ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:197]}..."
-
-
-_MOST_LINES = 40
-
-
-def _few(lines: list[str]) -> list[str]:
-    left = len(lines) - _MOST_LINES
-    return lines if left <= 0 else [*lines[:_MOST_LINES], f"... and {left} more lines"]
-
-
-def _lines(value: Expected | _Absent) -> list[str]:
-    plain = _plain(value)
-    return json.dumps(plain, indent=2, ensure_ascii=False, default=str).splitlines()
-
-
-def _plain(value: Expected | _Absent) -> object:
-    """`value` as people read it: an int64 is `5n`."""
-    if isinstance(value, Verbatim):
-        return _plain(value.value)
-    if isinstance(value, _Absent):
-        return "(absent)"
-    if isinstance(value, Mapping):
-        number = _int64(value)
-        if number is not None:
-            return f"{number}n"
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _int64(value: object) -> int | None:
-    if isinstance(value, Mapping) and list(value) == ["$integer"]:
-        encoded = value["$integer"]
-        if isinstance(encoded, str):
-            (number,) = struct.unpack("<q", base64.b64decode(encoded))
-            return int(number)
-    return None
-
-
-def _operators(expected: object) -> Mapping[str, Expected] | None:
+def operators_in(expected: object) -> Mapping[str, Expected] | None:
     if isinstance(expected, Mapping) and expected and all(k.startswith("$") for k in expected):
         return expected
     return None
 
 
-def _view(expected: Expected, actual: JsonValue | _Absent, ids_of: IdsOf) -> Expected | _Absent:
-    """`expected` with what matches replaced by what came, so that a diff shows the rest."""
-    if not any(True for _ in _mismatches(expected, actual, "", ids_of)):
-        return actual
-    if isinstance(expected, Verbatim):
-        return expected.value
-    operators = _operators(expected)
-    if operators is not None:
-        unordered = operators.get("$unordered")
-        if isinstance(unordered, Sequence) and isinstance(actual, list):
-            return _unordered_view(unordered, actual, ids_of)
-        return expected
-    if isinstance(expected, Mapping) and isinstance(actual, dict):
-        view: dict[str, Expected] = {}
-        for key in dict.fromkeys([*actual, *expected]):
-            if key not in expected:
-                view[key] = actual[key]
-                continue
-            inner = _view(expected[key], actual.get(key, _ABSENT), ids_of)
-            if not isinstance(inner, _Absent):
-                view[key] = inner
-        return view
-    if (
-        isinstance(expected, Sequence)
-        and not isinstance(expected, str)
-        and isinstance(actual, list)
-    ):
-        views: list[Expected] = []
-        for index, item in enumerate(expected):
-            if index >= len(actual):
-                views.append(item)
-                continue
-            inner = _view(item, actual[index], ids_of)
-            views.append(item if isinstance(inner, _Absent) else inner)
-        return views
-    return expected
-
-
-def _unordered_view(
-    expected: Sequence[Expected], actual: list[JsonValue], ids_of: IdsOf
-) -> list[Expected]:
-    """The items that came and were expected, in the order in which they came, then the others."""
-    taken = assign(expected, actual, ids_of)
-    came = sorted(place for place in taken if place is not None)
-    missing = [item for item, place in zip(expected, taken, strict=True) if place is None]
-    return [*(actual[place] for place in came), *missing]
-
-
 def _mismatches(
-    expected: Expected, actual: JsonValue | _Absent, path: str, ids_of: IdsOf
+    expected: Expected, actual: JsonValue | Absent, path: str, ids_of: IdsOf
 ) -> Iterator[Mismatch]:
-    operators = _operators(expected)
+    operators = operators_in(expected)
     if operators is not None:
         for name, operand in operators.items():
             yield from _operator(name, operand, operators, actual, path, ids_of)
-    elif isinstance(actual, _Absent):
+    elif isinstance(actual, Absent):
         yield Mismatch(path, f"expected {show(expected)}, and it is not there")
     elif isinstance(expected, Verbatim):
-        if not _same(expected.value, actual):
+        if not same(expected.value, actual):
             yield Mismatch(path, f"expected {show(expected)}, got {show(actual)}")
     elif isinstance(expected, Mapping):
-        if not isinstance(actual, dict) or _type(actual) != "object":
+        if not isinstance(actual, dict) or type_of(actual) != "object":
             yield Mismatch(path, f"expected an object, got {show(actual)}")
             return
         for key, inner in expected.items():
-            yield from _mismatches(inner, actual.get(key, _ABSENT), _dot(path, key), ids_of)
+            yield from _mismatches(inner, actual.get(key, ABSENT), _dot(path, key), ids_of)
     elif isinstance(expected, Sequence) and not isinstance(expected, str):
         if not isinstance(actual, list):
             yield Mismatch(path, f"expected a list, got {show(actual)}")
@@ -271,7 +164,7 @@ def _mismatches(
             yield Mismatch(path, f"expected {_items(len(expected))}, got {len(actual)}")
         for index, (item, got) in enumerate(zip(expected, actual, strict=False)):
             yield from _mismatches(item, got, f"{path}[{index}]", ids_of)
-    elif not _same(expected, actual):
+    elif not same(expected, actual):
         yield Mismatch(path, f"expected {show(expected)}, got {show(actual)}")
 
 
@@ -279,19 +172,19 @@ def _operator(
     name: str,
     operand: Expected,
     operators: Mapping[str, Expected],
-    actual: JsonValue | _Absent,
+    actual: JsonValue | Absent,
     path: str,
     ids_of: IdsOf,
 ) -> Iterator[Mismatch]:
     if name == "$absent":
-        if not isinstance(actual, _Absent):
+        if not isinstance(actual, Absent):
             yield Mismatch(path, f"must not be there, and is {show(actual)}")
         return
     if name == "$not":
         if not any(True for _ in _mismatches(operand, actual, path, ids_of)):
             yield Mismatch(path, f"must not be {show(operand)}, and is {show(actual)}")
         return
-    if isinstance(actual, _Absent):
+    if isinstance(actual, Absent):
         yield Mismatch(path, f"expected {show({name: operand})}, and it is not there")
         return
     if name == "$any":
@@ -312,11 +205,11 @@ def _holds(
 ) -> bool:
     match name:
         case "$type":
-            return _type(actual) == operand
+            return type_of(actual) == operand
         case "$id":
             return isinstance(actual, str) and actual in ids_of(str(_bare(operand)))
         case "$int64":
-            return _int64(actual) == int(str(_bare(operand)))
+            return int64_of(actual) == int(str(_bare(operand)))
         case "$matches":
             return isinstance(actual, str) and re.search(str(_bare(operand)), actual) is not None
         case "$one_of":
@@ -454,34 +347,6 @@ def _bare(value: Expected) -> object:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _same(one: object, other: object) -> bool:
-    """Equality of JSON values, in which `1` and `1.0` are one number and `true` is none."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return one == other
-
-
-def _type(value: JsonValue) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, list):
-        return "list"
-    if isinstance(value, dict) and len(value) == 1:
-        special = {"$integer": "int64", "$bytes": "bytes", "$float": "number"}
-        return special.get(next(iter(value)), "object")
-    return "object"
 
 
 def _dot(path: str, key: str) -> str:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.behaviour.matching import Expected, Verbatim
 from pytest_convex_eval.behaviour.references import Lookup, resolve, whole_reference
-from pytest_convex_eval.behaviour.target import ISSUER
+from pytest_convex_eval.behaviour.values import Expected, Verbatim
+
+ISSUER = "https://auth.example.com"
+"""Who vouches for a caller, unless the step says."""
 
 
 @dataclass(slots=True)

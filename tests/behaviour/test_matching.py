@@ -11,13 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from pytest_convex_eval.behaviour.matching import (
-    Verbatim,
-    check_matcher,
-    difference,
-    mismatches,
-    show,
-)
+from pytest_convex_eval.behaviour.differences import difference
+from pytest_convex_eval.behaviour.matching import check_matcher, mismatches
+from pytest_convex_eval.behaviour.values import Verbatim, show
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()

@@ -97,7 +97,14 @@ def _row(name: str, results: Sequence[ItemResult], stages: Iterable[StageName], 
 def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
     caught = sum(result.verdict is Verdict.PASSED for result in results)
     colour = "green" if caught == len(results) else "red"
-    yield Line(f"mutants caught where they say: {caught}/{len(results)}", colour)
+    stages = Counter(
+        result.stage
+        for result in results
+        if result.verdict is Verdict.PASSED and result.stage is not None
+    )
+    by_stage = ", ".join(f"{stage} {stages[stage]}" for stage in STAGES if stages[stage])
+    said = f" ({by_stage})" if by_stage else ""
+    yield Line(f"mutants caught where they say: {caught}/{len(results)}{said}", colour)
 
 
 def _cached(results: Sequence[ItemResult]) -> Iterator[Line]:

@@ -248,7 +248,7 @@ def test_a_mutant_passes_only_if_it_fails_exactly_where_it_says(
             "*it failed at package with package/missing, and not with package/invalid-json*",
             "*it failed at package first: package: package/missing*",
             "*it was not caught: every stage passed*",
-            "mutants caught where they say: 2/5",
+            "mutants caught where they say: 2/5 (package 2)",
         ]
     )
 

@@ -75,9 +75,12 @@ def test_each_model_and_arm_has_its_own_table() -> None:
 
 
 def test_mutants_are_counted_apart() -> None:
-    caught = replace(PASSED, mutant="one", expected="lint")
+    caught = replace(PASSED, mutant="one", expected="lint", stage="lint")
+    early = replace(PASSED, mutant="three", expected="syntax", stage="syntax")
     missed = replace(FAILED, mutant="two", expected="deploy")
-    assert table(caught, missed) == ["mutants caught where they say: 1/2"]
+    assert table(caught, caught, missed, early) == [
+        "mutants caught where they say: 3/4 (syntax 1, lint 2)"
+    ]
 
 
 def test_items_whose_static_stages_did_not_run_are_counted() -> None:

@@ -18,6 +18,7 @@ from pytest_convex_eval.outcomes import Finding
 from pytest_convex_eval.validators import comparable, parse_validator, show_validator
 
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+_WEEKDAYS = {day[:3]: number for number, day in enumerate(_DAYS)}
 _SECONDS = {"hourly": 3600, "daily": 86_400, "weekly": 604_800}
 
 
@@ -194,6 +195,8 @@ def _crons(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
 
 
 def _scheduled(expected: CronExpectation, schedule: Mapping[str, Any]) -> bool:
+    if expected.cron is None:
+        schedule = _calendar(schedule)
     kind = schedule["type"]
     if expected.every is not None:
         seconds = schedule["seconds"] if kind == "interval" else _SECONDS.get(kind)
@@ -215,6 +218,42 @@ def _scheduled(expected: CronExpectation, schedule: Mapping[str, Any]) -> bool:
             and day in (None, _day(schedule))
         )
     return True
+
+
+def _calendar(schedule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cron expression as the helper that says the same (`20 6 * * 1` is weekly), or as it is."""
+    fields = str(schedule.get("cronExpr", "")).split()
+    if schedule["type"] != "cron" or len(fields) != 5 or fields[3] != "*":
+        return schedule
+    minute, hour, day, _, weekday = fields
+    every = _period(minute, 60, 60), _period(hour, 24, 3600)
+    if (day, weekday) == ("*", "*"):
+        if every[0] is not None and hour == "*":
+            return {"type": "interval", "seconds": every[0]}
+        if every[1] is not None and hour != "*" and minute.isdecimal():
+            return {"type": "interval", "seconds": every[1]}
+    if not minute.isdecimal():
+        return schedule
+    if (hour, day, weekday) == ("*", "*", "*"):
+        return {"type": "hourly", "minuteUTC": int(minute)}
+    if not hour.isdecimal():
+        return schedule
+    at = {"hourUTC": int(hour), "minuteUTC": int(minute)}
+    if (day, weekday) == ("*", "*"):
+        return {"type": "daily", **at}
+    if day == "*":
+        number = _WEEKDAYS.get(weekday[:3].lower(), int(weekday) if weekday.isdecimal() else None)
+        return schedule if number is None else {"type": "weekly", "dayOfWeek": number, **at}
+    if weekday == "*" and day.isdecimal():
+        return {"type": "monthly", "day": int(day), **at}
+    return schedule
+
+
+def _period(field: str, whole: int, unit_seconds: int) -> int | None:
+    """The seconds between the times of `*` or `*/n`, where they are always the same."""
+    step = "1" if field == "*" else field.removeprefix("*/")
+    even = step.isdecimal() and int(step) > 0 and whole % int(step) == 0
+    return int(step) * unit_seconds if even and field.startswith("*") else None
 
 
 def _day(schedule: Mapping[str, Any]) -> str | int | None:

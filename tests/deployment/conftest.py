@@ -122,13 +122,16 @@ def make_project(
     convex_node_modules: Callable[[str], Path],
     generated: Callable[[str], Path],
 ) -> Callable[..., Path]:
-    """Writes a project: the given files, the generated ones, a package.json, dependencies."""
+    """Writes a project: the given files, the generated ones, a package.json, dependencies
+    (`modules`, where they are not those of a version of `convex` alone)."""
 
-    def make(files: Files, *, version: str = NEWEST, name: str = "project") -> Path:
+    def make(
+        files: Files, *, version: str = NEWEST, name: str = "project", modules: Path | None = None
+    ) -> Path:
         root = tmp_path / name
         root.mkdir()
         (root / "package.json").write_text('{"dependencies": {"convex": "*"}}')
-        (root / "node_modules").symlink_to(convex_node_modules(version))
+        (root / "node_modules").symlink_to(modules or convex_node_modules(version))
         shutil.copytree(generated(version), root / "convex" / "_generated")
         for path, text in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)

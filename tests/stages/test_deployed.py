@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from pytest_convex_eval.deployment.model import Cron, Deployed
 from pytest_convex_eval.expectations import Expectations
+from pytest_convex_eval.stages.deployed import compare
 
 FILES = {
     "convex/schema.ts": """\
@@ -187,3 +189,32 @@ def test_each_unmet_expectation_has_its_code(check: Callable[..., Any]) -> None:
         findings = original(Expectations.model_validate(wanted), live)
         assert [finding.code for finding in findings] == [f"deploy/{code}"], wanted
         assert words in findings[0].message, findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("* * * * *", {"every": {"minutes": 1}}),
+        ("*/30 * * * *", {"every": {"minutes": 30}}),
+        ("0 */6 * * *", {"every": {"hours": 6}}),
+        ("20 6 * * *", {"daily": {"hour": 6, "minute": 20}}),
+        ("20 6 * * 1", {"weekly": {"day": "monday", "hour": 6, "minute": 20}}),
+        ("0 0 * * SUN", {"weekly": {"day": "sunday"}}),
+        ("0 0 * * 7", {"weekly": {"day": "sunday"}}),
+        ("5 4 3 * *", {"monthly": {"day": 3, "hour": 4, "minute": 5}}),
+    ],
+)
+def test_a_cron_expression_that_says_the_same_is_the_same(
+    expression: str, wanted: dict[str, Any]
+) -> None:
+    schedule = {"type": "cron", "cronExpr": expression}
+    deployed = Deployed(crons=(Cron("sweep", "posts:sweep", (), schedule),))
+    assert compare(Expectations.model_validate(cron(**wanted)), deployed) == ()
+
+
+@pytest.mark.parametrize("expression", ["*/7 * * * *", "0,30 6 * * *", "0 6 * 1 *", "0 6 1 * 1"])
+def test_a_cron_expression_that_says_more_is_not(expression: str) -> None:
+    schedule = {"type": "cron", "cronExpr": expression}
+    deployed = Deployed(crons=(Cron("sweep", "posts:sweep", (), schedule),))
+    for wanted in ({"daily": {"hour": 6}}, {"every": {"minutes": 7}}, {"monthly": {"day": 1}}):
+        assert compare(Expectations.model_validate(cron(**wanted)), deployed)

@@ -55,11 +55,15 @@ export class Scheduler {
     this.#running.clear();
     this.#order = 0;
     this.#held = false;
-    this.usePush(push);
+    // Nothing was pushed just now, and what comes next must not race with a cron job's first run.
+    this.usePush(push, { atOnce: false });
   }
 
-  /** Cron jobs that did not change go on; an interval's first run is at once. @param {Push | null} push */
-  usePush(push) {
+  /**
+   * Cron jobs that did not change go on.
+   * @param {Push | null} push @param {{ atOnce: boolean }} [options] whether an interval's first run is at once
+   */
+  usePush(push, { atOnce } = { atOnce: true }) {
     const now = this.services.clock.now();
     /** @type {Map<string, Timer>} */
     const crons = new Map();
@@ -68,7 +72,7 @@ export class Scheduler {
         const key = JSON.stringify([componentPath, cron.name]);
         const known = this.#crons.get(key);
         const same = known !== undefined && JSON.stringify(known.cron) === JSON.stringify(cron);
-        const next = cron.schedule.type === "interval" ? now : nextTime(cron.schedule, now);
+        const next = cron.schedule.type === "interval" && atOnce ? now : nextTime(cron.schedule, now);
         crons.set(key, same ? known : { component: componentPath, cron, next, order: this.#order++ });
       }
     }
@@ -298,14 +302,18 @@ export class Scheduler {
     timer.order = this.#order++;
     this.services.journal?.cron(key, timer);
     const [args = {}] = cron.args;
+    const generation = this.#generation;
     await this.services.functions
       .run({ kind: null, component, path: cron.function, args, caller: SYSTEM })
-      .catch((error) => this.services.logFailure(cron.function, asFailure(error)));
+      .catch((error) => {
+        if (generation === this.#generation) this.services.logFailure(cron.function, asFailure(error));
+      });
   }
 
   /** Mutations run exactly once: their row changes with what they write. Actions at most once. @param {string} id @param {Job} job */
   async #runJob(id, { component, path, owner }) {
     this.#jobs.delete(id);
+    const generation = this.#generation;
     const { functions } = this.services;
     /** @type {Json} */
     let args = {};
@@ -326,8 +334,10 @@ export class Scheduler {
     };
     try {
       await functions.run({ kind: null, component, path, args, caller: SYSTEM, scheduledId: id, alongside });
-      if (!isOver) await setState({ kind: "success" });
+      if (!isOver && generation === this.#generation) await setState({ kind: "success" });
     } catch (error) {
+      // What a reset has ended is nobody's failure, and its row is gone.
+      if (generation !== this.#generation) return;
       const failure = asFailure(error);
       this.services.logFailure(path, failure);
       await setState({ kind: "failed", error: failure.text });

@@ -1,0 +1,317 @@
+"""Published components: each is pushed by the real CLI and does what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.deployment.push import push
+
+PACKAGES = (
+    "convex@1.48.0",
+    "convex-helpers@0.1.124",
+    "@convex-dev/workpool@0.4.12",
+    "@convex-dev/workflow@0.4.8",
+    "@convex-dev/migrations@0.3.6",
+    "@convex-dev/presence@0.4.0",
+    "@convex-dev/agent@0.7.3",
+    "ai@7.0.173",
+    "react@19.3.1",
+)
+
+
+def config(*names: str) -> str:
+    """A convex.config.ts that uses published components."""
+    lines = ['import { defineApp } from "convex/server";', "const app = defineApp();"]
+    for name in names:
+        lines.insert(1, f'import {name} from "@convex-dev/{name}/convex.config.js";')
+        lines.append(f"app.use({name});")
+    return "\n".join([*lines, "export default app;", ""])
+
+
+@pytest.fixture
+def app(
+    node: Path,
+    npm_install: Callable[..., Path],
+    make_project: Callable[..., Path],
+    deployment: EmbeddedDeployment,
+    compile_cache: Path,
+) -> Callable[..., EmbeddedDeployment]:
+    """Pushes an app of one module, `a`, that uses the named components."""
+
+    def deploy(source: str, *components: str) -> EmbeddedDeployment:
+        files = {"convex/convex.config.ts": config(*components), "convex/a.ts": source}
+        project = make_project(files, modules=npm_install(*PACKAGES))
+        result = push(
+            deployment,
+            node=node,
+            cli=project / "node_modules/convex/bin/main.js",
+            project=project,
+            deadline_seconds=60,
+            compile_cache=compile_cache,
+            codegen=True,
+        )
+        assert [f for f in result.findings if f.severity == "error"] == [], result.output
+        return deployment
+
+    return deploy
+
+
+def value(result: Any) -> Any:
+    assert result.error is None, result.error
+    return result.value
+
+
+WORKPOOL = """
+import { Workpool, vOnCompleteArgs } from "@convex-dev/workpool";
+import { v } from "convex/values";
+import { components, internal } from "./_generated/api";
+import { internalAction, internalMutation, mutation, query } from "./_generated/server";
+
+const pool = new Workpool(components.workpool, { maxParallelism: 2, logLevel: "ERROR" });
+
+export const add = internalMutation({
+  args: { n: v.number() },
+  handler: async (ctx, { n }): Promise<number> => {
+    await ctx.db.insert("added", { n });
+    return n * 10;
+  },
+});
+export const flaky = internalAction({
+  args: {},
+  handler: async (): Promise<void> => { throw new Error("never works"); },
+});
+export const done = internalMutation({
+  args: vOnCompleteArgs(v.string()),
+  handler: async (ctx, { context, result }) => {
+    await ctx.db.insert("results", { context, result });
+  },
+});
+export const start = mutation({
+  args: {},
+  handler: async (ctx): Promise<string[]> => {
+    const ids: string[] = [];
+    for (const n of [1, 2, 3, 4]) {
+      ids.push(await pool.enqueueMutation(ctx, internal.a.add, { n }, {
+        onComplete: internal.a.done, context: `add ${n}`,
+      }));
+    }
+    ids.push(await pool.enqueueAction(ctx, internal.a.flaky, {}, {
+      retry: { maxAttempts: 2, initialBackoffMs: 1000, base: 2 },
+      onComplete: internal.a.done, context: "flaky",
+    }));
+    return ids;
+  },
+});
+export const states = query({
+  args: { ids: v.array(v.string()) },
+  handler: async (ctx, { ids }): Promise<string[]> =>
+    (await pool.statusBatch(ctx, ids as any)).map((status) => status.state),
+});
+"""
+
+
+def test_a_workpool_does_what_is_queued(app: Callable[..., EmbeddedDeployment]) -> None:
+    deployment = app(WORKPOOL, "workpool")
+    ids = value(deployment.mutation("a:start"))
+    assert set(value(deployment.query("a:states", {"ids": ids}))) == {"pending"}
+    assert deployment.advance(120) == []
+    assert value(deployment.query("a:states", {"ids": ids})) == ["finished"] * 5
+    assert sorted(row["n"] for row in deployment.documents("added")) == [1, 2, 3, 4]  # type: ignore[type-var]
+    results = {str(row["context"]): row["result"] for row in deployment.documents("results")}
+    assert results == {
+        **{f"add {n}": {"kind": "success", "returnValue": n * 10} for n in (1, 2, 3, 4)},
+        "flaky": {"kind": "failed", "error": "Uncaught Error: never works"},
+    }
+
+
+WORKFLOW = """
+import { WorkflowManager } from "@convex-dev/workflow";
+import { v } from "convex/values";
+import { components, internal } from "./_generated/api";
+import { internalAction, internalMutation, mutation, query } from "./_generated/server";
+
+const manager = new WorkflowManager(components.workflow);
+
+export const double = internalAction({
+  args: { n: v.number() },
+  handler: async (_ctx, { n }): Promise<number> => n * 2,
+});
+export const save = internalMutation({
+  args: { n: v.number() },
+  handler: async (ctx, { n }): Promise<string> => {
+    await ctx.db.insert("saved", { n });
+    return `saved ${n}`;
+  },
+});
+export const twoSteps = manager.define({
+  args: { n: v.number() },
+  handler: async (step, { n }): Promise<string> => {
+    const doubled: number = await step.runAction(internal.a.double, { n });
+    return await step.runMutation(internal.a.save, { n: doubled }, { runAfter: 60_000 });
+  },
+});
+export const start = mutation({
+  args: { n: v.number() },
+  handler: async (ctx, { n }): Promise<string> =>
+    await manager.start(ctx, internal.a.twoSteps, { n }),
+});
+export const status = query({
+  args: { id: v.string() },
+  handler: async (ctx, { id }): Promise<any> => await manager.status(ctx, id as any),
+});
+"""
+
+
+def test_a_workflow_goes_through_its_steps(app: Callable[..., EmbeddedDeployment]) -> None:
+    deployment = app(WORKFLOW, "workflow")
+    id = value(deployment.mutation("a:start", {"n": 21}))
+    assert value(deployment.query("a:status", {"id": id}))["type"] == "inProgress"
+    assert deployment.advance(30) == []
+    assert deployment.documents("saved") == [], "the second step waits for a minute"
+    assert deployment.advance(120) == []
+    assert [row["n"] for row in deployment.documents("saved")] == [42]
+    found = value(deployment.query("a:status", {"id": id}))
+    assert found == {"type": "completed", "result": "saved 42"}
+
+
+MIGRATIONS = """
+import { Migrations } from "@convex-dev/migrations";
+import { components, internal } from "./_generated/api";
+import type { DataModel } from "./_generated/dataModel";
+import { mutation, query } from "./_generated/server";
+
+const migrations = new Migrations<DataModel>(components.migrations);
+
+export const setDefault = migrations.define({
+  table: "rows",
+  batchSize: 10,
+  migrateOne: async (_ctx, row) => (row.kind === undefined ? { kind: "old" } : undefined),
+});
+export const run = migrations.runner(internal.a.setDefault);
+export const status = query({
+  args: {},
+  handler: async (ctx): Promise<any> => await migrations.getStatus(ctx, {}),
+});
+"""
+
+
+def test_a_migration_runs_batch_by_batch_to_its_end(
+    app: Callable[..., EmbeddedDeployment],
+) -> None:
+    deployment = app(MIGRATIONS, "migrations")
+    deployment.insert("rows", [{"n": n} for n in range(24)])
+    deployment.insert("rows", [{"n": 24, "kind": "new"}])
+    value(deployment.mutation("a:run", admin=True))
+    first = sum("kind" in row for row in deployment.documents("rows"))
+    assert first == 11, "one batch, and the row that had it"
+    assert deployment.advance(60) == []
+    kinds = [row.get("kind") for row in deployment.documents("rows")]
+    assert kinds == ["old"] * 24 + ["new"]
+    (status,) = value(deployment.query("a:status"))
+    assert (status["name"], status["processed"], status["state"], status["isDone"]) == (
+        "a:setDefault",
+        25,
+        "success",
+        True,
+    )
+
+
+PRESENCE = """
+import { Presence } from "@convex-dev/presence";
+import { v } from "convex/values";
+import { components } from "./_generated/api";
+import { mutation, query } from "./_generated/server";
+
+const presence = new Presence(components.presence);
+
+export const heartbeat = mutation({
+  args: { user: v.string(), session: v.string() },
+  handler: async (ctx, { user, session }) =>
+    await presence.heartbeat(ctx, "room", user, session, 10_000),
+});
+export const list = query({
+  args: { roomToken: v.string() },
+  handler: async (ctx, { roomToken }) =>
+    (await presence.list(ctx, roomToken)).map((each) => [each.userId, each.online]).sort(),
+});
+export const leave = mutation({
+  args: { sessionToken: v.string() },
+  handler: async (ctx, { sessionToken }) => await presence.disconnect(ctx, sessionToken),
+});
+"""
+
+
+def test_presence_tells_who_is_there(app: Callable[..., EmbeddedDeployment]) -> None:
+    deployment = app(PRESENCE, "presence")
+    ada = value(deployment.mutation("a:heartbeat", {"user": "ada", "session": "1"}))
+    bob = value(deployment.mutation("a:heartbeat", {"user": "bob", "session": "2"}))
+    assert ada["roomToken"] == bob["roomToken"]
+    room = {"roomToken": ada["roomToken"]}
+    assert value(deployment.query("a:list", room)) == [["ada", True], ["bob", True]]
+    value(deployment.mutation("a:leave", {"sessionToken": bob["sessionToken"]}))
+    assert value(deployment.query("a:list", room)) == [["ada", True], ["bob", False]]
+    assert deployment.advance(120) == []
+    gone = [["ada", False], ["bob", False]]
+    assert value(deployment.query("a:list", room)) == gone, "no heartbeat for two minutes"
+
+
+AGENT = """
+import { createThread, listMessages, saveMessage, saveMessages } from "@convex-dev/agent";
+import { v } from "convex/values";
+import { components } from "./_generated/api";
+import { mutation, query } from "./_generated/server";
+
+export const start = mutation({
+  args: {},
+  handler: async (ctx): Promise<string> => {
+    const threadId = await createThread(ctx, components.agent, { userId: "ada", title: "Chat" });
+    await saveMessage(ctx, components.agent, { threadId, userId: "ada", prompt: "Hello?" });
+    await saveMessages(ctx, components.agent, {
+      threadId, userId: "ada",
+      messages: [{ role: "assistant", content: "Hello." }, { role: "user", content: "Bye" }],
+    });
+    return threadId;
+  },
+});
+export const messages = query({
+  args: { threadId: v.string() },
+  handler: async (ctx, { threadId }): Promise<any> => {
+    const paginationOpts = { numItems: 2, cursor: null };
+    const first = await listMessages(ctx, components.agent, { threadId, paginationOpts });
+    const rest = await listMessages(ctx, components.agent, {
+      threadId, paginationOpts: { numItems: 2, cursor: first.continueCursor },
+    });
+    return [first, rest].map(({ page, isDone }) =>
+      [page.map(({ message }) => [message?.role, message?.content]), isDone]);
+  },
+});
+export const threads = query({
+  args: {},
+  handler: async (ctx): Promise<any> =>
+    (await ctx.runQuery(components.agent.threads.listThreadsByUserId, { userId: "ada" }))
+      .page.map(({ title, status }) => [title, status]),
+});
+export const found = query({
+  args: { threadId: v.string() },
+  handler: async (ctx, { threadId }): Promise<any> =>
+    (await ctx.runQuery(components.agent.messages.textSearch, {
+      threadId, text: "hello", limit: 10,
+    })).map(({ text }) => text),
+});
+"""
+
+
+def test_an_agents_threads_keep_their_messages(app: Callable[..., EmbeddedDeployment]) -> None:
+    deployment = app(AGENT, "agent")
+    thread = {"threadId": value(deployment.mutation("a:start"))}
+    assert value(deployment.query("a:threads")) == [["Chat", "active"]]
+    (newest, first_is_all), (oldest, rest_is_all) = value(deployment.query("a:messages", thread))
+    assert newest == [["user", "Bye"], ["assistant", "Hello."]]
+    assert oldest == [["user", "Hello?"]]
+    assert (first_is_all, rest_is_all) == (False, True)
+    assert sorted(value(deployment.query("a:found", thread))) == ["Hello.", "Hello?"]

@@ -71,7 +71,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "table.yaml:7:23: expect.tables.posts.fields.title: not a Convex validator: expected a "
         "validator that Convex has at column 1, found 'v.strin()'",
         "table.yaml:19:12: mutants[1].fails: Input should be 'format', 'package', 'syntax', "
-        "'typecheck', 'deploy' or 'lint'; did you mean 'deploy'?",
+        "'typecheck', 'deploy', 'behaviour' or 'lint'; did you mean 'deploy'?",
         "table.yaml:23:1: duplicate key 'summary' (first defined on line 1)",
     ]
 

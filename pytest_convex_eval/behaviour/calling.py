@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block, sent
+from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block
 from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.steps import (
@@ -56,7 +56,7 @@ class Caller:
         self, step: QueryStep | MutationStep | ActionStep, result: FunctionResult, scope: Scope
     ) -> JsonValue:
         """The value of `result`. Raises StepFailedError where it is not as `step` says."""
-        context = [sent(scope.given(step.args))]
+        context = [self._sent(step, scope.given(step.args), scope)]
         logs = log_block(result.log_lines)
         if step.throws is not None:
             check_error(step.throws, result, scope, self.ids_of, context)
@@ -144,7 +144,7 @@ class Caller:
             options: dict[str, JsonValue] = {"numItems": step.page_size, "cursor": cursor}
             page_args: dict[str, JsonValue] = {**args, "paginationOpts": options}
             result = self.deployment.query(step.paginate, page_args, identity=identity)
-            context = [sent(page_args), *log_block(result.log_lines)]
+            context = [self._sent(step, page_args, scope), *log_block(result.log_lines)]
             if not result.ok:
                 said = said_of(result)
                 raise StepFailedError("error", f"it failed: {said[0]}", [*said[1:], *context])
@@ -177,10 +177,21 @@ class Caller:
     def _identity(
         self, step: QueryStep | MutationStep | ActionStep | PaginateStep, scope: Scope
     ) -> dict[str, JsonValue] | None:
-        caller = step.as_ if "as_" in step.model_fields_set else self.block.as_
-        if isinstance(caller, str):
-            return identity_of(scope.text(caller))
-        return identity_of(None if caller is None else _object(scope.given(caller)))
+        caller = scope.given(step.as_ if "as_" in step.model_fields_set else self.block.as_)
+        if caller is None or isinstance(caller, str):
+            return identity_of(caller)
+        return identity_of(_object(caller))
+
+    def _sent(
+        self,
+        step: QueryStep | MutationStep | ActionStep | PaginateStep,
+        args: JsonValue,
+        scope: Scope,
+    ) -> str:
+        """What was sent, and by whom."""
+        identity = self._identity(step, scope)
+        caller = "" if identity is None else f", as {show(identity.get('subject'))}"
+        return f"sent {show(args)}{caller}"
 
 
 def check_error(

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.differences import difference
 from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
-from pytest_convex_eval.behaviour.values import Expected, show
+from pytest_convex_eval.behaviour.values import Expected
 
 Location: TypeAlias = tuple[str | int, ...]
 """Where something stands in a case file: `("behaviour", 0, "steps", 2)`."""
@@ -80,10 +80,6 @@ def compare(
             lines.append("- expected  + got")
             lines += diff.splitlines()
     raise StepFailedError(code, first, lines)
-
-
-def sent(args: JsonValue) -> str:
-    return f"sent {show(args)}"
 
 
 def log_block(log_lines: Sequence[str]) -> list[str]:

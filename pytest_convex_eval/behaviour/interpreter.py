@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -298,7 +299,8 @@ class _Run:
             results = list(pool.map(make, calls))
         if "succeed" in step.model_fields_set:
             count = sum(map(succeeded, results))
-            ends = [_end(result) for result in results[:_MOST_ENDS]]
+            counted = Counter(map(_end, results)).most_common(_MOST_ENDS)
+            ends = [f"{times} {end}" for end, times in counted]
             compare("race", "succeed", scope.expected(step.succeed), count, self._ids_of, ends)
             return
         for (number, each), result in zip(calls, results, strict=True):

@@ -369,7 +369,9 @@ _VERBS = (
 
 def _tag(value: Any, verbs: tuple[str, ...] = _VERBS) -> str:
     """The member of the union that `value` is, by the one key that says what it does."""
-    found = [verb for verb in verbs if isinstance(value, Mapping) and verb in value]
+    # pydantic asks of data when it reads, and of models when it writes.
+    keys = type(value).model_fields if isinstance(value, StrictModel) else value
+    found = [verb for verb in verbs if isinstance(keys, Mapping) and verb in keys]
     return f"<{found[0]}>" if found else "<none>"
 
 

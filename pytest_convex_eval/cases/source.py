@@ -209,6 +209,11 @@ class _Walk:
         if not isinstance(key, yaml.ScalarNode):
             self.problems.append((_position(key), "a key must be a plain word"))
             return
+        if key.value == "<<" and not key.style:
+            # Read literally, it would be a field of that name, and be told far from here.
+            message = "merge keys (<<) are no part of YAML 1.2; write the fields out"
+            self.problems.append((_position(key), message))
+            return
         here = (*location, str(key.value))
         first = self.keys.get(here)
         if first is not None:

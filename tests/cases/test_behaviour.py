@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,18 @@ def test_a_time_needs_its_zone(tmp_path: Path) -> None:
     (told,) = problems(tmp_path, "      - query: a:b\n", head)
     assert "7:" not in told
     assert "is no time; write it like 2030-01-15T10:00:00Z" in told
+
+
+def test_a_merge_key_is_refused_where_it_stands(tmp_path: Path) -> None:
+    steps = "      - insert: {t: [&one {a: 1}]}\n      - insert: {t: [{<<: *one, b: 2}]}\n"
+    (told,) = problems(tmp_path, steps)
+    assert told == "notes.yaml:8:22: merge keys (<<) are no part of YAML 1.2; write the fields out"
+
+
+def test_steps_within_steps_are_looked_at_without_a_warning(tmp_path: Path) -> None:
+    steps = "      - repeat: 2\n        steps:\n          - parallel: [{query: a:b}]\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert problems(tmp_path, steps) == []
+        case = load_case(tmp_path / "cases/fundamentals/easy/notes.yaml", "notes.yaml").case
+        assert "parallel" in case.model_dump_json()

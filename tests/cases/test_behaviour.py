@@ -109,7 +109,7 @@ def test_a_time_needs_its_zone(tmp_path: Path) -> None:
 def test_a_merge_key_is_refused_where_it_stands(tmp_path: Path) -> None:
     steps = "      - insert: {t: [&one {a: 1}]}\n      - insert: {t: [{<<: *one, b: 2}]}\n"
     (told,) = problems(tmp_path, steps)
-    assert told == "notes.yaml:8:22: merge keys (<<) are no part of YAML 1.2; write the fields out"
+    assert told == "notes.yaml:8:23: merge keys (<<) are no part of YAML 1.2; write the fields out"
 
 
 def test_steps_within_steps_are_looked_at_without_a_warning(tmp_path: Path) -> None:

@@ -79,6 +79,22 @@ def convex_node_modules(npm_install: Callable[..., Path]) -> Callable[[str], Pat
 
 
 @pytest.fixture(scope="session")
+def ecosystem(npm_install: Callable[..., Path]) -> Path:
+    """The node_modules of the newest `convex`, React, and the larger published components."""
+    return npm_install(
+        f"convex@{NEWEST}",
+        "convex-helpers@0.1.124",
+        "@convex-dev/workpool@0.4.12",
+        "@convex-dev/workflow@0.4.8",
+        "@convex-dev/migrations@0.3.6",
+        "@convex-dev/presence@0.4.0",
+        "@convex-dev/agent@0.7.3",
+        "ai@7.0.173",
+        "react@19.3.1",
+    )
+
+
+@pytest.fixture(scope="session")
 def compile_cache(shared_folder: Path) -> Path:
     return shared_folder / "compile-cache"
 

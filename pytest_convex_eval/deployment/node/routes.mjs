@@ -4,6 +4,7 @@
  * @import { Json } from "./protocol.d.ts"
  * @import { Deployment } from "./deployment.mjs"
  * @import { Answer, Handler, Request } from "./http.mjs"
+ * @import { Services } from "./running/services.mjs"
  */
 
 import { requireAdmin } from "./admin_key.mjs";
@@ -49,7 +50,7 @@ export function mainRoutes(deployment, instance) {
     "GET /api/v1/get_canonical_urls": () => ({
       json: { convexCloudUrl: urls.cloud, convexSiteUrl: urls.site },
     }),
-    "GET /api/stream_function_logs": (request) => emptyLogs(request),
+    "GET /api/stream_function_logs": (request) => followLogs(services, request),
     "POST /api/check_admin_key": () => ({ json: { success: true } }),
     "POST /api/get_config_hashes": () => push.configHashes(deployment),
     "POST /api/deploy2/evaluate_schema": () => push.evaluateSchema(),
@@ -166,11 +167,11 @@ function unsupported() {
   throw new Unsupported("The embedded deployment does not run ad-hoc functions.");
 }
 
-/** @param {Request} request @returns {Promise<Answer>} */
-async function emptyLogs(request) {
+/** @param {Services} services @param {Request} request @returns {Promise<Answer>} */
+async function followLogs(services, request) {
   const cursor = Number(request.url.searchParams.get("cursor") ?? 0);
-  if (cursor > 0) await new Promise((resolve) => setTimeout(resolve, LOG_POLL_MILLISECONDS).unref());
-  return { json: { entries: [], newCursor: cursor + 1 } };
+  if (!Number.isFinite(cursor)) throw new BadRequest("cursor must be a number");
+  return { json: await services.log.after(cursor, LOG_POLL_MILLISECONDS) };
 }
 
 /** @param {Json} body */

@@ -23,5 +23,5 @@ export async function callerOf(deployment, instance, request) {
   }
   if (!authorization.startsWith("Bearer ")) return NOBODY;
   const token = authorization.slice("Bearer ".length);
-  return { admin: false, user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services.clock.now()), token };
+  return { admin: false, user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services), token };
 }

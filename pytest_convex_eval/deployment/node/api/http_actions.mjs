@@ -5,8 +5,6 @@
  * @import { Instance } from "./callers.mjs"
  */
 
-import { randomBytes } from "node:crypto";
-
 import { APP } from "../definitions.mjs";
 import { ApiError } from "../errors.mjs";
 import { asFailure } from "../running/failure.mjs";
@@ -54,9 +52,9 @@ export async function serveHttpAction(deployment, instance, request, path) {
     const kept = answer.headers.filter((/** @type {[string, string]} */ [name]) => !HOP_BY_HOP.has(name));
     return { status: answer.status, headers: kept, bytes: Buffer.from(answer.body, "base64") };
   } catch (error) {
-    const { text, data } = asFailure(error);
+    const { text, data, requestId } = asFailure(error);
     const [first = ""] = text.replace(/^Uncaught (\w*Error: )?/, "").split("\n");
-    const code = `[Request ID: ${randomBytes(8).toString("hex")}] Server Error: ${first}`;
+    const code = `[Request ID: ${requestId}] Server Error: ${first}`;
     const bytes = Buffer.from(JSON.stringify({ code, trace: text, ...(data === undefined ? {} : { data }) }));
     return { status: 500, headers: [["Content-Type", "application/json"]], bytes };
   }

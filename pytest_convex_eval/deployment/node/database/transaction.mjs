@@ -88,6 +88,29 @@ export class Transaction {
     this.#afterwards.length = savepoint.afterwards;
   }
 
+  /**
+   * Has `work`, which must not write, done on what was committed before this transaction.
+   * @template T @param {() => Promise<T>} work @returns {Promise<T>}
+   */
+  async onSnapshot(work) {
+    const changes = this.#changes;
+    const written = changes.map(({ table, id }) => (id === null ? null : (table.documents.get(id) ?? null)));
+    const set = (/** @type {Change} */ { table, id }, /** @type {Document | null} */ document) => {
+      if (id === null) return; // An empty table is as good as none.
+      if (document === null) table.drop(id);
+      else table.put(document);
+    };
+    for (const change of changes.toReversed()) set(change, change.old);
+    this.#changes = [];
+    try {
+      return await work();
+    } finally {
+      // The last state of each document: it is there once for each of its changes.
+      changes.forEach((change, i) => set(change, written[i] ?? null));
+      this.#changes = changes;
+    }
+  }
+
   /** @param {number} length */
   #pop(length) {
     return this.#changes.length > length ? (this.#changes.pop() ?? null) : null;

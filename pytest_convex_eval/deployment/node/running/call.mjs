@@ -32,6 +32,8 @@ export class Call {
   /** Its instances of the modules. @type {Loader | null} */
   loader = null;
   logLines = 0;
+  /** What it has put in place of globals, by their names. @type {Map<string, unknown>} */
+  globals = new Map();
   /** @type {Map<number, Pending>} */
   pending = new Map();
   /** @type {Map<number, { query: Json, rows: Json[], taken: number, done: boolean, stale: boolean }>} */
@@ -132,6 +134,7 @@ export class Call {
     this.pending.delete(id);
     if (pending === undefined) return;
     if ("value" in reply) pending.resolve(reply.value);
-    else pending.reject(reply.error);
+    // An error, as code that asks without the client library (published components do) lets it through.
+    else pending.reject(Object.assign(new Error(reply.error.message), "data" in reply.error && { data: reply.error.data }));
   }
 }

@@ -24,7 +24,7 @@ export function environmentOf(services, push, component) {
   /** @type {Record<string, string>} */
   const bound = {};
   for (const [name, binding] of child?.env ?? []) {
-    const value = binding.type === "envVar" ? outer[binding.name] : String(JSON.parse(binding.value));
+    const value = binding.type === "envVar" ? outer[binding.name] : binding.value;
     if (value !== undefined) bound[name] = value;
   }
   return { ...builtins, ...bound };

@@ -22,6 +22,8 @@ export class FunctionFailure extends Error {
     this.logLines = [];
     /** @type {import("./frame.mjs").Usage | null} */
     this.usage = null;
+    /** By which a person finds it in the log. */
+    this.requestId = randomBytes(8).toString("hex");
   }
 }
 
@@ -38,7 +40,7 @@ export function asFailure(error) {
   return new FunctionFailure(text);
 }
 
-/** As clients are told: with the id by which a person finds it in the logs. @param {FunctionFailure} failure */
+/** As clients are told. @param {FunctionFailure} failure */
 export function serverError(failure) {
-  return `[Request ID: ${randomBytes(8).toString("hex")}] Server Error\n${failure.text}`;
+  return `[Request ID: ${failure.requestId}] Server Error\n${failure.text}`;
 }

@@ -6,6 +6,8 @@
  * @import { OpenStream } from "./syscalls.mjs"
  */
 
+import { randomBytes } from "node:crypto";
+
 /**
  * What a request used, with all that it called: of the transactions that ended and of the calls.
  * @typedef {{ documentsRead: number, bytesRead: number, databaseQueries: number, documentsWritten: number, bytesWritten: number, functions: number }} Usage
@@ -15,6 +17,7 @@
 const nothingUsed = () => ({ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0, functions: 0 });
 
 export class Frame {
+  requestId = randomBytes(8).toString("hex");
   /** Null in actions. @type {Transaction | null} */
   transaction = null;
   /** @type {Target | null} */

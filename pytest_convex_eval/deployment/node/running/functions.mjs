@@ -40,6 +40,8 @@ export class Functions {
   /** The end of what queries and mutations wait for. @type {Promise<unknown>} */
   #turn = Promise.resolve();
   #calls = 0;
+  /** Counts what ended all that ran: none of it may be tried again on what came after. */
+  #epoch = 0;
   /** @type {Set<(changed: Set<string>) => void>} */
   #listeners = new Set();
   /** @type {Map<string, Origins>} */
@@ -58,12 +60,14 @@ export class Functions {
 
   /** Ends everything that runs: other code is live, or none. */
   restart() {
+    this.#epoch += 1;
     this.#origins.clear();
     for (const isolate of [this.transactions, this.actions, this.nodeActions]) isolate.close();
   }
 
   /** Ends the calls that run; processes without one stay. */
   interrupt() {
+    this.#epoch += 1;
     for (const isolate of [this.transactions, this.actions, this.nodeActions]) if (isolate.isBusy) isolate.close();
   }
 
@@ -96,16 +100,37 @@ export class Functions {
    */
   async run({ kind, component = APP, path, args, caller, scheduledId = null, alongside }) {
     const frame = new Frame(caller, component, scheduledId);
-    try {
+    return await this.#logged(frame, null, async () => {
       const target = this.#lookUp(kind, component, path, caller);
+      frame.target = target;
       const checked = this.checks.args(target, args);
       frame.enter(target);
-      if (target.kind === "action") return this.#result(frame, await this.#act(frame, checked));
-      return this.#result(frame, await this.#transact(frame, checked, alongside));
+      const acts = target.kind === "action";
+      const value = await (acts ? this.#act(frame, checked) : this.#transact(frame, checked, alongside));
+      return this.#result(frame, value);
+    });
+  }
+
+  /**
+   * A request's whole work, kept in the log.
+   * @template T @param {Frame} frame @param {string | null} route of an HTTP action @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async #logged(frame, route, work) {
+    const { log, clock } = this.services;
+    const started = performance.now();
+    const keep = (/** @type {import("./function_log.mjs").Ending} */ ending) =>
+      log.add(frame, route, { now: clock.now(), seconds: (performance.now() - started) / 1000, ending });
+    try {
+      const result = await work();
+      const { status } = /** @type {any} */ (route === null ? {} : result);
+      keep({ error: null, ...(route === null ? {} : { status }) });
+      return result;
     } catch (error) {
       const failure = asFailure(error);
-      failure.logLines = frame.logLines;
-      failure.usage = frame.usage;
+      const { requestId, logLines, usage } = frame;
+      Object.assign(failure, { requestId, logLines, usage });
+      keep({ error: failure.text });
       throw failure;
     }
   }
@@ -120,14 +145,12 @@ export class Functions {
     const found = definitionOf(this.push, component);
     if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
     const frame = new Frame(caller, component, null);
-    const outcome = await this.#invoke(this.actions, frame, {
-      kind: "http",
-      definitionPath: found.path,
-      module: "http.js",
-      name: "default",
-      args: JSON.stringify(request),
-    });
-    return this.#value(outcome);
+    const { path: definitionPath } = found;
+    const what = { kind: /** @type {const} */ ("http"), definitionPath, module: "http.js", name: "default" };
+    const { method, url } = /** @type {any} */ (request);
+    return await this.#logged(frame, `${method} ${new URL(url).pathname}`, async () =>
+      this.#value(await this.#invoke(this.actions, frame, { ...what, args: JSON.stringify(request) })),
+    );
   }
 
   /** @param {Kind | null} kind @param {string} component @param {string} path @param {Caller} caller @returns {Target} */
@@ -157,17 +180,18 @@ export class Functions {
   /**
    * A function called by another: in the caller's transaction where that has one.
    * @param {Frame} parent
-   * @param {{ kind: Kind, component: string, path: string, args: Json }} call
+   * @param {{ kind: Kind, component: string, path: string, args: Json, byHandle?: boolean }} call
    * @returns {Promise<Json>}
    * @throws {UserError} with the text of what was thrown
    */
-  async runNested(parent, { kind, component, path, args }) {
+  async runNested(parent, { kind, args, ...address }) {
+    const { component } = address;
     const frame = new Frame(parent.caller, component, null, parent);
     try {
       if (frame.depth > MAX_DEPTH) {
         throw new FunctionFailure("Cross component call depth limit exceeded. Do you have an infinite loop in your app?");
       }
-      const target = this.findNested(component, path, parent);
+      const target = this.findNested(address, parent);
       this.#checkKind(target, kind);
       const checked = this.checks.args(target, args);
       frame.enter(target);
@@ -190,10 +214,11 @@ export class Functions {
     }
   }
 
-  /** @param {string} component @param {string} path @param {Frame} parent @returns {Target} */
-  findNested(component, path, parent) {
+  /** @param {{ component: string, path: string, byHandle?: boolean }} address @param {Frame} parent @returns {Target} */
+  findNested({ component, path, byHandle = false }, parent) {
     const target = findTarget(this.push, component, path);
-    const within = target?.component === parent.component || target?.analyzed.visibility?.kind !== "internal";
+    const isOwn = target?.component === parent.component;
+    const within = isOwn || byHandle || target?.analyzed.visibility?.kind !== "internal";
     if (target !== null && within) return target;
     const parsed = parsePath(path);
     if (!definitionOf(this.push, component)?.definition.functions.has(parsed.module)) {
@@ -247,9 +272,11 @@ export class Functions {
   /** @param {Frame} frame @param {Json} args @param {Transaction} transaction */
   async #attempt(frame, args, transaction) {
     frame.transaction = transaction;
+    const epoch = this.#epoch;
     try {
       return await this.#execute(this.transactions, frame, args);
     } catch (error) {
+      if (epoch !== this.#epoch) throw error;
       // What an earlier call left in the process may be at fault: once more, in a new one.
       const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
       if (ownFault) throw error;

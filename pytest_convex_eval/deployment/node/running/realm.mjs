@@ -6,15 +6,19 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { webcrypto } from "node:crypto";
+import realProcess from "node:process";
 import { inspect } from "node:util";
 
 import { closeNetwork, shownProcess } from "../analysis/node_builtins.mjs";
 import { define, stripGlobals } from "../analysis/realm.mjs";
+import { calledByNode } from "../analysis/stack.mjs";
 
 /** The call on whose behalf code runs. @type {AsyncLocalStorage<Call>} */
 export const current = new AsyncLocalStorage();
 
 const MAX_LOG_LINES = 256;
+/** What code replaces to make a function deterministic, as `@convex-dev/workflow` does. */
+const REPLACEABLE = ["Math", "Date", "console", "crypto", "Crypto", "CryptoKey", "SubtleCrypto"];
 const { setTimeout, setInterval } = globalThis;
 const RealDate = Date;
 const realNow = Date.now;
@@ -32,7 +36,8 @@ export function currentCall() {
 export function makeRealm({ node, log, convex, fetch }) {
   closeNetwork();
   const variables = environment();
-  if (node) define("process", Object.assign(shownProcess(), { env: variables.proxy() }));
+  const shown = node ? Object.assign(shownProcess(), { env: variables.proxy() }) : { env: variables.proxy() };
+  if (node) define("process", shown);
   else stripGlobals(variables);
   define("Convex", convex);
   define("console", makeConsole(log));
@@ -46,13 +51,43 @@ export function makeRealm({ node, log, convex, fetch }) {
   }
   ownTime();
   ownRandomness();
+  const replacements = new Replacements();
+  for (const name of REPLACEABLE) if (name in globalThis) replacements.allow(name, Reflect.get(globalThis, name));
+  if (!node) replacements.allow("process", shown, realProcess);
   const kept = new Set(Reflect.ownKeys(globalThis));
   return {
     /** Removes what a call has left on the global object: the next one gets none of it. */
     tidy: () => {
       for (const name of Reflect.ownKeys(globalThis)) if (!kept.has(name)) Reflect.deleteProperty(globalThis, name);
+      replacements.any = false;
     },
   };
+}
+
+/** Globals that a call can put something else in place of, for itself: not for its caller, nor for what it calls. */
+class Replacements {
+  /** Whether a call of those that run has. */
+  any = false;
+
+  /** @param {string} name @param {unknown} usual @param {unknown} [real] what Node's own JavaScript sees */
+  allow(name, usual, real) {
+    const own = () => {
+      const globals = current.getStore()?.globals;
+      return globals?.has(name) ? globals.get(name) : usual;
+    };
+    // Each is a getter of its own: this one is called for every use of `Math`, and who calls must be its caller.
+    const plain = () => (this.any ? own() : usual);
+    const guarded = () => (calledByNode() ? real : plain());
+    Object.defineProperty(globalThis, name, {
+      configurable: true,
+      enumerable: false,
+      get: real === undefined ? plain : guarded,
+      set: (value) => {
+        this.any = true;
+        current.getStore()?.globals.set(name, value);
+      },
+    });
+  }
 }
 
 /** What `process.env` reads from. */

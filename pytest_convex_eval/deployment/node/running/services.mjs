@@ -9,7 +9,9 @@ import { APP } from "../definitions.mjs";
 import { instances } from "../diffs.mjs";
 import { Tables } from "../database/tables.mjs";
 import { Clock } from "./clock.mjs";
+import { FunctionLog } from "./function_log.mjs";
 import { Functions } from "./functions.mjs";
+import { KeySets } from "./key_sets.mjs";
 import { Scheduler } from "./scheduler.mjs";
 import { Storage } from "./storage.mjs";
 
@@ -26,6 +28,8 @@ export class EveryOrigin extends Set {
 export class Services {
   tables = new Tables();
   clock = new Clock();
+  log = new FunctionLog();
+  keySets = new KeySets();
   /** Null where nothing outlives the process. @type {Journal | null} */
   journal = null;
   /** Origins beside its own that actions can reach. @type {Set<string>} */
@@ -79,6 +83,7 @@ export class Services {
     this.storage.clear();
     this.tables.clear();
     this.failures.length = 0;
+    this.log.clear();
     this.tables.useSchemas(schemasOf(push));
     this.scheduler.reset(push);
     this.journal?.erase();

@@ -35,11 +35,12 @@ const READS = {
     transaction.dependOn(frame.component, args.table);
     return transaction.tables.find(frame.component, args.table)?.documents.size ?? 0;
   },
-  "1.0/runUdf": async ({ services, functions, frame, args }) => {
+  "1.0/runUdf": async ({ services, functions, frame, args }, transaction) => {
     const kind = args.udfType === "mutation" ? "mutation" : "query";
     if (kind === "mutation") requireMutation(frame);
     const address = resolveAddress(services.push(), frame.component, args);
-    return await functions.runNested(frame, { kind, ...address, args: args.args });
+    const run = () => functions.runNested(frame, { kind, ...address, args: args.args });
+    return await (args.udfType === "snapshotQuery" ? transaction.onSnapshot(run) : run());
   },
   "1.0/storageGetUrl": ({ services, frame, args }, transaction) => services.storage.url(transaction, frame.component, args.storageId),
   "1.0/storageGetMetadata": ({ services, frame, args }, transaction) => services.storage.metadata(transaction, frame.component, args.storageId),

@@ -75,7 +75,7 @@ export function findTarget(push, component, path) {
  * @param {Push | null} push
  * @param {string} component the caller's
  * @param {{ [key: string]: Json }} address
- * @returns {{ component: string, path: string }}
+ * @returns {{ component: string, path: string, byHandle?: boolean }} `byHandle`: whoever made the handle could call it
  */
 export function resolveAddress(push, component, { name, reference, functionHandle }) {
   if (typeof name === "string") return { component, path: name };
@@ -83,7 +83,7 @@ export function resolveAddress(push, component, { name, reference, functionHandl
     const [, handle = ""] = functionHandle.split("function://");
     const at = handle.indexOf(";");
     if (at < 0) throw new UserError(`Invalid function handle: ${functionHandle}`);
-    return { component: handle.slice(0, at), path: handle.slice(at + 1) };
+    return { component: handle.slice(0, at), path: handle.slice(at + 1), byHandle: true };
   }
   const parts = typeof reference === "string" ? reference.split("/") : [];
   const [prefix, kind, child = "", ...rest] = parts;

@@ -1,6 +1,7 @@
 /**
  * Tokens of users (JWTs, RFC 7519), checked against the providers of auth.config.
  * @import { AuthProvider, Json } from "../protocol.d.ts"
+ * @import { Services } from "./services.mjs"
  * @import { User } from "./identity.mjs"
  */
 
@@ -24,11 +25,11 @@ const OWN_CLAIMS = new Set(["aud", "exp", "nbf", "iat", "jti"]);
 /**
  * @param {AuthProvider[]} providers
  * @param {string} token
- * @param {number} now milliseconds
+ * @param {Services} services
  * @returns {Promise<User>}
  * @throws {ApiError} 401
  */
-export async function verifyToken(providers, token, now) {
+export async function verifyToken(providers, token, { clock, keySets, reachable }) {
   const [head = "", body = "", signature = ""] = token.split(".");
   const [header, claims] = [decode(head), decode(body)];
   if (header === null || claims === null) throw new ApiError(401, "InvalidAuthHeader", "The token can't be parsed as a JWT.");
@@ -37,7 +38,7 @@ export async function verifyToken(providers, token, now) {
   if (candidates.length === 0) {
     throw new ApiError(401, "NoAuthProvider", "No auth provider found matching the given token (no providers configured). Check that your auth.config matches its `iss` and `aud`.");
   }
-  const seconds = now / 1000;
+  const seconds = clock.now() / 1000;
   const invalid = (/** @type {string} */ why) => new ApiError(401, "InvalidAuthHeader", `Could not validate token: ${why}`);
   if (typeof claims["exp"] !== "number" || claims["exp"] + LEEWAY_SECONDS < seconds) throw invalid("it has expired");
   if (typeof claims["nbf"] === "number" && claims["nbf"] - LEEWAY_SECONDS > seconds) throw invalid("it is not valid yet");
@@ -45,7 +46,7 @@ export async function verifyToken(providers, token, now) {
   for (const provider of candidates) {
     const algorithm = String(header["alg"] ?? "");
     if (algorithm !== (provider["algorithm"] ?? "RS256")) continue;
-    for (const key of await keysOf(provider)) {
+    for (const key of await keySets.of(provider, reachable)) {
       if (header["kid"] !== undefined && key["kid"] !== undefined && key["kid"] !== header["kid"]) continue;
       if (isSigned(algorithm, key, signed, Buffer.from(signature, "base64url"))) return identity(claims);
     }
@@ -69,17 +70,6 @@ function matches(provider, issuer, audience) {
   const same = [own, `https://${own}`].some((each) => each.replace(/\/$/, "") === issuer.replace(/\/$/, ""));
   const application = provider["applicationID"] ?? null;
   return same && (application === null || [audience].flat().includes(application));
-}
-
-/** Key sets in data: URLs; others are behind the network, which this deployment does not use.
- * @param {AuthProvider} provider @returns {Promise<{ [field: string]: Json }[]>} */
-async function keysOf(provider) {
-  const url = String(provider["jwks"] ?? "");
-  if (!url.startsWith("data:")) {
-    throw new ApiError(401, "AuthProviderDiscoveryFailed", "The embedded deployment reads key sets from `data:` URLs alone: it has no network.");
-  }
-  const { keys } = /** @type {any} */ (await (await fetch(url)).json());
-  return Array.isArray(keys) ? keys : [];
 }
 
 /** @param {string} algorithm @param {{ [field: string]: Json }} jwk @param {Buffer} signed @param {Buffer} signature */

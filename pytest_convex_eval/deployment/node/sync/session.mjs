@@ -31,6 +31,8 @@ export class Session {
   /** Transitions follow each other; none waits for a message. @type {Promise<unknown>} */
   #transitions = Promise.resolve();
   #closed = false;
+  /** Whether a mutation of its own was committed and not answered yet. */
+  #isUnanswered = false;
   /** The client's name for itself, also after it has connected again. */
   #sessionId = "";
 
@@ -59,7 +61,8 @@ export class Session {
       const touched = changed === null || query.reads === null || [...changed].some((each) => query.reads?.has(each));
       if (touched) query.stale = any = true;
     }
-    if (any) void this.#transition(() => {}, false).catch((error) => this.#fail(error));
+    // An optimistic update goes with the first transition after its answer: what it stands for must not come before.
+    if (any && !this.#isUnanswered) void this.#transition(() => {}, false).catch((error) => this.#fail(error));
   }
 
   /** Until the transitions that are due have been sent. */
@@ -131,7 +134,7 @@ export class Session {
       case "User":
         return {
           admin: false,
-          user: await verifyToken(deployment.live?.auth ?? [], String(value), deployment.services.clock.now()),
+          user: await verifyToken(deployment.live?.auth ?? [], String(value), deployment.services),
           token: String(value),
         };
       default:
@@ -164,14 +167,22 @@ export class Session {
     // Clients send what was not answered again when they connect again: it must not run twice.
     const request = `${this.#sessionId} ${requestId}`;
     const alongside = (/** @type {Transaction} */ transaction, /** @type {FunctionResult} */ { value, logLines }) => {
-      transaction.afterwards(() => this.hub.keep(request, { success: true, result: value, logLines }));
+      transaction.afterwards(() => {
+        this.hub.keep(request, { success: true, result: value, logLines });
+        this.#isUnanswered = true;
+      });
     };
-    const answer = await this.hub.once(request, () => this.#call("mutation", message, alongside));
-    // A client may look at another's results once it has this answer.
-    await this.hub.flush();
-    const ts = encodeTimestamp(this.hub.timestamp);
-    this.#send({ type: "MutationResponse", requestId, ...answer, ...(answer.success ? { ts } : {}) });
-    if (answer.success) await this.#transition(() => {}, true);
+    try {
+      const answer = await this.hub.once(request, () => this.#call("mutation", message, alongside));
+      // A client may look at another's results once it has this answer.
+      await this.hub.flush();
+      const ts = encodeTimestamp(this.hub.timestamp);
+      this.#send({ type: "MutationResponse", requestId, ...answer, ...(answer.success ? { ts } : {}) });
+    } finally {
+      this.#isUnanswered = false;
+    }
+    // PyPI's client waits for it after a ConvexError too.
+    await this.#transition(() => {}, true);
   }
 
   /** @param {Message} message */

@@ -1,0 +1,76 @@
+/**
+ * The keys that providers of identities sign with (RFC 7517), where they say that those are: in a `data:` URL, or, as
+ * far as this deployment may use the network, at an address of their own or found by OpenID Connect Discovery 1.0.
+ * @import { AuthProvider, Json } from "../protocol.d.ts"
+ */
+
+import { ApiError } from "../errors.mjs";
+
+const KEPT_MILLISECONDS = 60_000;
+const PATIENCE_MILLISECONDS = 10_000;
+
+/** @typedef {{ [field: string]: Json }} Key */
+
+export class KeySets {
+  /** By their URLs. @type {Map<string, { keys: Promise<Key[]>, until: number }>} */
+  #kept = new Map();
+
+  /**
+   * @param {AuthProvider} provider @param {Set<string>} reachable origins
+   * @returns {Promise<Key[]>}
+   * @throws {ApiError} 401 where they can't be had
+   */
+  async of(provider, reachable) {
+    const own = provider["type"] === "customJwt" ? provider["jwks"] : provider["domain"];
+    const name = String(own ?? "");
+    const known = this.#kept.get(name);
+    if (known !== undefined && performance.now() < known.until) return await known.keys;
+    const keys = provider["type"] === "customJwt" ? fetchKeys(name, reachable) : discover(name, reachable);
+    this.#kept.set(name, { keys, until: performance.now() + KEPT_MILLISECONDS });
+    try {
+      return await keys;
+    } catch (error) {
+      this.#kept.delete(name);
+      throw error;
+    }
+  }
+}
+
+/** @param {string} domain with or without `https://` @param {Set<string>} reachable */
+async function discover(domain, reachable) {
+  const issuer = (/^https?:\/\//.test(domain) ? domain : `https://${domain}`).replace(/\/$/, "");
+  const { jwks_uri: url } = await fetchObject(`${issuer}/.well-known/openid-configuration`, reachable);
+  if (typeof url !== "string") throw failed(`${issuer} names no \`jwks_uri\``);
+  return await fetchKeys(url, reachable);
+}
+
+/** @param {string} url @param {Set<string>} reachable @returns {Promise<Key[]>} */
+async function fetchKeys(url, reachable) {
+  const { keys } = await fetchObject(url, reachable);
+  if (!Array.isArray(keys)) throw failed(`there is no key set at ${url.slice(0, 100)}`);
+  return /** @type {Key[]} */ (keys.filter((key) => typeof key === "object" && key !== null && !Array.isArray(key)));
+}
+
+/** @param {string} url @param {Set<string>} reachable @returns {Promise<Key>} */
+async function fetchObject(url, reachable) {
+  if (!URL.canParse(url)) throw failed(`${url.slice(0, 100)} is no URL`);
+  const { protocol, origin } = new URL(url);
+  if (protocol !== "data:" && !reachable.has(origin)) {
+    throw failed(`the embedded deployment may not reach ${origin} (start it with --online, or give the keys as a \`data:\` URL)`);
+  }
+  let json;
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    json = await answer.json();
+  } catch (error) {
+    throw failed(`${url.slice(0, 100)}: ${error instanceof Error ? error.message : error}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw failed(`no object is at ${url.slice(0, 100)}`);
+  return json;
+}
+
+/** @param {string} why */
+function failed(why) {
+  return new ApiError(401, "AuthProviderDiscoveryFailed", `The keys of an auth provider can't be had: ${why}.`);
+}

@@ -1,0 +1,128 @@
+"""The log of what functions did, for those who follow it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+
+APP = """
+import { httpAction, mutation, query } from "./_generated/server";
+import { v } from "convex/values";
+export const say = mutation({ args: { text: v.string() }, handler: async (_ctx, { text }) => {
+  console.log("said", text);
+  console.warn("twice");
+} });
+export const fail = query({ args: {}, handler: async () => { throw new Error("broken"); } });
+export const hello = httpAction(async () => new Response("hi", { status: 201 }));
+"""
+HTTP = """
+import { httpRouter } from "convex/server";
+import { hello } from "./app";
+const http = httpRouter();
+http.route({ path: "/hello", method: "GET", handler: hello });
+export default http;
+"""
+
+
+@pytest.fixture
+def live(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> EmbeddedDeployment:
+    answer = push_over_http(bundle({"convex/app.ts": APP, "convex/http.ts": HTTP}))
+    assert answer.status == 200, answer.body
+    return deployment
+
+
+@pytest.fixture
+def follow(ask: Callable[..., Any]) -> Callable[[float], Any]:
+    return lambda cursor: ask("GET", f"/api/stream_function_logs?cursor={cursor}").body
+
+
+def test_each_execution_is_an_entry_with_its_lines(
+    live: EmbeddedDeployment, follow: Callable[[float], Any]
+) -> None:
+    live.mutation("app:say", {"text": "this"})
+    failed = live.query("app:fail")
+    live.http("GET", "/hello")
+    live.mutation("app:say")
+    live.query("app:nothing")
+    said, broken, hello, refused = follow(0)["entries"]
+    assert {name: said[name] for name in ("kind", "identifier", "udfType", "error", "success")} == {
+        "kind": "Completion",
+        "identifier": "app.js:say",
+        "udfType": "Mutation",
+        "error": None,
+        "success": None,
+    }
+    assert [(line["level"], line["messages"]) for line in said["logLines"]] == [
+        ("LOG", ["'said' 'this'"]),
+        ("WARN", ["'twice'"]),
+    ]
+    assert 0 < said["executionTime"] < 60
+    assert broken["error"].startswith("Uncaught Error: broken")
+    assert f"[Request ID: {broken['requestId']}]" in str(failed.error)
+    assert (hello["identifier"], hello["udfType"]) == ("GET /hello", "HttpAction")
+    assert hello["success"] == {"status": "201"}
+    assert refused["error"].startswith("ArgumentValidationError")
+
+
+def test_a_cursor_gives_what_came_after_it_and_waits_for_that(
+    live: EmbeddedDeployment, follow: Callable[[float], Any]
+) -> None:
+    live.mutation("app:say", {"text": "old"})
+    cursor = follow(0)["newCursor"]
+    answers: list[Any] = []
+    waiting = threading.Thread(target=lambda: answers.append(follow(cursor)))
+    waiting.start()
+    live.mutation("app:say", {"text": "new"})
+    waiting.join(30)
+    (entry,) = answers[0]["entries"]
+    assert entry["logLines"][0]["messages"] == ["'said' 'new'"]
+    assert answers[0]["newCursor"] > cursor
+    live.reset_data()
+    assert follow(0)["entries"] == [], "a reset begins anew"
+
+
+def test_the_cli_shows_them(
+    node: Path,
+    make_project: Callable[..., Path],
+    live: EmbeddedDeployment,
+    compile_cache: Path,
+) -> None:
+    project = make_project({"convex/app.ts": APP}, name="cli")
+    live.mutation("app:say", {"text": "history"})
+    cli = project / "node_modules/convex/bin/main.js"
+    target = ["--url", live.url, "--admin-key", live.admin_key]
+    env = processes.environment(
+        home=project, path=[node.parent], NODE_COMPILE_CACHE=str(compile_cache)
+    )
+    with subprocess.Popen(
+        [node, cli, "logs", "--history", "10", *target],
+        cwd=project,
+        env={**env, "CI": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as shown:
+        deadline = threading.Timer(60, shown.kill)
+        deadline.start()
+        try:
+            assert shown.stdout is not None
+            first = shown.stdout.readline()
+            assert "[CONVEX M(app.js:say)] [LOG] 'said' 'history'" in first
+            assert "[WARN] 'twice'" in shown.stdout.readline()
+            live.query("app:fail")
+            assert "[CONVEX Q(app.js:fail)] Uncaught Error: broken" in shown.stdout.readline()
+        finally:
+            deadline.cancel()
+            shown.kill()

@@ -61,6 +61,12 @@ EXPLAINED: tuple[Explained, ...] = (
         "these of Convex's rules use types where they have them, which no plugin has under "
         "oxlint: they then see through names that ours can't follow",
     ),
+    Explained(
+        "eslint",
+        frozenset({"lint/no-unsafe-argument"}),
+        "what does not typecheck has an error type, which typescript-eslint reports as unsafe and "
+        "tsgolint does not; such findings are shown and do not count",
+    ),
 )
 
 

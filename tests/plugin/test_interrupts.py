@@ -70,7 +70,7 @@ def test_ctrl_c_leaves_a_readable_record_and_no_process(
     assert children
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=60)
-    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    assert run.returncode == pytest.ExitCode.INTERRUPTED, output.decode()
     assert b"KeyboardInterrupt" in output
     assert all_gone(children)
     (folder,) = (pytester.path / ".convex-eval/runs").iterdir()

@@ -58,6 +58,8 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+        if run.stdout is not None:
+            run.stdout.close()
 
 
 def until_asked(server: MessagesServer, number: int, run: subprocess.Popen[str]) -> None:

@@ -309,8 +309,9 @@ def _contains(operand: Expected, actual: JsonValue, path: str, ids_of: IdsOf) ->
     if not isinstance(actual, list):
         yield Mismatch(path, f"expected a list, got {show(actual)}")
         return
-    is_list = isinstance(operand, Sequence) and not isinstance(operand, str)
-    wanted: Sequence[Expected] = operand if is_list else [operand]  # type: ignore[assignment]
+    wanted: list[Expected] = [operand]
+    if isinstance(operand, Sequence) and not isinstance(operand, str):
+        wanted = list(operand)
     for item, place in zip(wanted, assign(wanted, actual, ids_of), strict=True):
         if place is None:
             yield Mismatch(path, f"no item matches {show(item)}")

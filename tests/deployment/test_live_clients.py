@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -186,9 +185,6 @@ print(json.dumps({"added": added, "acted": acted, "seen": seen, "error": data, "
 """
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("convex") is None, reason="PyPI's convex comes with the `dev` extra"
-)
 def test_pythons_client_calls_and_follows(live: EmbeddedDeployment, tmp_path: Path) -> None:
     done = processes.run(
         [sys.executable, "-c", PYTHON, live.url, live.admin_key],

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block
+from pytest_convex_eval.behaviour.fields import Budget, ErrorName, Throws
 from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.steps import (
     ActionStep,
     Block,
-    Budget,
-    ErrorName,
     HttpStep,
     MutationStep,
     PaginateStep,
     QueryStep,
-    Throws,
     UploadStep,
 )
 from pytest_convex_eval.behaviour.values import show

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pytest_convex_eval.behaviour.calling import Caller, own_lines, said_of, succeeded
 from pytest_convex_eval.behaviour.durations import seconds_of
 from pytest_convex_eval.behaviour.failures import Location, StepFailedError, compare
+from pytest_convex_eval.behaviour.fields import Throws
 from pytest_convex_eval.behaviour.matching import assign, mismatches
 from pytest_convex_eval.behaviour.references import ReferenceFailedError
 from pytest_convex_eval.behaviour.scope import Scope
@@ -38,7 +39,6 @@ from pytest_convex_eval.behaviour.steps import (
     ServiceStep,
     Step,
     TableStep,
-    Throws,
     UploadStep,
 )
 from pytest_convex_eval.behaviour.values import show

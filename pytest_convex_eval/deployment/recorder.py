@@ -217,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.recording.record(path, headers, body, _Answer(answer.status, answer.body))
         self._answer(answer.status, answer.headers, answer.body)
 
+    # The names are http.server's.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = _pass_on  # noqa: N815
 
     def _answer(self, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:

@@ -54,7 +54,7 @@ class Eslint:
 class _Message(pydantic.BaseModel):
     path: str
     rule: str
-    messageId: str | None  # noqa: N815
+    message_id: str | None = pydantic.Field(alias="messageId")
     message: str
     line: int
     column: int
@@ -63,7 +63,7 @@ class _Message(pydantic.BaseModel):
 class _Answer(pydantic.BaseModel):
     said: list[_Message]
     unparsable: list[str]
-    tooDeep: list[str]  # noqa: N815
+    too_deep: list[str] = pydantic.Field(alias="tooDeep")
 
 
 def install_eslint(
@@ -179,7 +179,7 @@ def _spoken(
     said = tuple(
         Said(
             rule=names.get(message.rule, message.rule),
-            message_id=message.messageId,
+            message_id=message.message_id,
             message=message.message,
             path=message.path,
             place=(
@@ -193,7 +193,7 @@ def _spoken(
     return Spoken(
         said,
         frozenset(answer.unparsable),
-        tuple(answer.tooDeep),
+        tuple(answer.too_deep),
         answer.model_dump_json(),
         cpu_seconds,
     )

@@ -1,0 +1,143 @@
+"""What several steps are made of: durations, expected values, callers, errors, budgets."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+)
+
+from pytest_convex_eval.behaviour.durations import seconds_of
+from pytest_convex_eval.behaviour.matching import check_matcher
+from pytest_convex_eval.expectations import StrictModel
+
+
+def _duration(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"{text!r} is no time; write it like 2030-01-15T10:00:00Z")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a pattern: {error}") from None
+    return text
+
+
+def _matcher(value: Any) -> Any:
+    check_matcher(value)
+    return value
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+Duration = Annotated[
+    str, AfterValidator(_duration), Field(description="500ms, 61s, 15m, 2h, 7d, 1h30m")
+]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Matcher = Annotated[
+    JsonValue,
+    BeforeValidator(_matcher),
+    WithJsonSchema({"description": "An expected value: plain data, or {$operator: ...}"}),
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=40)]
+Save = Annotated[
+    Name | None, Field(description="The name by which later steps have the result: ${name}")
+]
+IdentityMap: TypeAlias = dict[str, JsonValue]
+As = Annotated[
+    str | IdentityMap | None,
+    Field(
+        alias="as",
+        description="Who calls: a subject, or all fields of the identity; null for nobody. "
+        "A step's wins over its block's",
+    ),
+]
+
+ErrorName: TypeAlias = Literal[
+    "ArgumentValidationError",
+    "ReturnsValidationError",
+    "ConvexError",
+    "FunctionNotFound",
+    "SchemaValidationError",
+]
+ERROR_NAMES: tuple[ErrorName, ...] = get_args(ErrorName)
+
+
+class Throws(StrictModel):
+    """An expected error. Without `error`, one that the function's own code threw."""
+
+    error: ErrorName | None = None
+    message: Annotated[str | None, Field(description="A text within the error's message")] = None
+    matches: Annotated[
+        Pattern | None, Field(description="A pattern (Python's re) found in the message")
+    ] = None
+    data: Annotated[Matcher, Field(description="The data of a ConvexError")] = None
+
+
+def _throws(value: Any) -> Any:
+    if value is True:
+        return {}
+    if isinstance(value, str):
+        return {"error": value} if value in ERROR_NAMES else {"message": value}
+    return value
+
+
+ThrowsText = Annotated[
+    Throws | None,
+    BeforeValidator(_throws),
+    WithJsonSchema(
+        {
+            "description": "An expected error: true for any that the function's own code throws, "
+            "a class (ArgumentValidationError, ConvexError, FunctionNotFound, ...), a text within "
+            "its message, or a mapping",
+            "anyOf": [
+                {"const": True},
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "error": {"enum": list(ERROR_NAMES)},
+                        "message": {"type": "string"},
+                        "matches": {"type": "string"},
+                        "data": {},
+                    },
+                    "additionalProperties": False,
+                },
+            ],
+        }
+    ),
+]
+
+
+class Budget(StrictModel):
+    """The most that a call may use, with everything that it calls; not checked on a deployment
+    that does not tell."""
+
+    documents_read: Annotated[int | None, Field(ge=0)] = None
+    bytes_read: Annotated[int | None, Field(ge=0)] = None
+    index_ranges: Annotated[
+        int | None, Field(ge=0, description="Database queries and point reads")
+    ] = None
+    documents_written: Annotated[int | None, Field(ge=0)] = None
+    bytes_written: Annotated[int | None, Field(ge=0)] = None
+    functions: Annotated[
+        int | None, Field(ge=1, description="Functions that run, the called one among them")
+    ] = None

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Emit, Plan
     from pytest_convex_eval.options import Settings
 
-_MOST_OUTPUT = 64 * 1024
-
 
 class Evaluator:
     """Evaluates plans one after another. `close` ends what was started."""
@@ -145,7 +143,7 @@ class Evaluator:
             results = run_stages(subject, bench, folder, self._settings.stages, emit)
             if reply.design is not None:
                 results = self._with_design(results, reply.design)
-            result = _judged(plan, tuple(map(_trimmed, results)), reply.about)
+            result = _judged(plan, results, reply.about)
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
@@ -285,13 +283,6 @@ def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResu
         message = f"it failed at {fails} with {', '.join(codes)}, and not with {code}"
         return replace(result, verdict=Verdict.FAILED, message=message)
     return replace(result, verdict=Verdict.PASSED)
-
-
-def _trimmed(result: StageResult) -> StageResult:
-    """`result` with output that a report can carry; the end is what matters in a tool's words."""
-    if len(result.output) <= _MOST_OUTPUT:
-        return result
-    return replace(result, output=f"...\n{result.output[-_MOST_OUTPUT:]}")
 
 
 def _with_detail(what: str, error: InfrastructureError) -> str:

@@ -77,7 +77,8 @@ class StageResult:
     """What one stage said. `seconds` are wall time, `cpu_seconds` those of the processes it ran.
 
     `reason` says in one sentence why a stage was skipped or ended in an error; `output` is what
-    the failing tool printed, unchanged. `cached`: all of it was said before, of the same answer.
+    the failing tool printed, unchanged but for its length. `cached`: all of it was said before, of
+    the same answer. `left_out` counts the findings beyond the most that are kept.
     """
 
     stage: StageName
@@ -88,6 +89,7 @@ class StageResult:
     reason: str = ""
     output: str = ""
     cached: bool = False
+    left_out: int = 0
 
     @property
     def errors(self) -> tuple[Finding, ...]:

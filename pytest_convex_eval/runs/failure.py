@@ -84,6 +84,8 @@ def _stage_table(result: ItemResult) -> Iterator[str]:
         warnings = len(stage.findings) - len(stage.errors)
         if warnings and stage.status in ("passed", "failed"):
             said += (", " if said else "") + f"{warnings} {_plural('warning', warnings)}"
+        if stage.left_out:
+            said += f", {stage.left_out} more left out"
         said = said or stage.reason
         yield f"{stage.stage:<10} {stage.status:<8} {stage.seconds:6.2f}s  {said}".rstrip()
 
@@ -94,7 +96,8 @@ def _findings(stage: StageResult) -> Iterator[str]:
         yield from finding_lines(finding)
     left = len(ranked) - _MOST_FINDINGS
     if left > 0:
-        yield f"  ... and {left} more in the run record"
+        beyond = f", {stage.left_out} left out" if stage.left_out else ""
+        yield f"  ... and {left} more in the run record{beyond}"
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:

@@ -34,6 +34,11 @@ ALL_STAGES: tuple[Stage, ...] = (
     Cached(LintStage()),
 )
 
+# One answer can make a compiler say the same of each of its 15,000 functions; records, reports and
+# what workers send each other hold what a person may read.
+MOST_FINDINGS = 1000
+MOST_OUTPUT_CHARACTERS = 64 * 1024
+
 # Later stages stand on what these establish, so they run even when they do not count.
 _FOUNDATIONS: tuple[StageName, ...] = ("format", "package")
 
@@ -97,7 +102,8 @@ def _run(stage: Stage, ground: Ground) -> StageResult:
         report = stage.check(ground)
     except InfrastructureError as error:
         seconds = time.monotonic() - started
-        return StageResult(stage.name, "error", seconds, reason=str(error), output=error.detail)
+        output = _ending(error.detail)
+        return StageResult(stage.name, "error", seconds, reason=str(error), output=output)
     except Exception as error:
         # A defect of ours must cost this item its verdict, and never the model its score.
         return StageResult(
@@ -114,12 +120,39 @@ def _result(name: StageName, report: Report, seconds: float) -> StageResult:
     if report.missing:
         return StageResult(name, "skipped", seconds, reason=report.missing)
     failed = any(finding.severity == "error" for finding in report.findings)
+    kept = _most_telling(report.findings)
     return StageResult(
         name,
         "failed" if failed else "passed",
         seconds,
         report.cpu_seconds,
-        report.findings,
-        output=report.output if failed else "",
+        kept,
+        output=_ending(report.output) if failed else "",
         cached=report.cached,
+        left_out=len(report.findings) - len(kept),
     )
+
+
+def _most_telling(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """At most `MOST_FINDINGS` of `findings`, in their order: of each code the first, then errors,
+    then warnings."""
+    if len(findings) <= MOST_FINDINGS:
+        return findings
+    first: dict[str, int] = {}
+    for number, finding in enumerate(findings):
+        first.setdefault(finding.code, number)
+    ranked = sorted(
+        range(len(findings)),
+        key=lambda number: (
+            first[findings[number].code] != number,
+            findings[number].severity != "error",
+        ),
+    )
+    return tuple(findings[number] for number in sorted(ranked[:MOST_FINDINGS]))
+
+
+def _ending(output: str) -> str:
+    """`output` as far as a report can carry it: the end is what matters in a tool's words."""
+    if len(output) <= MOST_OUTPUT_CHARACTERS:
+        return output
+    return f"...\n{output[-MOST_OUTPUT_CHARACTERS:]}"

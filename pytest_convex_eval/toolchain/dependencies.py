@@ -26,13 +26,15 @@ from pytest_convex_eval.toolchain.once import Progress
 from pytest_convex_eval.toolchain.pins import current_platform
 from pytest_convex_eval.toolchain.published import convex_snapshot, resolve_convex
 
-_FORMAT = 1
+_FORMAT = 2
 """Of an installed set; raise it when what `_build` makes changes."""
 
 _MARKER = "set.json"
 _CODEGEN_SECONDS = 60.0
+_EXPORTS_ENV = "export declare const env:"
 _GENERATES_OFFLINE = ">=1.28.0"
 _SCHEMA = 'import { defineSchema } from "convex/server";\nexport default defineSchema({});\n'
+_SERVER_TEMPLATE = Path(__file__).with_name("server_template.mjs")
 _TEMPLATES = ("api.d.ts", "api.js", "dataModel.d.ts", "server.d.ts", "server.js")
 
 # npm's codes that follow from the packages' own metadata, whatever the machine and the network:
@@ -243,11 +245,13 @@ class DependencyStore:
             if schema is not None:
                 (functions / "schema.ts").write_text(schema, encoding="utf-8")
             cli = project / "node_modules" / "convex" / "bin" / "main.js"
+            env = processes.environment(home=project, path=[self.toolchain.node.parent], CI="1")
+            limits = processes.Limits(wall_seconds=_CODEGEN_SECONDS)
             done = processes.run(
                 [self.toolchain.node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
                 cwd=project,
-                env=processes.environment(home=project, path=[self.toolchain.node.parent], CI="1"),
-                limits=processes.Limits(wall_seconds=_CODEGEN_SECONDS),
+                env=env,
+                limits=limits,
             )
             generated = functions / "_generated"
             if not done.ok or not all((generated / name).is_file() for name in _TEMPLATES):
@@ -255,6 +259,19 @@ class DependencyStore:
                     f"the CLI of convex {convex} generated no code",
                     detail=done.stdout + done.stderr,
                 )
+            if _EXPORTS_ENV in (generated / "server.d.ts").read_text("utf-8"):
+                package = (project / "node_modules" / "convex").resolve()
+                done = processes.run(
+                    [self.toolchain.node, _SERVER_TEMPLATE, package, generated],
+                    cwd=project,
+                    env=env,
+                    limits=limits,
+                )
+                if not done.ok:
+                    raise InfrastructureError(
+                        f"how convex {convex} types environment variables can't be told",
+                        detail=done.stdout + done.stderr,
+                    )
             shutil.copytree(generated, target)
 
 

@@ -5,7 +5,8 @@ but all of it follows from the files, save for two things: the functions of loca
 types of declared environment variables. What can't be known is said to be so and never guessed.
 
 The texts are those that the installed `convex` writes itself (its templates); the modules and names
-are chosen as its bundler does (checked in the tests against the CLI's own offline output).
+are chosen as its bundler does. The tests compare both with what the CLI writes, offline and after a
+push.
 """
 
 from __future__ import annotations

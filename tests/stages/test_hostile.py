@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from pytest_convex_eval.stages.runner import MOST_FINDINGS
+
 if TYPE_CHECKING:
     from tests.stages.conftest import Check
 
@@ -96,6 +98,10 @@ def test_each_ends_with_a_finding_and_the_others_pass(
     assert found == {**expected, **beside}
     verdicts = {item["case"]: item["verdict"] for item in items}
     assert "error" not in verdicts.values(), verdicts
+    (calls,) = (item for item in items if item["case"] == "calls")
+    typecheck = next(stage for stage in calls["stages"] if stage["stage"] == "typecheck")
+    assert len(typecheck["findings"]) == MOST_FINDINGS
+    assert typecheck["left_out"] > CALLS / 2
 
 
 def test_five_megabytes_end_where_they_come_in(check: Check) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,19 @@ from pytest_convex_eval.generation.reply import parse_reply
 from pytest_convex_eval.outcomes import (
     Finding,
     InfrastructureError,
+    ItemResult,
     StageName,
     StageResult,
     Verdict,
 )
+from pytest_convex_eval.runs.failure import failure_lines
 from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
-from pytest_convex_eval.stages.runner import judge, run_stages
+from pytest_convex_eval.stages.runner import (
+    MOST_FINDINGS,
+    MOST_OUTPUT_CHARACTERS,
+    judge,
+    run_stages,
+)
 
 Check = Callable[..., Any]
 
@@ -215,3 +223,26 @@ def test_a_failure_counts_even_beside_an_error() -> None:
     assert judge([StageResult("lint", "passed"), StageResult("deploy", "skipped")])[0] is (
         Verdict.PASSED
     )
+
+
+def test_of_too_many_findings_those_that_tell_most_are_kept(bench: Bench, tmp_path: Path) -> None:
+    many = [Finding("TS7023", "circular", path="convex/a.ts", line=n) for n in range(1, 15_001)]
+    hints = [Finding("TS6133", "unused", "warning", line=n) for n in range(1, 101)]
+    rare = Finding("TS2304", "missing", path="convex/b.ts", line=1)
+    last = Finding("TS6385", "deprecated", "warning")
+    said = Report((*hints, *many, rare, last), "x" * (MOST_OUTPUT_CHARACTERS + 5))
+    subject = Subject({}, {}, (), Expectations(), LintPolicy())
+    stages = (_Stage("typecheck", lambda _: said),)
+    (result,) = run_stages(subject, bench, tmp_path, ("typecheck",), lambda _: None, stages)
+    assert len(result.findings) == MOST_FINDINGS
+    assert result.findings == (hints[0], *many[: MOST_FINDINGS - 3], rare, last)
+    assert result.left_out == 99 + 15_000 - (MOST_FINDINGS - 3)
+    assert result.output == "...\n" + "x" * MOST_OUTPUT_CHARACTERS
+    assert ItemResult.from_json(json.loads(json.dumps(_item(result).to_json()))).stages == (result,)
+    shown = "\n".join(failure_lines(_item(result)))
+    assert "998 errors, 2 warnings, 14102 more left out" in shown
+    assert "more in the run record, 14102 left out" in shown
+
+
+def _item(result: StageResult) -> ItemResult:
+    return ItemResult("a", "fundamentals", "easy", "m", "none", 1, Verdict.FAILED, stages=(result,))

@@ -82,6 +82,9 @@ TREE: Files = {
 }
 
 
+_ANY_ENV = "declare const env: Record<string, string | undefined>;"
+
+
 def official(
     files: Files, toolchain: Toolchain, dependencies: DependencySet, folder: Path
 ) -> dict[str, str]:
@@ -105,7 +108,11 @@ def official(
 
 
 def in_legacy_form(text: str) -> str:
-    """Without `components`, which the offline form lacks, and without the formatter's doing."""
+    """Without `components` and the types of `env`, which the offline form lacks, and without the
+    formatter's doing."""
+    text = re.sub(r"/\*\*\n \* Typesafe environment variables\..*?\*/\n", "", text, flags=re.DOTALL)
+    text = re.sub(r"type Env = \{[^}]*\};", "", text)
+    text = text.replace("declare const env: Env;", _ANY_ENV)
     text = re.sub(r"export declare const components: \{[^}]*\};", "", text)
     text = re.sub(r"export const components = .*;", "", text)
     text = text.replace("{ anyApi, componentsGeneric }", "{ anyApi }")

@@ -215,23 +215,22 @@ def main() -> None:
     try:
         # What is made once per machine is made here.
         warm(paths, 2, scratch / "first")
-        runs = [
-            warm(paths, workers, scratch / f"warm-{workers}")
-            for workers in map(int, options.workers.split(","))
-        ]
+        runs: list[Warm] = []
+        for workers in map(int, options.workers.split(",")):
+            runs.append(warm(paths, workers, scratch / f"warm-{workers}"))
+            show(runs[-1])
         step = max(len(paths) // options.cold_cases, 1)
         chosen = [load_case(path, path.name) for path in paths[::step][: options.cold_cases]]
         costs: dict[str, list[Cost]] = defaultdict(list)
         with EmbeddedDeployment(node_runtime().node) as deployment:
             for number, loaded in enumerate(chosen):
                 deployment.reset()
+                deployment.set_environment(loaded.case.env)
                 for name, one in cold(loaded, scratch / f"cold-{number}", deployment).items():
                     costs[name].append(one)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
-    for run in runs:
-        show(run)
     print(f"cold: {len(chosen)} references, one command after another, npm's cache warm")
     cold_cpu = cold_wall = 0.0
     for name, some in costs.items():

@@ -23,7 +23,13 @@ from pytest_convex_eval.behaviour.steps import (
     UploadStep,
 )
 from pytest_convex_eval.behaviour.values import show
-from pytest_convex_eval.deployment.model import Deployment, FunctionResult, HttpAnswer, Usage
+from pytest_convex_eval.deployment.model import (
+    Deployment,
+    FunctionKind,
+    FunctionResult,
+    HttpAnswer,
+    Usage,
+)
 
 MOST_PAGES = 500
 
@@ -40,15 +46,8 @@ class Caller:
         """What the function of `step` ends in."""
         args = _object(scope.given(step.args))
         identity = self._identity(step, scope)
-        admin = step.internal
-        deployment = self.deployment
-        match step:
-            case QueryStep():
-                return deployment.query(step.query, args, identity=identity, admin=admin)
-            case MutationStep():
-                return deployment.mutation(step.mutation, args, identity=identity, admin=admin)
-            case ActionStep():
-                return deployment.action(step.action, args, identity=identity, admin=admin)
+        kind, path = called_by(step)
+        return self.deployment.call(kind, path, args, identity=identity, admin=step.internal)
 
     def check(
         self, step: QueryStep | MutationStep | ActionStep, result: FunctionResult, scope: Scope
@@ -141,7 +140,7 @@ class Caller:
         for _ in range(MOST_PAGES):
             options: dict[str, JsonValue] = {"numItems": step.page_size, "cursor": cursor}
             page_args: dict[str, JsonValue] = {**args, "paginationOpts": options}
-            result = self.deployment.query(step.paginate, page_args, identity=identity)
+            result = self.deployment.call("query", step.paginate, page_args, identity=identity)
             context = [self._sent(step, page_args, scope), *log_block(result.log_lines)]
             if not result.ok:
                 said = said_of(result)
@@ -190,6 +189,17 @@ class Caller:
         identity = self._identity(step, scope)
         caller = "" if identity is None else f", as {show(identity.get('subject'))}"
         return f"sent {show(args)}{caller}"
+
+
+def called_by(step: QueryStep | MutationStep | ActionStep) -> tuple[FunctionKind, str]:
+    """The kind and the path of the function that is called."""
+    match step:
+        case QueryStep():
+            return "query", step.query
+        case MutationStep():
+            return "mutation", step.mutation
+        case ActionStep():
+            return "action", step.action
 
 
 def check_error(

@@ -13,7 +13,13 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.behaviour.calling import Caller, own_lines, said_of, succeeded
+from pytest_convex_eval.behaviour.calling import (
+    Caller,
+    called_by,
+    own_lines,
+    said_of,
+    succeeded,
+)
 from pytest_convex_eval.behaviour.durations import seconds_of
 from pytest_convex_eval.behaviour.failures import Location, StepFailedError, compare
 from pytest_convex_eval.behaviour.fields import Throws
@@ -42,7 +48,7 @@ from pytest_convex_eval.behaviour.steps import (
     UploadStep,
 )
 from pytest_convex_eval.behaviour.values import show
-from pytest_convex_eval.deployment.client import DeadlineError
+from pytest_convex_eval.deployment.client import BrokenOffError, DeadlineError
 from pytest_convex_eval.deployment.model import (
     Deployment,
     FunctionResult,
@@ -178,11 +184,13 @@ class _Run:
             except ReferenceFailedError as error:
                 self.taken = _title(step)
                 raise StepFailedError("reference", str(error)).at(here) from None
-            except DeadlineError as error:
+            except (DeadlineError, BrokenOffError) as error:
                 if not self.deployment.alive():
                     raise
                 self.taken = _title(step)
-                raise StepFailedError("timeout", str(error)).at(here) from None
+                late = isinstance(error, DeadlineError)
+                failed = StepFailedError("timeout" if late else "error", str(error))
+                raise failed.at(here) from None
 
     def _step(self, step: Step, here: Location, scope: Scope) -> None:
         match step:
@@ -347,12 +355,8 @@ def _end(result: FunctionResult | HttpAnswer) -> str:
 def _title(step: Step) -> str:
     """The step in a few words: `mutation posts:create`."""
     match step:
-        case QueryStep():
-            return f"query {step.query}"
-        case MutationStep():
-            return f"mutation {step.mutation}"
-        case ActionStep():
-            return f"action {step.action}"
+        case QueryStep() | MutationStep() | ActionStep():
+            return " ".join(called_by(step))
         case PaginateStep():
             return f"paginate {step.paginate}"
         case HttpStep():

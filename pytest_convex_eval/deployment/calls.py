@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Unpack
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer, Usage
+from pytest_convex_eval.deployment.endpoint import Endpoint
+from pytest_convex_eval.deployment.model import (
+    Arguments,
+    By,
+    FunctionKind,
+    FunctionResult,
+    Usage,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
-
-CALL_SECONDS = 30.0
-"""For one call: a query or mutation is ended by the server after 1 s of CPU."""
-ADVANCE_SECONDS = 120.0
-"""For everything that becomes due when the clock is moved."""
-
-Kind: TypeAlias = Literal["query", "mutation", "action"]
-Identity: TypeAlias = Mapping[str, JsonValue]
-"""What `ctx.auth.getUserIdentity()` returns; `tokenIdentifier` is made of issuer and subject."""
 
 
 class _Usage(BaseModel):
@@ -48,20 +46,24 @@ _IDS = TypeAdapter(list[str])
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class _Addresses:
+    url: str
+    site_url: str
+    admin_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calls(Endpoint):
     """Calls to the live functions of an embedded deployment."""
 
     client: Client
     site: Client
 
+    def _running(self) -> _Addresses:
+        return _Addresses(self.client.url, self.site.url, self.client.admin_key)
+
     def call(
-        self,
-        kind: Kind | None,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
+        self, kind: FunctionKind | None, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
         """Runs `path` (`module:function`) as a client would, anonymous without an `identity`.
 
@@ -69,12 +71,13 @@ class Calls:
         Raises InfrastructureError when the deployment does not answer; what the function throws
         is in the result.
         """
+        identity = by.get("identity")
         body: dict[str, JsonValue] = {
             "kind": kind,
             "path": path,
             "args": dict(args or {}),
             "identity": None if identity is None else dict(identity),
-            "admin": admin,
+            "admin": by.get("admin", False),
         }
         try:
             answer = _Answer.model_validate(self.client.post("/api/convex_eval/call", body))
@@ -91,23 +94,6 @@ class Calls:
             log_lines=answer.log_lines,
             usage=usage,
         )
-
-    def http(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
-    ) -> HttpAnswer:
-        """What the HTTP action at `path` of the site answers."""
-        content = body.encode() if isinstance(body, str) else body
-        return self.site.send(method, path, headers, content)
-
-    def fetch(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | str | None
-    ) -> HttpAnswer:
-        """What is answered at `url`. Raises ValueError where that is not of this deployment."""
-        for client in (self.client, self.site):
-            if url.startswith(f"{client.url}/"):
-                content = body.encode() if isinstance(body, str) else body
-                return client.send(method, url.removeprefix(client.url), headers, content)
-        raise ValueError(f"{url!r} is no address of the deployment")
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         """Inserts all documents or none; their ids, in order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -17,6 +18,10 @@ from pytest_convex_eval.outcomes import InfrastructureError
 
 class DeadlineError(InfrastructureError):
     """There was no answer in time. Whether the pushed code is to blame, the caller must know."""
+
+
+class BrokenOffError(InfrastructureError):
+    """An answer ended too soon. Whether the pushed code is to blame, the caller must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +60,25 @@ class Client:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpAnswer:
         """Whatever is answered. Raises InfrastructureError when nothing is, DeadlineError when it
-        takes too long."""
+        takes too long, BrokenOffError when a part is missing."""
         parts = urlsplit(self.url)
         secure = parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_seconds)
+        response: http.client.HTTPResponse | None = None
         try:
             connection.request(method, path, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
-            content = response.read()
+            content = _read(response, time.monotonic() + self.timeout_seconds)
         except TimeoutError as error:
             raise DeadlineError(
                 f"the deployment at {self.url} did not answer {method} {path} within "
                 f"{self.timeout_seconds:g} s"
             ) from error
         except (OSError, http.client.HTTPException) as error:
+            if response is not None:
+                answer = f"answer to {method} {path} (HTTP {response.status})"
+                raise BrokenOffError(f"the deployment's {answer} breaks off") from error
             raise InfrastructureError(
                 f"the deployment at {self.url} does not answer {method} {path}", detail=repr(error)
             ) from error
@@ -90,3 +99,16 @@ class Client:
                 f"the deployment answered {method} {path} with HTTP {answer.status}", detail=text
             )
         return text
+
+
+def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The whole body, however slowly it comes. Raises TimeoutError, IncompleteRead, OSError."""
+    parts: list[bytes] = []
+    while part := response.read1(65536):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    content = b"".join(parts)
+    if response.length:
+        raise http.client.IncompleteRead(content, response.length)
+    return content

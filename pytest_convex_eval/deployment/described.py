@@ -14,6 +14,7 @@ from pytest_convex_eval.deployment.model import (
     Cron,
     Deployed,
     Function,
+    FunctionKind,
     Index,
     Route,
     SearchIndex,
@@ -23,7 +24,7 @@ from pytest_convex_eval.deployment.model import (
 )
 
 _APPENDED = "_creationTime"
-_KINDS: dict[str, Literal["query", "mutation", "action"]] = {
+_KINDS: dict[str, FunctionKind] = {
     "Query": "query",
     "Mutation": "mutation",
     "Action": "action",

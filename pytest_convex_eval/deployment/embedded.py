@@ -12,14 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import IO, Self, TypeVar, Unpack
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.calls import ADVANCE_SECONDS, CALL_SECONDS, Calls, Identity
+from pytest_convex_eval.deployment.calls import Calls
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import Deployed, FunctionResult, HttpAnswer, PushOutcome
+from pytest_convex_eval.deployment.endpoint import (
+    CALL_SECONDS,
+    LONG_CALL_SECONDS,
+    Endpoint,
+    seconds_for,
+)
+from pytest_convex_eval.deployment.model import (
+    Arguments,
+    By,
+    Deployed,
+    FunctionKind,
+    FunctionResult,
+    PushOutcome,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
 
 SERVER = Path(__file__).parent / "node" / "server.mjs"
@@ -47,7 +60,7 @@ _DEPLOYED = TypeAdapter(Deployed)
 _OUTCOME = TypeAdapter(PushOutcome)
 
 
-class EmbeddedDeployment:
+class EmbeddedDeployment(Endpoint):
     """A deployment of this process's own, empty when it is started.
 
     It can neither outlive this process (the server ends with its stdin) nor see anything of it
@@ -95,22 +108,9 @@ class EmbeddedDeployment:
         """Nobody else ever uses it."""
 
     @property
-    def url(self) -> str:
-        return self._running().url
-
-    @property
     def push_url(self) -> str:
         """The server knows itself how a push ended."""
         return self.url
-
-    @property
-    def site_url(self) -> str:
-        """Where HTTP actions are served."""
-        return self._running().site_url
-
-    @property
-    def admin_key(self) -> str:
-        return self._running().admin_key
 
     @property
     def pid(self) -> int:
@@ -168,63 +168,11 @@ class EmbeddedDeployment:
         """Lets actions reach these origins (`http://127.0.0.1:8080`) until the next reset."""
         self._client().post("/api/convex_eval/reachable", {"origins": list(origins)})
 
-    def query(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
+    def call(
+        self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the query `path` (`module:function`); see `Calls.call`."""
-        return self._calls().call("query", path, args, identity=identity, admin=admin)
-
-    def mutation(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
-    ) -> FunctionResult:
-        """Runs the mutation `path`; see `Calls.call`."""
-        return self._calls().call("mutation", path, args, identity=identity, admin=admin)
-
-    def action(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
-    ) -> FunctionResult:
-        """Runs the action `path`; see `Calls.call`."""
-        return self._calls(ADVANCE_SECONDS).call(
-            "action", path, args, identity=identity, admin=admin
-        )
-
-    def http(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
-    ) -> HttpAnswer:
-        """Asks an HTTP action; see `Calls.http`."""
-        return self._calls(ADVANCE_SECONDS).http(method, path, headers or {}, body)
-
-    def fetch(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
-    ) -> HttpAnswer:
-        """Asks an address of this deployment, e.g. a file's or an upload URL, as a browser would.
-
-        Raises ValueError for an address of anybody else.
-        """
-        return self._calls(ADVANCE_SECONDS).fetch(method, url, headers or {}, body)
+        """Runs the function `path` (`module:function`); see `Calls.call`."""
+        return self._calls(seconds_for(kind)).call(kind, path, args, **by)
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         """Inserts documents; see `Calls.insert`."""
@@ -240,7 +188,7 @@ class EmbeddedDeployment:
 
     def advance(self, seconds: float) -> list[str]:
         """Moves the deployment's clock; see `Calls.advance`."""
-        return self._calls(ADVANCE_SECONDS).advance(seconds)
+        return self._calls(LONG_CALL_SECONDS).advance(seconds)
 
     def log(self) -> str:
         """What the server wrote to stderr: nothing, unless it failed."""

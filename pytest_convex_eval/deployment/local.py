@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal, Self, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 from pydantic import JsonValue
 
@@ -76,13 +76,6 @@ class LocalDeployment(OfficialDeployment):
         # A name of its own tells this backend from another that took over its port.
         self._name = f"convex-eval-{secrets.token_hex(8)}"
         self._secret = secrets.token_hex(32)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def start(self) -> None:
         """Starts the backend. Raises InfrastructureError when it can't be, or is not ready."""

@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack
 
 from pydantic import JsonValue
 
 from pytest_convex_eval.outcomes import InfrastructureError
 
 Validator: TypeAlias = Mapping[str, JsonValue]
+FunctionKind: TypeAlias = Literal["query", "mutation", "action"]
+Identity: TypeAlias = Mapping[str, JsonValue]
+"""What `ctx.auth.getUserIdentity()` returns; `tokenIdentifier` is made of issuer and subject."""
+Arguments: TypeAlias = Mapping[str, JsonValue]
+
+
+class By(TypedDict, total=False):
+    """Who calls: anonymous without an `identity`; `admin` may call internal functions too."""
+
+    identity: Identity | None
+    admin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ class Function:
     """A registered function; `path` is `module:export`; `returns` is None if not declared."""
 
     path: str
-    kind: Literal["query", "mutation", "action"]
+    kind: FunctionKind
     visibility: Literal["public", "internal"]
     args: Validator
     returns: Validator | None
@@ -259,35 +270,11 @@ class Deployment(Protocol):
         """Sets the deployment's environment variables; None deletes one."""
         ...
 
-    def query(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Mapping[str, JsonValue] | None = None,
-        admin: bool = False,
+    def call(
+        self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the query `path` (`module:function`): anonymous without an `identity`; `admin` may
-        call internal functions too."""
+        """Runs the function `path` (`module:function`); what it throws is in the result."""
         ...
-
-    def mutation(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Mapping[str, JsonValue] | None = None,
-        admin: bool = False,
-    ) -> FunctionResult: ...
-
-    def action(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Mapping[str, JsonValue] | None = None,
-        admin: bool = False,
-    ) -> FunctionResult: ...
 
     def http(
         self,

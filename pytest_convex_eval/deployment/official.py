@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import secrets
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Self, Unpack
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.described import function_path
+from pytest_convex_eval.deployment.endpoint import (
+    CALL_SECONDS,
+    LONG_CALL_SECONDS,
+    Endpoint,
+    seconds_for,
+)
 from pytest_convex_eval.deployment.model import (
+    Arguments,
+    By,
     Deployed,
+    FunctionKind,
     FunctionResult,
-    HttpAnswer,
     PushOutcome,
     UnsupportedError,
 )
-from pytest_convex_eval.deployment.official_api import SCHEDULED, Kind, OfficialApi
+from pytest_convex_eval.deployment.official_api import SCHEDULED, OfficialApi
 from pytest_convex_eval.deployment.recorder import PushRecorder
 from pytest_convex_eval.outcomes import InfrastructureError
 
-CALL_SECONDS = 30.0
-"""For a query or mutation: the backend ends one after 1 s of CPU."""
-LONG_CALL_SECONDS = 120.0
-"""For an action."""
 MOST_ADVANCE_SECONDS = 60.0
 """That time may be moved by where only real time passes."""
 SETTLE_SECONDS = 30.0
 """For scheduled functions that are due to end."""
 _POLL_SECONDS = 0.05
-
-Identity: TypeAlias = Mapping[str, JsonValue]
 
 
 @dataclass(slots=True)
@@ -54,28 +57,31 @@ class Live:
     public: tuple[int, frozenset[str]] = (-1, frozenset())
 
 
-class OfficialDeployment:
-    """The calls that are the same for every backend; where it runs is for those who inherit."""
+class OfficialDeployment(Endpoint):
+    """The calls that are the same for every backend; where it runs is for those who inherit.
+
+    Use as a context manager, or call `start` and `close`.
+    """
 
     _live: Live | None = None
 
-    @property
-    def url(self) -> str:
-        return self._running().url
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
 
     @property
     def push_url(self) -> str:
         """A recorder's, in front of the backend."""
         return self._running().recorder.url
-
-    @property
-    def site_url(self) -> str:
-        """Where HTTP actions are served."""
-        return self._running().site_url
-
-    @property
-    def admin_key(self) -> str:
-        return self._running().admin_key
 
     def last_push(self) -> PushOutcome:
         """How the last push since the start or the last reset ended."""
@@ -96,66 +102,16 @@ class OfficialDeployment:
             else:
                 live.variables[name] = value
 
-    def query(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
+    def call(
+        self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the query `path` (`module:function`)."""
-        return self._call("query", path, args, identity, admin)
-
-    def mutation(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
-    ) -> FunctionResult:
-        """Runs the mutation `path`."""
-        return self._call("mutation", path, args, identity, admin)
-
-    def action(
-        self,
-        path: str,
-        args: Mapping[str, JsonValue] | None = None,
-        *,
-        identity: Identity | None = None,
-        admin: bool = False,
-    ) -> FunctionResult:
-        """Runs the action `path`."""
-        return self._call("action", path, args, identity, admin)
-
-    def http(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
-    ) -> HttpAnswer:
-        """Asks an HTTP action."""
-        site = Client(self.site_url, "", LONG_CALL_SECONDS)
-        content = body.encode() if isinstance(body, str) else body
-        return site.send(method, path, headers or {}, content)
-
-    def fetch(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | str | None = None,
-    ) -> HttpAnswer:
-        """Asks an address of this deployment. Raises ValueError for an address of anybody else."""
-        live = self._running()
-        for own in (live.url, live.site_url):
-            if url.startswith(f"{own}/"):
-                content = body.encode() if isinstance(body, str) else body
-                client = Client(own, "", LONG_CALL_SECONDS)
-                return client.send(method, url.removeprefix(own), headers or {}, content)
-        raise ValueError(f"{url!r} is no address of the deployment")
+        """Runs the function `path` (`module:function`); see `Deployment.call`."""
+        acts_as = by.get("identity") is not None and not by.get("admin", False)
+        if acts_as and function_path(path) not in self._public():
+            # Only an admin can act as somebody, and an admin may call internal functions.
+            request = f"[Request ID: {secrets.token_hex(8)}] Server Error\n"
+            return FunctionResult(error=f"{request}Could not find public function for '{path}'.")
+        return self._api(seconds_for(kind)).call(kind, path, args, **by)
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
         """Inserts all documents or none; their ids, in order. Raises ValueError for a document
@@ -225,21 +181,6 @@ class OfficialDeployment:
             told.add(identifier)
             failures.append(f"{function_path(str(job.get('name')))}: {state.get('error')}")
         return failures
-
-    def _call(
-        self,
-        kind: Kind,
-        path: str,
-        args: Mapping[str, JsonValue] | None,
-        identity: Identity | None,
-        admin: bool,
-    ) -> FunctionResult:
-        if identity is not None and not admin and function_path(path) not in self._public():
-            # Only an admin can act as somebody, and an admin may call internal functions.
-            request = f"[Request ID: {secrets.token_hex(8)}] Server Error\n"
-            return FunctionResult(error=f"{request}Could not find public function for '{path}'.")
-        api = self._api(LONG_CALL_SECONDS if kind == "action" else CALL_SECONDS)
-        return api.call(kind, path, args, identity=identity, admin=admin)
 
     def _public(self) -> frozenset[str]:
         live = self._running()

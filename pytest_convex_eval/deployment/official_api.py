@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
@@ -20,10 +20,9 @@ from pytest_convex_eval.deployment.described import (
     components_of,
     describe,
 )
-from pytest_convex_eval.deployment.model import Deployed, FunctionResult
+from pytest_convex_eval.deployment.model import Deployed, FunctionKind, FunctionResult, Identity
 from pytest_convex_eval.outcomes import InfrastructureError
 
-Kind: TypeAlias = Literal["query", "mutation", "action"]
 T = TypeVar("T")
 
 SCHEDULED = "_scheduled_functions"
@@ -72,11 +71,11 @@ class OfficialApi:
 
     def call(
         self,
-        kind: Kind | None,
+        kind: FunctionKind | None,
         path: str,
         args: Mapping[str, JsonValue] | None = None,
         *,
-        identity: Mapping[str, JsonValue] | None = None,
+        identity: Identity | None = None,
         admin: bool = False,
         component: str = "",
     ) -> FunctionResult:
@@ -265,7 +264,7 @@ class OfficialApi:
 
     def _system(
         self,
-        kind: Kind,
+        kind: FunctionKind,
         name: str,
         args: Mapping[str, JsonValue] | None = None,
         component: str = "",
@@ -288,9 +287,7 @@ class OfficialApi:
                 "the deployment says something unexpected", detail=str(error)
             ) from error
 
-    def _authorization(
-        self, identity: Mapping[str, JsonValue] | None, admin: bool
-    ) -> dict[str, str]:
+    def _authorization(self, identity: Identity | None, admin: bool) -> dict[str, str]:
         if identity is None:
             return {"Authorization": f"Convex {self.client.admin_key}"} if admin else {}
         user = dict(identity)

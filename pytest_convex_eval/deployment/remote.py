@@ -7,14 +7,14 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.endpoint import CALL_SECONDS
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
-from pytest_convex_eval.deployment.official import CALL_SECONDS, Live, OfficialDeployment
+from pytest_convex_eval.deployment.official import Live, OfficialDeployment
 from pytest_convex_eval.deployment.official_api import SCHEDULED, OfficialApi
 from pytest_convex_eval.deployment.recorder import PushRecorder
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
@@ -44,13 +44,6 @@ class RemoteDeployment(OfficialDeployment):
         self._stack = contextlib.ExitStack()
         self._scratch: Path | None = None
         self._variables: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def start(self) -> None:
         """Waits for its turn, and makes the deployment empty.

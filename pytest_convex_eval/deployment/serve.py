@@ -21,6 +21,7 @@ from pytest_convex_eval.deployment.embedded import SERVER, START_SECONDS
 from pytest_convex_eval.outcomes import InfrastructureError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NPM = re.compile(r"npm_config_.+|NODE_EXTRA_CA_CERTS|.*_proxy", re.IGNORECASE)
 _KEY = re.compile(r"[^\s:']+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -109,7 +110,7 @@ def serve(options: ServeOptions, *, node: Path, out: TextIO) -> None:
                 processes.running(
                     args,
                     cwd=anywhere,
-                    env=processes.environment(home=anywhere),
+                    env=processes.environment(home=anywhere, path=(), **_npm_settings()),
                     limits=processes.Limits(wall_seconds=START_SECONDS),
                     stderr=stderr,
                 )
@@ -123,6 +124,13 @@ def serve(options: ServeOptions, *, node: Path, out: TextIO) -> None:
         print(_notice(_ready(line, options), options), file=out, flush=True)
         if not _wait(child.stdout, stopped, None):
             raise InfrastructureError("the server ended by itself; what it said stands above")
+
+
+def _npm_settings() -> dict[str, str]:
+    """How npm reaches a registry here: it installs what convex.json leaves out of bundles."""
+    own = Path.home() / ".npmrc"
+    settings = {"npm_config_userconfig": str(own)} if own.exists() else {}
+    return settings | {name: value for name, value in os.environ.items() if _NPM.fullmatch(name)}
 
 
 @contextlib.contextmanager

@@ -2,92 +2,101 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
-SIGN = """
-const { generateKeyPairSync, sign } = require("node:crypto");
-const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-const claims = { iss: process.argv[1], sub: "ada", aud: "app", exp: 4e9 };
-const text = part({ alg: "RS256", typ: "JWT", kid: "1" }) + "." + part(claims);
-const token = text + "." + sign("sha256", Buffer.from(text), privateKey).toString("base64url");
-const key = { ...publicKey.export({ format: "jwk" }), kid: "1" };
-console.log(JSON.stringify({ token, keys: [key] }));
+if TYPE_CHECKING:
+    from tests.deployment.conftest import Issuer
+
+DISCOVERY = "/.well-known/openid-configuration"
+WHO = """
+import { query } from "./_generated/server";
+export const who = query({ args: {}, handler: (ctx) => ctx.auth.getUserIdentity() });
 """
 
 
 @pytest.fixture
-def provider() -> Iterator[tuple[str, dict[str, Any], list[str]]]:
-    """An OpenID provider: its address, what it answers by path, and what it was asked."""
-    answers: dict[str, Any] = {}
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            body = json.dumps(answers.get(self.path)).encode()
-            self.send_response(200 if self.path in answers else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", answers, asked
-        server.shutdown()
-        thread.join()
-
-
-def test_keys_are_discovered_where_the_network_may_be_used(
-    node: Path,
+def ask_as(
     bundle: Callable[..., Any],
     push_over_http: Callable[..., Any],
     deployment: EmbeddedDeployment,
-    provider: tuple[str, dict[str, Any], list[str]],
-) -> None:
-    issuer, answers, asked = provider
-    signed = subprocess.run([node, "-e", SIGN, issuer], capture_output=True, check=True).stdout
-    made = json.loads(signed)
-    files = {
-        "convex/auth.config.ts": (
-            f'export default {{ providers: [{{ applicationID: "app", domain: "{issuer}" }}] }};'
-        ),
-        "convex/a.ts": (
-            'import { query } from "./_generated/server";\nexport const who = query({ args: {}, '
-            "handler: async (ctx) => (await ctx.auth.getUserIdentity())?.subject });\n"
-        ),
-    }
-    assert push_over_http(bundle(files)).status == 200
+    issuer: Issuer,
+) -> Callable[[str], tuple[int, Any]]:
+    """What the deployment, which trusts the issuer, answers one of its tokens."""
+    auth = f'export default {{ providers: [{{ applicationID: "app", domain: "{issuer.url}" }}] }};'
+    answer = push_over_http(bundle({"convex/auth.config.ts": auth, "convex/a.ts": WHO}))
+    assert answer.status == 200, answer.body
     client = Client(deployment.url, deployment.admin_key)
-    headers = {"Authorization": f"Bearer {made['token']}"}
-    call = json.dumps({"path": "a:who", "args": {}}).encode()
 
-    def ask() -> tuple[int, Any]:
-        answer = client.send("POST", "/api/query", headers, call)
-        return answer.status, json.loads(answer.body)
+    def ask(token: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {issuer.token(token)}"}
+        answer = client.send("POST", "/api/query", headers, b'{"path": "a:who", "args": {}}')
+        return answer.status, Client.parse(answer.body)
 
-    status, body = ask()
+    return ask
+
+
+def test_keys_are_discovered_where_the_network_may_be_used(
+    ask_as: Callable[[str], tuple[int, Any]], deployment: EmbeddedDeployment, issuer: Issuer
+) -> None:
+    status, body = ask_as("good")
     assert (status, body["code"]) == (401, "AuthProviderDiscoveryFailed")
-    assert f"may not reach {issuer}" in body["message"]
-    assert asked == []
-    deployment.allow_origins([issuer])
-    assert "status 404" in ask()[1]["message"], "a provider without discovery"
-    answers["/.well-known/openid-configuration"] = {"issuer": issuer, "jwks_uri": f"{issuer}/keys"}
-    answers["/keys"] = {"keys": made["keys"]}
-    assert [ask()[1].get("value") for _ in range(3)] == ["ada"] * 3
-    assert asked.count("/keys") == 1, "the keys are kept"
+    assert f"may not reach {issuer.url}" in body["message"]
+    assert issuer.asked == []
+    deployment.allow_origins([issuer.url])
+    found = issuer.answers.pop(DISCOVERY)
+    assert "status 404" in ask_as("good")[1]["message"], "a provider without discovery"
+    issuer.answers[DISCOVERY] = found
+    assert [ask_as("good")[1]["value"]["subject"] for _ in range(3)] == ["ada"] * 3
+    assert issuer.asked.count("/keys") == 1, "the keys are kept"
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "why"),
+    [
+        ("issuer", "NoAuthProvider", "Check that your auth.config matches its `iss` and `aud`"),
+        ("audience", "NoAuthProvider", "Check that your auth.config matches its `iss` and `aud`"),
+        ("key", "InvalidAuthHeader", "its signature is wrong"),
+        ("expired", "InvalidAuthHeader", "it has expired"),
+    ],
+)
+def test_a_token_that_is_wrong_in_one_way_is_refused(
+    ask_as: Callable[[str], tuple[int, Any]],
+    deployment: EmbeddedDeployment,
+    issuer: Issuer,
+    token: str,
+    code: str,
+    why: str,
+) -> None:
+    deployment.allow_origins([issuer.url])
+    status, body = ask_as(token)
+    assert (status, body["code"]) == (401, code)
+    assert why in body["message"]
+    assert ask_as("good")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"issuer": "https://other.example"}, "says that it is"),
+        ({"jwks_uri": None}, "names no `jwks_uri`"),
+        ({"jwks_uri": "http://127.0.0.1:9/keys"}, "may not reach http://127.0.0.1:9"),
+    ],
+)
+def test_a_provider_that_says_something_else_is_not_believed(
+    ask_as: Callable[[str], tuple[int, Any]],
+    deployment: EmbeddedDeployment,
+    issuer: Issuer,
+    answer: dict[str, str],
+    why: str,
+) -> None:
+    deployment.allow_origins([issuer.url])
+    issuer.answers[DISCOVERY] |= answer
+    status, body = ask_as("good")
+    assert (status, body["code"]) == (401, "AuthProviderDiscoveryFailed")
+    assert why in body["message"]

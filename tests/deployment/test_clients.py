@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
+
+if TYPE_CHECKING:
+    from tests.deployment.conftest import Issuer
 
 APP = """
 import { action, internalQuery, mutation, query } from "./_generated/server";
@@ -48,8 +51,10 @@ def live(
     bundle: Callable[..., Any],
     push_over_http: Callable[..., Any],
     deployment: EmbeddedDeployment,
+    issuer: Issuer,
 ) -> EmbeddedDeployment:
-    answer = push_over_http(bundle({"convex/app.ts": APP}))
+    files = {"convex/app.ts": APP, "convex/auth.config.ts": issuer.config}
+    answer = push_over_http(bundle(files))
     assert answer.status == 200, answer.body
     return deployment
 
@@ -96,6 +101,20 @@ def test_the_http_client_calls_functions_of_every_kind(script: Callable[[str], A
     """)
     assert "Could not find public function for 'app:secret'." in found.pop("hidden")
     assert found == {"added": "1n", "doubled": 4, "list": ["1n", 2], "error": {"why": "1n"}}
+
+
+def test_consistent_queries_of_a_client_see_one_state(script: Callable[[str], Any]) -> None:
+    found = script("""
+      const client = new ConvexHttpClient(url), later = new ConvexHttpClient(url);
+      await client.mutation(api.app.add, { n: 1 });
+      const seen = [await client.consistentQuery(api.app.list, {})];
+      await client.mutation(api.app.add, { n: 2 });
+      seen.push(await client.consistentQuery(api.app.list, {}));
+      seen.push(await client.query(api.app.list, {}));
+      seen.push(await later.consistentQuery(api.app.list, {}));
+      say(seen);
+    """)
+    assert found == [[1], [1], [1, 2], [1, 2]]
 
 
 def test_a_subscription_sees_what_another_client_writes(script: Callable[[str], Any]) -> None:
@@ -147,6 +166,38 @@ def test_an_admin_acts_as_a_user(script: Callable[[str], Any]) -> None:
         "spec": 9,
         "wrong": True,
     }
+
+
+def test_the_http_client_acts_for_users(script: Callable[[str], Any], issuer: Issuer) -> None:
+    found = script(
+        f"const good = {json.dumps(issuer.token('good'))};\n"
+        f"const bad = {json.dumps(issuer.token('key'))};\n"
+        """
+      const client = new ConvexHttpClient(url);
+      const who = () => client.query(api.app.who, {}).catch((e) => JSON.parse(e.message).code);
+      const seen = [await who()];
+      client.setAuth(good);
+      seen.push(await who());
+      seen.push(await client.query(api.app.secret, {}).catch(() => "hidden"));
+      client.setAuth(bad);
+      seen.push(await who());
+      client.clearAuth();
+      seen.push(await who());
+      client.setAdminAuth(key);
+      seen.push(await who(), await client.query(api.app.secret, {}));
+      client.setAdminAuth(key, { subject: "bob", issuer: "https://i", tokenIdentifier: "i|bob" });
+      seen.push(await who(), await client.query(api.app.secret, {}));
+      seen.push(await client.mutation(api.app.add, { n: 1 }));
+      seen.push(await client.action(api.app.twice, { n: 2 }));
+      const token = new ConvexHttpClient(url, { auth: good });
+      seen.push(await token.consistentQuery(api.app.who, {}));
+      say(seen);
+    """
+    )
+    assert found == [
+        *(None, "ada", "hidden", "InvalidAuthHeader", None),
+        *(None, "internal", "bob", "internal", 1, 4, "ada"),
+    ]
 
 
 def test_pages_follow_each_other(script: Callable[[str], Any], live: EmbeddedDeployment) -> None:

@@ -254,6 +254,161 @@ def test_every_1_000_increments_count(
     assert deployment.query("c:get").value == 1000
 
 
+UNAWAITED = """
+import { mutation, query } from "./_generated/server";
+import { api } from "./_generated/api";
+import { v } from "convex/values";
+export const many = mutation({ args: {}, handler: async (ctx) => {
+  for (let n = 0; n < 100; n++) void ctx.db.insert("rows", { n });
+} });
+export const slow = mutation({ args: {}, handler: async (ctx) => {
+  for (let n = 0; n < 20; n++) await ctx.db.insert("rows", { n });
+} });
+export const calls = mutation({ args: {}, handler: async (ctx) => {
+  void ctx.runMutation(api.a.slow, {});
+} });
+export const asks = mutation({ args: {}, handler: async (ctx) => {
+  await ctx.db.insert("rows", { n: 0 });
+  void ctx.runQuery(api.a.count, {});
+  throw new Error("too late");
+} });
+export const callsAndThrows = mutation({ args: {}, handler: async (ctx) => {
+  void ctx.runMutation(api.a.slow, {});
+  throw new Error("too late");
+} });
+export const count = query({ args: {}, handler: async (ctx) =>
+  (await ctx.db.query("rows").collect()).length });
+"""
+
+
+@pytest.mark.parametrize(("function", "rows"), [("many", 100), ("calls", 20)])
+def test_what_a_mutation_does_not_wait_for_is_of_its_transaction(
+    function: str,
+    rows: int,
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    assert push_over_http(bundle({"convex/a.ts": UNAWAITED})).status == 200
+    assert deployment.mutation(f"a:{function}").error is None
+    assert deployment.query("a:count").value == rows
+
+
+@pytest.mark.parametrize("function", ["callsAndThrows", "asks"])
+def test_a_throw_takes_back_what_was_not_waited_for(
+    function: str,
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    assert push_over_http(bundle({"convex/a.ts": UNAWAITED})).status == 200
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(deployment.mutation, f"a:{function}") for _ in range(4)]
+        counts = [deployment.query("a:count").value for _ in range(20)]
+        errors = [first_line(call.result().error) for call in calls]
+    assert all(error.startswith("Uncaught Error: too late") for error in errors)
+    assert set(counts) == {0}
+    assert deployment.query("a:count").value == 0
+
+
+READERS = """
+import { mutation, query } from "./_generated/server";
+import { ConvexError, v } from "convex/values";
+export const some = query({ args: { most: v.number() }, handler: async (ctx, { most }) => {
+  const seen = [];
+  for await (const { n } of ctx.db.query("rows")) {
+    seen.push(n);
+    if (seen.length === most) break;
+  }
+  return seen;
+} });
+export const each = mutation({ args: {}, handler: async (ctx) => {
+  for await (const { _id, n } of ctx.db.query("rows")) await ctx.db.patch(_id, { n: n + 1 });
+} });
+export const page = query({ args: { opts: v.any() }, handler: (ctx, { opts }) =>
+  ctx.db.query("rows").filter((q) => q.gte(q.field("n"), 100)).paginate(opts) });
+export const large = query({ args: { opts: v.any() }, handler: async (ctx, { opts }) => {
+  const { page, pageStatus, splitCursor } = await ctx.db.query("large").paginate(opts);
+  return [page.length, pageStatus, splitCursor !== null];
+} });
+export const fail = mutation({ args: { id: v.id("rows") }, handler: async (ctx, { id }) => {
+  await ctx.db.delete(id);
+  throw new ConvexError("no");
+} });
+export const plan = mutation({ args: {}, handler: async (ctx) => {
+  const seen = [];
+  const planned = ctx.db.system.query("_scheduled_functions")[Symbol.asyncIterator]();
+  for (let i = 0; i < 5; i++) {
+    await ctx.scheduler.runAfter(1e6, "a:each" as any, {});
+    seen.push((await planned.next()).done);
+  }
+  return seen;
+} });
+"""
+
+
+@pytest.fixture
+def readers(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> EmbeddedDeployment:
+    """With 300 rows, `n` from 0 on."""
+    answer = push_over_http(bundle({"convex/a.ts": READERS}))
+    assert answer.status == 200, answer.body
+    deployment.insert("rows", [{"n": n} for n in range(300)])
+    return deployment
+
+
+def test_only_documents_that_were_taken_count_as_read(readers: EmbeddedDeployment) -> None:
+    for most in (1, 2, 3, 8, 200, 300):
+        result = readers.query("a:some", {"most": most})
+        assert result.value == list(range(most))
+        assert result.usage is not None
+        assert result.usage.documents_read == most
+    written = readers.mutation("a:each")
+    assert written.error is None
+    assert written.usage is not None
+    assert (written.usage.documents_read, written.usage.documents_written) == (300, 300)
+    assert [row["n"] for row in readers.documents("rows")] == list(range(1, 301))
+
+
+def test_documents_that_a_filter_leaves_out_count_in_a_page(readers: EmbeddedDeployment) -> None:
+    opts: dict[str, Any] = {"numItems": 10, "cursor": None, "maximumRowsRead": 40}
+    sizes = []
+    for _ in range(4):
+        result = readers.query("a:page", {"opts": opts})
+        assert isinstance(result.value, dict)
+        assert isinstance(result.value["page"], list)
+        sizes.append((len(result.value["page"]), result.value["pageStatus"]))
+        assert result.value["splitCursor"] is not None
+        assert result.usage is not None
+        assert result.usage.documents_read == [40, 40, 30, 10][len(sizes) - 1]
+        opts["cursor"] = result.value["continueCursor"]
+    assert sizes == [(0, "SplitRequired"), (0, "SplitRequired"), (10, None), (10, None)]
+
+
+def test_a_page_of_nearly_all_that_can_be_read_had_better_be_split(
+    readers: EmbeddedDeployment,
+) -> None:
+    readers.insert("large", [{"text": "x" * 1_000_000} for _ in range(14)])
+    for size, status in ((12, None), (13, "SplitRecommended")):
+        page = readers.query("a:large", {"opts": {"numItems": size, "cursor": None}})
+        assert page.value == [size, status, True]
+
+
+def test_a_document_that_stays_after_all_stays_where_it_was(readers: EmbeddedDeployment) -> None:
+    first, *_ = before = readers.documents("rows")
+    assert readers.mutation("a:fail", {"id": first["_id"]}).error_data == "no"
+    assert readers.documents("rows") == before
+
+
+def test_a_query_that_is_being_read_meets_what_is_scheduled_meanwhile(
+    readers: EmbeddedDeployment,
+) -> None:
+    assert readers.mutation("a:plan").value == [False] * 5
+
+
 RUNAWAYS = {
     "loop": ("for (;;);", "Function execution timed out (maximum duration: 1s)"),
     "memory": (

@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+
+if TYPE_CHECKING:
+    from tests.deployment.conftest import Issuer
 
 APP = """
 import { action, mutation, query } from "./_generated/server";
@@ -30,6 +33,8 @@ export const inc = mutation({ args: {}, handler: async (ctx) => {
   if (row === null) await ctx.db.insert("counter", { n: 1 });
   else await ctx.db.patch(row._id, { n: row.n + 1 });
 } });
+export const who = query({ args: {}, handler: async (ctx) =>
+  (await ctx.auth.getUserIdentity())?.subject ?? null });
 export const counter = query({ args: {}, handler: async (ctx) =>
   (await ctx.db.query("counter").unique())?.n ?? 0 });
 """
@@ -65,8 +70,10 @@ def live(
     bundle: Callable[..., Any],
     push_over_http: Callable[..., Any],
     deployment: EmbeddedDeployment,
+    issuer: Issuer,
 ) -> EmbeddedDeployment:
-    answer = push_over_http(bundle({"convex/app.ts": APP}))
+    files = {"convex/app.ts": APP, "convex/auth.config.ts": issuer.config}
+    answer = push_over_http(bundle(files))
     assert answer.status == 200, answer.body
     return deployment
 
@@ -179,15 +186,23 @@ try:
     client.mutation("app:fail")
 except ConvexError as error:
     data = error.data
+who = [client.query("app:who")]
+client.set_auth(sys.argv[3])
+who.append(client.query("app:who"))
+client.clear_auth()
+who.append(client.query("app:who"))
 client.set_admin_auth(sys.argv[2])
 read = client.query("app:list")
-print(json.dumps({"added": added, "acted": acted, "seen": seen, "error": data, "read": read}))
+said = {"added": added, "acted": acted, "seen": seen, "error": data, "read": read, "who": who}
+print(json.dumps(said))
 """
 
 
-def test_pythons_client_calls_and_follows(live: EmbeddedDeployment, tmp_path: Path) -> None:
+def test_pythons_client_calls_and_follows(
+    live: EmbeddedDeployment, issuer: Issuer, tmp_path: Path
+) -> None:
     done = processes.run(
-        [sys.executable, "-c", PYTHON, live.url, live.admin_key],
+        [sys.executable, "-c", PYTHON, live.url, live.admin_key, issuer.token("good")],
         cwd=tmp_path,
         env=processes.environment(home=tmp_path),
         limits=processes.Limits(wall_seconds=20),
@@ -199,4 +214,5 @@ def test_pythons_client_calls_and_follows(live: EmbeddedDeployment, tmp_path: Pa
         "seen": [[], ["a"], ["a", 2]],
         "error": {"why": "no"},
         "read": ["a", 2],
+        "who": [None, "ada", None],
     }

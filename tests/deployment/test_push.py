@@ -102,18 +102,6 @@ EVERYTHING = {
 SIMPLE = {"convex/lib/users.ts": FUNCTIONS}
 
 
-@pytest.fixture
-def push_project(
-    node: Path, deployment: EmbeddedDeployment, compile_cache: Path
-) -> Callable[..., PushResult]:
-    def run(project: Path, **options: Any) -> PushResult:
-        options = {"deadline_seconds": 60, "compile_cache": compile_cache, **options}
-        cli = project / "node_modules" / "convex" / "bin" / "main.js"
-        return push(deployment, node=node, cli=cli, project=project, **options)
-
-    return run
-
-
 def test_a_project_with_everything_is_deployed(
     make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
@@ -268,47 +256,6 @@ def test_the_two_errors_that_the_cli_rewords_keep_the_servers_words(
     assert "npx convex env set" in result.output
     deployment.set_environment({"NEEDED": "x"})
     assert push_project(project).findings == ()
-
-
-COMPONENTS = {
-    "env var that is no string": (
-        "const app = defineApp({ env: { N: v.number() as any } });",
-        "deploy/InvalidEnvVarDeclaration",
-    ),
-    "two components of one name": (
-        "const app = defineApp(); app.use(rateLimiter); app.use(rateLimiter);",
-        "deploy/TypecheckError",
-    ),
-    "mounted component without routes": (
-        'const app = defineApp(); app.use(rateLimiter, { httpPrefix: "/x" });',
-        "deploy/TypecheckError",
-    ),
-    "env var that the component does not declare": (
-        'const app = defineApp(); app.use(rateLimiter, { env: { NOPE: "x" } as any });',
-        "deploy/TypecheckError",
-    ),
-    "definition that throws": (
-        "const app = defineApp(); app.use({} as any);",
-        "deploy/InvalidDefinition",
-    ),
-    "export that is no app": (
-        "const app = {};",
-        "deploy/InvalidDefinition",
-    ),
-}
-
-
-@pytest.mark.parametrize(("text", "code"), COMPONENTS.values(), ids=COMPONENTS.keys())
-def test_a_wrong_app_definition_is_refused(
-    text: str, code: str, make_project: Callable[..., Path], push_project: Push
-) -> None:
-    config = (
-        'import { defineApp } from "convex/server";\nimport { v } from "convex/values";\n'
-        'import rateLimiter from "@convex-dev/rate-limiter/convex.config";\n'
-        f"void [v, rateLimiter];\n{text}\nexport default app;\n"
-    )
-    result = push_project(make_project({**SIMPLE, "convex/convex.config.ts": config}))
-    assert [finding.code for finding in result.findings] == [code], result.output
 
 
 def test_a_component_of_the_projects_own_is_deployed(

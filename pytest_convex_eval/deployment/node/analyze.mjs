@@ -4,6 +4,7 @@
  *
  * @import { AnalyzedModule, AuthProvider, Definition, EvaluatedDefinition, Failure, Module, Push, PushPhase, PushRequest, Schema, Unit, UnitValue } from "./protocol.d.ts"
  * @import { Isolates } from "./analysis/isolate.mjs"
+ * @import { Packages } from "./packages.mjs"
  */
 
 import { randomUUID } from "node:crypto";
@@ -30,18 +31,20 @@ const KINDS = /** @type {const} */ ({
 
 /**
  * @param {PushRequest} request
- * @param {{ isolates: Isolates, live: Push | null, env: Record<string, string>, builtins: Record<string, string> }} context
- *   `builtins`: the variables that every function and component sees
+ * @param {{ isolates: Isolates, live: Push | null, env: Record<string, string>, builtins: Record<string, string>, packages: Packages | null }} context
+ *   `builtins`: the variables that every function and component sees; `packages`: null where none can be had
  * @returns {Promise<Push>}
  * @throws {Refusal}
  */
-export async function analyze(request, { isolates, live, env, builtins }) {
+export async function analyze(request, { isolates, live, env, builtins, packages }) {
   const modules = assemble(
     request.app.changedModules,
     request.app.unchangedModules,
     live?.modules ?? new Map(),
   );
-  checkRequest(request, modules);
+  const { nodeDependencies } = request;
+  checkRequest(request, modules, packages !== null);
+  await packages?.install(nodeDependencies);
   const components = inDependencyOrder(request.components);
   const origins = new Origins(modules.values());
   /** @type {Map<string, AnalyzedModule>} */
@@ -99,7 +102,7 @@ export async function analyze(request, { isolates, live, env, builtins }) {
     steps.push({ unit, component: definitionPath, origins: new Origins([module]), check });
   }
 
-  await runSteps(isolates, steps, node.length > 0 ? nodeSteps : []);
+  await runSteps(isolates, steps, node.length > 0 ? nodeSteps : [], packages?.folderOf(nodeDependencies) ?? null);
   checking("modules", APP, () => checkCronTargets(functions, origins));
   const sources = new Map(components.map((each) => [each.definitionPath, new Map(each.functions.map((module) => [module.path, module]))]));
   const versions = new Map(components.map((each) => [each.definitionPath, each.udfServerVersion]));
@@ -115,11 +118,11 @@ export async function analyze(request, { isolates, live, env, builtins }) {
     });
   }
   const tree = checking("components", APP, () => buildTree(evaluated));
-  return { id: randomUUID(), modules, definitions: evaluated, tree, auth, env };
+  return { id: randomUUID(), modules, definitions: evaluated, tree, auth, nodeDependencies, env };
 }
 
-/** @param {PushRequest} request @param {Map<string, Module>} modules */
-function checkRequest(request, modules) {
+/** @param {PushRequest} request @param {Map<string, Module>} modules @param {boolean} installs whether packages can be had */
+function checkRequest(request, modules, installs) {
   checkPaths(modules.values());
   for (const { definitionPath, functions } of request.components) {
     checkPaths(functions);
@@ -134,10 +137,10 @@ function checkRequest(request, modules) {
       "Node 18 is no longer supported. Upgrade to a newer Node version (https://docs.convex.dev/production/project-configuration#configuring-the-nodejs-version).",
     );
   }
-  if (request.nodeDependencies.length > 0) {
+  if (request.nodeDependencies.length > 0 && !installs) {
     const names = request.nodeDependencies.map(({ name }) => name).join(", ");
     throw new Unsupported(
-      `convex.json declares external packages (${names}), which the embedded deployment does not install.`,
+      `convex.json declares external packages (${names}), which this deployment, without a network, does not install.`,
     );
   }
 }
@@ -175,11 +178,12 @@ function functionsStep(modules, component, env, origins, byPath, found) {
 /**
  * Evaluates both environments at the same time, and reports the failure that comes first.
  * @param {Isolates} isolates @param {Step[]} steps @param {Step[]} nodeSteps
+ * @param {string | null} packages the folder of those that Node's can import
  */
-async function runSteps(isolates, steps, nodeSteps) {
+async function runSteps(isolates, steps, nodeSteps, packages) {
   const [main, node] = await Promise.all([
     isolates.evaluate(steps.map(({ unit }) => unit)),
-    isolates.evaluate(nodeSteps.map(({ unit }) => unit), { node: true }),
+    isolates.evaluate(nodeSteps.map(({ unit }) => unit), { node: true, packages }),
   ]);
   const inModules = main.failure?.unit === 0;
   if (node.failure !== null && !(inModules && (main.failure?.module ?? "") < node.failure.module)) {

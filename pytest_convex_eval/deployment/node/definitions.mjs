@@ -6,10 +6,10 @@
 import { Refusal } from "./errors.mjs";
 import { Origins } from "./modules.mjs";
 import { isStringLike, parseValidator } from "./validators.mjs";
+import { identifierProblem } from "./values/identifiers.mjs";
 
 /** The path of the app's own definition. */
 export const APP = "";
-const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]*$/;
 
 /**
  * Components in an order in which each stands after those that it uses.
@@ -78,7 +78,7 @@ export function checkDefinition(value, path, module) {
   }));
   const names = new Set();
   for (const { name } of childComponents) {
-    if (!IDENTIFIER.test(name) || name.length > 64) {
+    if (identifierProblem(name) !== null) {
       throw refuse("TypecheckError", `Invalid component name ${JSON.stringify(name)} in ${owner}`);
     }
     if (names.has(name)) throw refuse("TypecheckError", `Duplicate child component name ${name} in ${owner}`);

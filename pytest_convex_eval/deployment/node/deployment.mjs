@@ -39,11 +39,14 @@ export class Deployment {
   /** Counts resets: what was started before one must not arrive after it. */
   #generation = 0;
 
-  /** @param {Isolates} isolates @param {{ cloud: string, site: string }} urls @param {string} name */
-  constructor(isolates, urls, name) {
+  /**
+   * @param {Isolates} isolates @param {{ cloud: string, site: string }} urls
+   * @param {{ name: string, secret: string }} instance
+   */
+  constructor(isolates, urls, instance) {
     this.isolates = isolates;
     this.urls = urls;
-    this.services = new Services({ urls, name, push: () => this.live, variables: () => this.environment() });
+    this.services = new Services({ urls, ...instance, push: () => this.live, variables: () => this.environment() });
     this.services.useLive();
     this.imports = new Imports(this.services);
     this.exports = new Exports(this.services);
@@ -53,7 +56,8 @@ export class Deployment {
   async keep(journal) {
     const saved = journal.saved();
     if (saved === null) return this.services.keep(journal);
-    this.live = saved.push;
+    // Those of an older server have no list of packages.
+    this.live = saved.push === null ? null : { ...saved.push, nodeDependencies: saved.push.nodeDependencies ?? [] };
     this.variables = new Map(Object.entries(saved.variables));
     await this.services.restore(journal, saved);
   }
@@ -99,6 +103,7 @@ export class Deployment {
         isolates: this.isolates,
         live: this.live,
         env: this.environment(),
+        packages: this.services.packages,
         builtins: { CONVEX_CLOUD_URL: this.urls.cloud, CONVEX_SITE_URL: this.urls.site },
       });
       if (generation !== this.#generation) throw raceDetected("The deployment was reset during the push.");

@@ -31,8 +31,8 @@ export function indexDiffs(before, after) {
 /** @param {Schema | null | undefined} before @param {Schema | null | undefined} after @returns {IndexDiff} */
 function indexDiff(before, after) {
   const key = (/** @type {IndexConfig} */ index) => JSON.stringify({ ...index, staged: undefined });
-  const old = new Map(indexes(before).map((index) => [key(index), index]));
-  const now = new Map(indexes(after).map((index) => [key(index), index]));
+  const old = new Map(indexConfigs(before).map((index) => [key(index), index]));
+  const now = new Map(indexConfigs(after).map((index) => [key(index), index]));
   const both = [...now].flatMap(([text, index]) => {
     const previous = old.get(text);
     return previous === undefined ? [] : [{ index, previous }];
@@ -46,7 +46,7 @@ function indexDiff(before, after) {
 }
 
 /** @param {Schema | null | undefined} schema @returns {IndexConfig[]} */
-function indexes(schema) {
+export function indexConfigs(schema) {
   /** @type {IndexConfig[]} */
   const found = [];
   for (const table of schema?.tables ?? []) {

@@ -1,9 +1,11 @@
 /**
  * Requests in, JSON out.
  * @import { IncomingMessage, ServerResponse } from "node:http"
+ * @import { Readable } from "node:stream"
  * @import { Json } from "./protocol.d.ts"
  */
 
+import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 
@@ -32,7 +34,8 @@ const unpackers = new Map(
  */
 
 /** @typedef {{ status: number, headers: [string, string][], bytes: Buffer }} PlainAnswer */
-/** @typedef {{ json: unknown } | { text: string, status?: number } | PlainAnswer} Answer */
+/** @typedef {{ status: number, headers: [string, string][], stream: Readable }} StreamedAnswer */
+/** @typedef {{ json: unknown } | { text: string, status?: number } | PlainAnswer | StreamedAnswer} Answer */
 /** @typedef {(request: Request) => Promise<Answer> | Answer} Handler */
 
 /**
@@ -54,6 +57,8 @@ export function listener(handle) {
       });
       if ("bytes" in answer) {
         sendPlain(outgoing, answer);
+      } else if ("stream" in answer) {
+        await sendStream(outgoing, answer);
       } else if ("text" in answer) {
         send(outgoing, answer.status ?? 200, "text/plain; charset=utf-8", answer.text);
       } else {
@@ -78,14 +83,31 @@ function send(outgoing, status, type, body) {
 /** @param {ServerResponse} outgoing @param {PlainAnswer} answer */
 function sendPlain(outgoing, { status, headers, bytes }) {
   if (outgoing.destroyed) return;
+  setHead(outgoing, status, headers);
+  if (status !== 204 && status !== 304) outgoing.setHeader("Content-Length", bytes.length);
+  outgoing.end(bytes);
+}
+
+/** Sends each part as it comes; a client that goes away ends the stream. @param {ServerResponse} outgoing @param {StreamedAnswer} answer */
+async function sendStream(outgoing, { status, headers, stream }) {
+  const isHead = outgoing.req.method === "HEAD";
+  if (outgoing.destroyed || isHead) stream.destroy();
+  if (outgoing.destroyed) return;
+  setHead(outgoing, status, headers);
+  outgoing.flushHeaders();
+  if (isHead) outgoing.end();
+  // What ends it early ends the connection: the client sees that something is missing.
+  else await pipeline(stream, outgoing).catch(() => {});
+}
+
+/** @param {ServerResponse} outgoing @param {number} status @param {[string, string][]} headers */
+function setHead(outgoing, status, headers) {
   for (const [name, value] of headers) {
     // Several cookies are several headers; of all else there is one.
     if (name.toLowerCase() === "set-cookie") outgoing.appendHeader(name, value);
     else outgoing.setHeader(name, value);
   }
   outgoing.statusCode = status;
-  if (status !== 204 && status !== 304) outgoing.setHeader("Content-Length", bytes.length);
-  outgoing.end(bytes);
 }
 
 /** @param {unknown} error */
@@ -115,10 +137,14 @@ async function readJson(incoming) {
 async function readBytes(incoming, limit) {
   const chunks = [];
   let bytes = 0;
+  // Many clients read no answer before they have sent everything: what is too large is read, and not kept.
+  const isTooLarge = Number(incoming.headers["content-length"]) > limit;
   for await (const chunk of incoming) {
+    if (isTooLarge) continue;
     bytes += chunk.length;
     if (bytes > limit) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
     chunks.push(chunk);
   }
+  if (isTooLarge) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
   return Buffer.concat(chunks);
 }

@@ -34,8 +34,14 @@ export interface PushRequest {
     udfServerVersion: string;
   };
   components: ComponentSource[];
-  nodeDependencies: { name: string; version: string }[];
+  nodeDependencies: NodeDependency[];
   nodeVersion: string | null;
+}
+
+/** A package that bundles for Node leave out. */
+export interface NodeDependency {
+  name: string;
+  version: string;
 }
 
 export interface ComponentSource {
@@ -266,6 +272,7 @@ export interface Push {
   definitions: Map<string, EvaluatedDefinition>;
   tree: ComponentTree;
   auth: AuthProvider[];
+  nodeDependencies: NodeDependency[];
   /** The variables that the push was checked with. */
   env: Record<string, string>;
 }

@@ -9,6 +9,7 @@ import { APP, functionExports } from "./definitions.mjs";
 import { instances } from "./diffs.mjs";
 import { BadRequest } from "./errors.mjs";
 import { moduleHash } from "./modules.mjs";
+import { idOf } from "./packages.mjs";
 import { object, parsePush } from "./push_request.mjs";
 
 /** What the CLI asks first: hashes of the live modules. @param {Deployment} deployment @returns {Answer} */
@@ -23,7 +24,7 @@ export function configHashes(deployment) {
         hash: moduleHash(module),
         environment: module.environment,
       })),
-      nodeDependencies: [],
+      nodeDependencies: deployment.live?.nodeDependencies ?? [],
       udfServerVersion: deployment.live?.definitions.get(APP)?.serverVersion ?? null,
       nodeVersion: null,
     },
@@ -52,7 +53,7 @@ export async function startPush(deployment, request) {
   return {
     json: {
       environmentVariables: push.env,
-      externalDepsId: null,
+      externalDepsId: push.nodeDependencies.length === 0 ? null : idOf(push.nodeDependencies),
       componentDefinitionPackages: Object.fromEntries([...push.definitions.keys()].map((path) => [path, {}])),
       appAuth: push.auth,
       analysis: Object.fromEntries(

@@ -11,10 +11,11 @@ import { requireAdmin } from "./admin_key.mjs";
 import { FunctionApi } from "./api/function_api.mjs";
 import { serveHttpAction } from "./api/http_actions.mjs";
 import { download, upload } from "./api/storage_api.mjs";
-import { ApiError, BadRequest, Unsupported } from "./errors.mjs";
+import { ApiError, BadRequest } from "./errors.mjs";
 import { describeDeployed } from "./harness.mjs";
 import * as push from "./push.mjs";
 import { object, refuseLegacy } from "./push_request.mjs";
+import { parseTimeLimits } from "./running/time_limits.mjs";
 import { transferRoutes } from "./transfer/routes.mjs";
 
 /** What `GET /version` says. Clients only show it. */
@@ -35,6 +36,7 @@ export function mainRoutes(deployment, instance) {
     "GET /instance_version": () => ({ text: VERSION }),
     "GET /instance_name": () => ({ text: instance.name }),
     "GET /": () => ({ text: "This Convex deployment is running." }),
+    "GET /.well-known/jwks.json": () => ({ json: services.ownTokens.keySet }),
     "POST /api/prepare_schema": refuseLegacy,
     "POST /api/push_config": refuseLegacy,
     "GET /api/schema_state/*": refuseLegacy,
@@ -83,6 +85,10 @@ export function mainRoutes(deployment, instance) {
       services.reachable = new Set(origins.map((origin) => new URL(String(origin)).origin));
       return { json: null };
     },
+    "POST /api/convex_eval/time_limits": async (request) => {
+      services.timeLimits = parseTimeLimits(await request.json());
+      return { json: null };
+    },
     "POST /api/convex_eval/advance": async (request) => {
       const { ms } = object(await request.json(), "the body");
       if (typeof ms !== "number" || ms < 0) throw new BadRequest("ms must be a number of milliseconds");
@@ -97,12 +103,12 @@ export function mainRoutes(deployment, instance) {
     open[`POST /api/${kind}`] = (request) => api.run(kind, request);
   }
   open["GET /api/query"] = (request) => api.runQueryString(request);
-  open["POST /api/query_at_ts"] = (request) => api.run("query", request);
+  open["POST /api/query_at_ts"] = (request) => api.runAt(request);
   open["POST /api/query_ts"] = () => api.timestamp();
   open["POST /api/run/*"] = (request) => api.runByUrl(request);
   admin["POST /api/convex_eval/call"] = (request) => api.runAs(request);
   admin["POST /api/function"] = (request) => api.run(null, request);
-  admin["POST /api/run_test_function"] = unsupported;
+  open["POST /api/run_test_function"] = (request) => api.runOneOff(request);
   open["POST /api/storage/upload"] = (request) => upload(services, request);
   open["GET /api/sync"] = open["GET /api/*/sync"] = noWebSocket;
   open["GET /api/storage/*"] = (request) => download(services, request);
@@ -160,11 +166,6 @@ function find(routes, method, path) {
 /** @returns {never} */
 function noWebSocket() {
   throw new BadRequest("The sync protocol needs a WebSocket.");
-}
-
-/** @returns {never} */
-function unsupported() {
-  throw new Unsupported("The embedded deployment does not run ad-hoc functions.");
 }
 
 /** @param {Services} services @param {Request} request @returns {Promise<Answer>} */

@@ -3,14 +3,13 @@
  * @import { DatabaseIndex, Module, Schema, SearchIndex, Table, UnitValue, Validator, VectorIndex } from "./protocol.d.ts"
  */
 
+import { MAX_TABLES } from "./database/tables.mjs";
 import { Refusal } from "./errors.mjs";
 import { Origins } from "./modules.mjs";
 import { allowsVector, at, parseValidator, print } from "./validators.mjs";
+import { identifierProblem } from "./values/identifiers.mjs";
 
 const DOCS = "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
-const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]*$/;
-const MAX_IDENTIFIER = 64;
-const MAX_TABLES = 10_000;
 const MAX_INDEXES = 64;
 /** `_creationTime`, which is appended to every index, included. */
 const MAX_INDEX_FIELDS = 16;
@@ -58,7 +57,7 @@ export function checkSchema(value, module) {
 function locate(origins, path, table, index) {
   // Bundles write a table as `name: f({` or, where the name is no identifier, `"name": f({`; a
   // table that is a variable of its own is written in front of it, so the second try is from the top.
-  const key = IDENTIFIER.test(table) ? `${table}: ` : `${JSON.stringify(table)}: `;
+  const key = /^[A-Za-z_$][\w$]*$/.test(table) ? `${table}: ` : `${JSON.stringify(table)}: `;
   if (index === null) return origins.find(path, key);
   const name = JSON.stringify(index);
   return origins.find(path, name, key) ?? origins.find(path, name) ?? origins.find(path, key);
@@ -115,16 +114,9 @@ class TableCheck {
     if (/^_[A-Za-z0-9_]*$/.test(this.name)) {
       this.#refuse("TableNameReserved", `${this.name} is a reserved table name.`);
     }
-    if (this.name.length > MAX_IDENTIFIER) {
-      const problem = `Identifier is too long (${this.name.length} > maximum ${MAX_IDENTIFIER}).`;
+    const problem = identifierProblem(this.name);
+    if (problem !== null) {
       this.#refuse("InvalidTableName", `Invalid table name: ${JSON.stringify(this.name)}. ${problem}`);
-    }
-    if (!IDENTIFIER.test(this.name)) {
-      this.#refuse(
-        "InvalidTableName",
-        `Invalid table name: ${JSON.stringify(this.name)}. Identifiers must start with a letter and can only ` +
-          "contain letters, digits, and underscores.",
-      );
     }
   }
 
@@ -164,7 +156,7 @@ class TableCheck {
         name,
       );
     }
-    if (!IDENTIFIER.test(name) || name.length > MAX_IDENTIFIER) {
+    if (identifierProblem(name) !== null) {
       this.#refuse(
         "InvalidIndexName",
         `In table "${this.name}": Invalid index name: ${JSON.stringify(name)}. Identifiers must be 64 characters ` +

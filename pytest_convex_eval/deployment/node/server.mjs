@@ -16,14 +16,15 @@
 
 import { randomBytes } from "node:crypto";
 import http from "node:http";
+import path from "node:path";
 import { parseArgs } from "node:util";
 
 import { adminKey } from "./admin_key.mjs";
 import { Isolates } from "./analysis/isolate.mjs";
 import { Deployment } from "./deployment.mjs";
 import { listener } from "./http.mjs";
+import { Packages } from "./packages.mjs";
 import { mainRoutes, siteRoutes } from "./routes.mjs";
-import { EveryOrigin } from "./running/services.mjs";
 import { Hub } from "./sync/hub.mjs";
 
 /** Attempts to find a port that is free on both loopback addresses. */
@@ -82,8 +83,8 @@ async function serve() {
   journal?.useInstance({ name, secret });
   const isolates = new Isolates();
   const urls = { cloud: flags["convex-origin"] ?? "", site: flags["convex-site"] ?? "" };
-  const deployment = new Deployment(isolates, urls, name);
-  if (flags.online) deployment.services.reachable = new EveryOrigin();
+  const deployment = new Deployment(isolates, urls, { name, secret });
+  if (flags.online) deployment.services.goOnline(new Packages(flags.data === undefined ? null : path.join(flags.data, "packages")));
   process.on("exit", () => deployment.close());
   let isEnding = false;
   const end = async () => {

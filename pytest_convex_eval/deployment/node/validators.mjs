@@ -4,6 +4,7 @@
  */
 
 import { Refusal } from "./errors.mjs";
+import { specialBytes } from "./values/values.mjs";
 
 const SIMPLE = new Set(["null", "number", "bigint", "boolean", "string", "bytes", "any", "commitTs"]);
 
@@ -48,6 +49,9 @@ export function parseValidator(json) {
 function parseLiteral(value) {
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
   if (typeof value === "object" && value !== null && ("$integer" in value || "$float" in value)) {
+    if ("$float" in value && !Number.isFinite(specialBytes(/** @type {Json} */ (value)).readDoubleLE())) {
+      throw new TypeError("a literal must be finite");
+    }
     return /** @type {Json} */ (value);
   }
   throw new TypeError("a literal must be a string, number, bigint or boolean");

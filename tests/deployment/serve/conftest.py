@@ -15,8 +15,9 @@ import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.calls import Calls, Kind
+from pytest_convex_eval.deployment.calls import Calls
 from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.model import FunctionKind
 
 
 def gone(some: list[psutil.Process]) -> bool:
@@ -43,7 +44,9 @@ class Served:
         (child,) = psutil.Process(self.popen.pid).children()
         return child
 
-    def value(self, kind: Kind, path: str, args: Mapping[str, JsonValue] | None = None) -> Any:
+    def value(
+        self, kind: FunctionKind, path: str, args: Mapping[str, JsonValue] | None = None
+    ) -> Any:
         """What a function returns, which must not fail."""
         result = self.calls.call(kind, path, args)
         assert result.error is None, result.error

@@ -70,10 +70,11 @@ export class Isolates {
   /**
    * The values of the units, up to the first that has none.
    * @param {Unit[]} units
-   * @param {{ node?: boolean }} [options] `node`: with Node's builtins, for "use node" modules
+   * @param {{ node?: boolean, packages?: string | null }} [options] `node`: with Node's builtins, for "use node"
+   *   modules; `packages`: the folder of those that they can import
    * @returns {Promise<Outcome>}
    */
-  async evaluate(units, { node = false } = {}) {
+  async evaluate(units, { node = false, packages = null } = {}) {
     if (units.length === 0) return { values: [], failure: null };
     const spare = node ? null : this.#spare;
     let child = spare?.child;
@@ -82,7 +83,7 @@ export class Isolates {
       this.#spare = null;
     }
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
-      child = this.#spawn(node ? ["--node"] : []);
+      child = this.#spawn(node ? ["--node"] : [], packages);
     }
     try {
       return await converse(child, units);
@@ -98,9 +99,10 @@ export class Isolates {
     this.#spare = null;
   }
 
-  /** @param {string[]} args */
-  #spawn(args) {
-    const child = spawnIsolate(PROGRAM, args, { folders: [FOLDER], cpuSeconds: MAX_CPU_SECONDS, heap: HEAP_MEBIBYTES });
+  /** @param {string[]} args @param {string | null} [packages] */
+  #spawn(args, packages = null) {
+    const limits = { cpuSeconds: MAX_CPU_SECONDS, heap: HEAP_MEBIBYTES };
+    const child = spawnIsolate(PROGRAM, args, { folders: [FOLDER], packages, ...limits });
     this.#running.add(child);
     child.on("exit", () => this.#running.delete(child));
     child.on("error", () => this.#running.delete(child));
@@ -112,14 +114,14 @@ export class Isolates {
  * Starts a program of ours in which pushed code will run: its stdin is a pipe from here, descriptor 3 one to here.
  * @param {string} program
  * @param {string[]} args
- * @param {{ folders: string[], cpuSeconds: number, heap: number }} options `folders`: where our own modules lie;
- *   `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
+ * @param {{ folders: string[], packages: string | null, cpuSeconds: number, heap: number }} options `folders`: where
+ *   our own modules lie; `packages`: the folder of those that pushed code can import; `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
  */
-export function spawnIsolate(program, args, { folders, cpuSeconds, heap }) {
+export function spawnIsolate(program, args, { folders, packages, cpuSeconds, heap }) {
   const node = [
     process.execPath,
     "--permission",
-    ...folders.map((folder) => `--allow-fs-read=${folder}${path.sep}*`),
+    ...(packages === null ? folders : [...folders, packages]).map((folder) => `--allow-fs-read=${folder}${path.sep}*`),
     "--experimental-vm-modules",
     "--disable-warning=ExperimentalWarning",
     `--max-old-space-size=${heap}`,
@@ -127,6 +129,7 @@ export function spawnIsolate(program, args, { folders, cpuSeconds, heap }) {
     "--stack-size=900",
     program,
     ...args,
+    ...(packages === null ? [] : [`--packages=${packages}`]),
   ];
   // No core dump of an abort, and an end to a loop whose server was killed.
   const limited = `ulimit -c 0; ulimit -t ${cpuSeconds}; exec "$@"`;

@@ -10,7 +10,9 @@
 import dgram from "node:dgram";
 import { isBuiltin } from "node:module";
 import net from "node:net";
+import path from "node:path";
 import realProcess from "node:process";
+import { pathToFileURL } from "node:url";
 
 /** @returns {never} */
 function noNetwork() {
@@ -29,14 +31,22 @@ export function closeNetwork() {
   dgram.createSocket = noNetwork;
 }
 
+/** Packages that bundles leave out, where there are any: the folder that the server has installed them in. */
+const PACKAGES = realProcess.argv.find((each) => each.startsWith("--packages="))?.slice("--packages=".length);
+
 /**
- * The exports of a builtin, `default` among them.
- * @param {string} specifier with or without `node:`
+ * The exports of a builtin or of an external package, `default` among them.
+ * @param {string} specifier a builtin's with or without `node:`
  * @returns {Promise<object>}
- * @throws {Error} when there is no such builtin: packages are bundled, so nothing else can be meant.
+ * @throws {Error} when there is neither: all other packages are bundled.
  */
 export async function builtin(specifier) {
-  if (!isBuiltin(specifier)) throw new Error(`Cannot find package '${specifier}'`);
+  if (!isBuiltin(specifier)) {
+    if (PACKAGES === undefined) throw new Error(`Cannot find package '${specifier}'`);
+    closeNetwork();
+    const { default: load } = await import(pathToFileURL(path.join(PACKAGES, "load.mjs")).href);
+    return await load(specifier);
+  }
   const name = specifier.replace(/^node:/, "");
   const shown = facades[name];
   if (shown !== undefined) {

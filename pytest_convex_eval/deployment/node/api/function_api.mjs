@@ -10,16 +10,18 @@
  * @import { Instance } from "./callers.mjs"
  */
 
+import { requireAdmin, requireKey } from "../admin_key.mjs";
 import { APP } from "../definitions.mjs";
 import { BadRequest } from "../errors.mjs";
 import { object } from "../push_request.mjs";
 import { asFailure, serverError } from "../running/failure.mjs";
-import { asUser } from "../running/identity.mjs";
+import { actingAs, asUser } from "../running/identity.mjs";
+import { decodeTimestamp, encodeTimestamp } from "../values/timestamps.mjs";
 import { special, specialBytes } from "../values/values.mjs";
 import { callerOf } from "./callers.mjs";
 import { isSystemFunction, runSystemFunction } from "./system_functions.mjs";
 
-/** @typedef {{ path: string, args: Json, component: string, format: "convex_encoded_json" | "json" }} Call */
+/** @typedef {{ path: string, args: Json, component: string, format: "convex_encoded_json" | "json", at?: bigint }} Call */
 
 export class FunctionApi {
   /** @param {Deployment} deployment @param {Instance} instance */
@@ -32,6 +34,15 @@ export class FunctionApi {
   async run(kind, request) {
     const caller = await callerOf(this.deployment, this.instance, request);
     return await this.#answer(kind, parseCall(await request.json(), "convex_encoded_json"), caller);
+  }
+
+  /** A query at the timestamp that the body names. @param {Request} request @returns {Promise<Answer>} */
+  async runAt(request) {
+    const caller = await callerOf(this.deployment, this.instance, request);
+    const body = object(await request.json(), "the body");
+    const at = decodeTimestamp(body["ts"]);
+    if (at === null) throw new BadRequest("ts must be a timestamp: 8 bytes in base64");
+    return await this.#answer("query", { ...parseCall(body, "convex_encoded_json"), at }, caller);
   }
 
   /** `GET /api/query?path=&args=&format=`. @param {Request} request */
@@ -60,20 +71,40 @@ export class FunctionApi {
     return await this.#answer(kind, parseCall(body, "convex_encoded_json"), caller, true);
   }
 
+  /** A query that comes with its code; also with the admin key in the body. @param {Request} request @returns {Promise<Answer>} */
+  async runOneOff(request) {
+    const { adminKey = "", bundle = null, componentId, ...call } = object(await request.json(), "the body");
+    const { name } = this.instance;
+    if (request.authorization !== "") requireAdmin(request, this.instance.adminKey, name);
+    else requireKey(String(adminKey), this.instance.adminKey, name);
+    const { path, source } = object(bundle, "bundle");
+    if (typeof path !== "string" || typeof source !== "string") throw new BadRequest("bundle must have a path and a source");
+    const { args, format } = parseCall({ ...call, path }, "convex_encoded_json");
+    const component = typeof componentId === "string" ? componentId : APP;
+    const caller = { admin: true, user: actingAs(request.authorization) };
+    const { functions } = this.deployment.services;
+    const [given = {}] = Array.isArray(args) ? args : [args];
+    return await this.#told(functions.runOneOff({ component, bundle: { path, source }, args: given, caller }), format, false);
+  }
+
   /** @returns {Answer} */
   timestamp() {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64LE(BigInt(Math.floor(this.deployment.services.clock.now())) * 1_000_000n);
-    return { json: { ts: bytes.toString("base64") } };
+    return { json: { ts: encodeTimestamp(this.deployment.services.history.now()) } };
   }
 
   /** @param {Kind | null} kind @param {Call} call @param {Caller} caller @param {boolean} [ours] tells what was used too @returns {Promise<Answer>} */
-  async #answer(kind, { path, args, component, format }, caller, ours = false) {
+  async #answer(kind, { path, args, component, format, at }, caller, ours = false) {
+    const result = this.call({ kind, path, args, component, ...(at !== undefined && { at }) }, caller);
+    return await this.#told(result, format, ours);
+  }
+
+  /** @param {Promise<FunctionResult>} result @param {Call["format"]} format @param {boolean} ours @returns {Promise<Answer>} */
+  async #told(result, format, ours) {
     const used = (/** @type {import("../running/frame.mjs").Usage | null | undefined} */ usage) => (ours && usage ? { usage } : {});
     const shown = (/** @type {Json} */ value) => (format === "json" ? plain(value) : value);
     const logs = (/** @type {string[]} */ lines) => (lines.length > 0 ? { logLines: lines } : {});
     try {
-      const { value, logLines, usage } = await this.call({ kind, path, args, component }, caller);
+      const { value, logLines, usage } = await result;
       return { json: { status: "success", value: shown(value), ...logs(logLines), ...used(usage) } };
     } catch (error) {
       const failure = asFailure(error);
@@ -83,15 +114,15 @@ export class FunctionApi {
   }
 
   /**
-   * @param {{ kind: Kind | null, path: string, args: Json, component?: string, alongside?: Invocation["alongside"] }} call
+   * @param {Pick<Invocation, "kind" | "path" | "args" | "component" | "alongside" | "at">} call
    * @param {Caller} caller
    * @returns {Promise<FunctionResult>}
    * @throws {FunctionFailure}
    */
-  async call({ kind, path, args, component = APP, alongside }, caller) {
-    const { services } = this.deployment;
-    if (caller.admin && isSystemFunction(path)) return await runSystemFunction(this.deployment, path, args);
-    return await services.functions.run({ kind, path, args, component, caller, ...(alongside && { alongside }) });
+  async call(call, caller) {
+    const { component = APP, at = null } = call;
+    if (caller.admin && isSystemFunction(call.path)) return await runSystemFunction(this.deployment, { ...call, component, at });
+    return await this.deployment.services.functions.run({ ...call, caller });
   }
 }
 

@@ -7,10 +7,11 @@
 
 import { APP } from "../definitions.mjs";
 import { ApiError } from "../errors.mjs";
-import { asFailure } from "../running/failure.mjs";
+import { asFailure, FunctionFailure } from "../running/failure.mjs";
 import { NOBODY } from "../running/identity.mjs";
 import { definitionOf } from "../running/targets.mjs";
 import { callerOf } from "./callers.mjs";
+import { ResponseStream, tooLarge } from "./response_stream.mjs";
 
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
 const WITHOUT_BODY = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -44,13 +45,18 @@ export async function serveHttpAction(deployment, instance, request, path) {
     method: method === "HEAD" ? "GET" : method,
     ...{ headers, body },
   };
+  const stream = new ResponseStream(MAX_BODY_BYTES);
+  const { operations } = stream;
+  const run = deployment.services.functions.runHttp({ component: route.component, request: described, caller, operations });
+  run.then(() => stream.end(null), (error) => stream.end(error));
   try {
-    const answer = /** @type {any} */ (
-      await deployment.services.functions.runHttp({ component: route.component, request: described, caller })
-    );
-    if (answer.body === null) return { text: "No matching routes found", status: 404 };
-    const kept = answer.headers.filter((/** @type {[string, string]} */ [name]) => !HOP_BY_HOP.has(name));
-    return { status: answer.status, headers: kept, bytes: Buffer.from(answer.body, "base64") };
+    const answer = await Promise.race([run, stream.head.then((head) => ({ ...head, body: null }))]);
+    if (answer === null) return { text: "No matching routes found", status: 404 };
+    const head = { status: answer.status, headers: answer.headers.filter(([name]) => !HOP_BY_HOP.has(name)) };
+    if (answer.body === null) return { ...head, stream: stream.body };
+    const bytes = Buffer.from(answer.body, "base64");
+    if (bytes.length > MAX_BODY_BYTES) throw new FunctionFailure(tooLarge(MAX_BODY_BYTES));
+    return { ...head, bytes };
   } catch (error) {
     const { text, data, requestId } = asFailure(error);
     const [first = ""] = text.replace(/^Uncaught (\w*Error: )?/, "").split("\n");

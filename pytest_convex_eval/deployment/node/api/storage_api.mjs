@@ -22,12 +22,18 @@ export async function upload(services, request) {
   return { json: { storageId } };
 }
 
-/** @param {Services} services @param {Request} request @returns {Answer} */
-export function download(services, request) {
+/** @param {Services} services @param {Request} request @returns {Promise<Answer>} */
+export async function download(services, request) {
   const uuid = request.url.pathname.slice("/api/storage/".length);
-  const file = services.storage.at(uuid);
+  // Alone: a function that runs may have put the file's row into another state, or gone back in time.
+  const [file, document] = await services.functions.transaction(
+    ({ tables }) => {
+      const found = services.storage.at(uuid);
+      return [found, tables.find(found?.component ?? "", STORAGE)?.documents.get(found?.id ?? "")];
+    },
+    { writes: false },
+  );
   if (file === null) throw new ApiError(400, "InvalidStoragePath", `Invalid storage path: ${JSON.stringify(uuid)}`);
-  const document = services.tables.find(file.component, STORAGE)?.documents.get(file.id);
   const { contentType, sha256 } = document ?? {};
   /** @type {[string, string][]} */
   const headers = [

@@ -11,14 +11,16 @@ import { createHash } from "node:crypto";
 import { keyOf, LAST } from "../values/keys.mjs";
 import { isUndefined, sizeOf } from "../values/values.mjs";
 import { passes } from "./expressions.mjs";
-import { search } from "./search.mjs";
+import { MAX_CANDIDATES, search } from "./search.mjs";
 import { SortedIndex } from "./sorted_index.mjs";
-import { checkTableName } from "./transaction.mjs";
+import { checkTableName, LIMITS } from "./transaction.mjs";
 import { UserError } from "./user_error.mjs";
 
 const MAX_PAGE = 32_000;
 /** From here on a client does better to split its page: 75 % of the longest array. */
 const SPLIT_RECOMMENDED = 6144;
+/** Likewise, of the bytes that a function can read. */
+const SPLIT_RECOMMENDED_BYTES = 0.75 * LIMITS.bytesRead;
 
 /** @typedef {{ type: "Eq" | "Gt" | "Gte" | "Lt" | "Lte", fieldPath: string, value: Json }} RangeExpression */
 /** @typedef {{ type: "FullTableScan", tableName: string, order: "asc" | "desc" | null } | { type: "IndexRange", indexName: string, range: RangeExpression[], order: "asc" | "desc" | null } | { type: "Search", indexName: string, filters: { type: "Search" | "Eq", fieldPath: string, value: Json }[] }} Source */
@@ -46,6 +48,12 @@ function openSource(transaction, component, source) {
     const position = (/** @type {number} */ i) => String(i).padStart(6, "0");
     return (after) => {
       const at = after === null ? 0 : Number(after) + 1;
+      if (at === MAX_CANDIDATES && results.length > at) {
+        throw new UserError(
+          `Search query scanned too many documents (fetched ${MAX_CANDIDATES}). Consider using a smaller limit, paginating ` +
+            "the query, or using a filter field to limit pagination size.",
+        );
+      }
       const document = results[at];
       return document === undefined ? null : { key: position(at), document };
     };
@@ -117,6 +125,8 @@ function bounds(name, fields, range) {
   return [prefix + (lower ?? ""), prefix + (upper ?? LAST)];
 }
 
+/** @typedef {{ position: string | null, remaining: number[], rows: number, bytes: number }} Place */
+
 /** A query being read; `position` and `remaining` say how far it is. */
 export class QueryStream {
   /** @type {string | null} */
@@ -140,16 +150,33 @@ export class QueryStream {
 
   /** @returns {Document | null} null at the end */
   next() {
-    while (this.remaining.every((each) => each > 0)) {
-      const found = this.scan(this.position);
-      if (found === null) return null;
-      this.position = found.key;
-      this.transaction.countRead(found.document);
-      this.rows += 1;
-      this.bytes += sizeOf(found.document);
-      if (this.#passes(found.document)) return found.document;
-    }
+    for (let found = this.look(); found !== null; found = this.look()) if (found.passes) return found.document;
     return null;
+  }
+
+  /** Reads one document, whether it passes or not. @returns {{ document: Document, passes: boolean } | null} null at the end */
+  look() {
+    if (this.remaining.some((each) => each <= 0)) return null;
+    const found = this.scan(this.position);
+    if (found === null) return null;
+    this.position = found.key;
+    this.rows += 1;
+    this.bytes += sizeOf(found.document);
+    this.transaction.countRead(found.document);
+    return { document: found.document, passes: this.#passes(found.document) };
+  }
+
+  /** How far it is. @returns {Place} */
+  place() {
+    const { position, remaining, rows, bytes } = this;
+    return { position, remaining: [...remaining], rows, bytes };
+  }
+
+  /** Goes back to where it was: what it read since does not count. @param {Place} place */
+  backTo({ position, remaining, rows, bytes }) {
+    this.transaction.used.documentsRead -= this.rows - rows;
+    this.transaction.used.bytesRead -= this.bytes - bytes;
+    Object.assign(this, { position, remaining: [...remaining], rows, bytes });
   }
 
   /** @param {Document} document */
@@ -185,10 +212,10 @@ export class QueryStream {
 export function readPage(transaction, component, request) {
   const { query, pageSize, maximumRowsRead: maxRows = null, maximumBytesRead: maxBytes = null } = request;
   const fingerprint = createHash("sha256").update(JSON.stringify(query)).digest("hex").slice(0, 16);
-  if (pageSize === 0) throw new UserError("NoDocumentsForPagination: Must request at least 1 document while paginating");
-  if (pageSize > MAX_PAGE) throw new UserError(`PageSizeTooLarge: Requested too many items: ${pageSize}`);
+  if (pageSize === 0) throw new UserError("Must request at least 1 document while paginating");
+  if (pageSize > MAX_PAGE) throw new UserError(`Requested too many items: ${pageSize}`);
   if ((maxRows !== null && maxRows <= 0) || (maxBytes !== null && maxBytes <= 0)) {
-    throw new UserError("InvalidPaginationLimit: maximumRowsRead and maximumBytesRead must be greater than 0");
+    throw new UserError("maximumRowsRead and maximumBytesRead must be greater than 0");
   }
   const start = readCursor(request.cursor, fingerprint);
   const until = request.endCursor == null ? null : readCursor(request.endCursor, fingerprint);
@@ -200,38 +227,38 @@ export function readPage(transaction, component, request) {
   const stream = new QueryStream(transaction, component, query, start.key);
   /** @type {Document[]} */
   const page = [];
-  /** @type {string[]} */
+  /** Those of all that it looked at. @type {string[]} */
   const keys = [];
   let isDone = false;
   let exhausted = false;
+  const goal = until === null || until === "end" ? null : until.key;
   while (until !== null || page.length < pageSize) {
-    const before = { position: stream.position, remaining: [...stream.remaining] };
-    const document = stream.next();
-    if (document === null) {
+    if (goal !== null && stream.position === goal) break;
+    exhausted = (maxRows !== null && stream.rows >= maxRows) || (maxBytes !== null && stream.bytes >= maxBytes);
+    if (exhausted) break;
+    const before = stream.place();
+    const found = stream.look();
+    if (found === null) {
       isDone = true;
       break;
     }
     const key = stream.position ?? "";
-    if (until !== null && until !== "end" && (descending ? key < (until.key ?? "") : key > (until.key ?? ""))) {
-      stream.position = before.position;
+    if (goal !== null && (descending ? key < goal : key > goal)) {
+      stream.backTo(before);
       break;
     }
-    page.push(document);
     keys.push(key);
-    const over = (maxRows !== null && stream.rows >= maxRows) || (maxBytes !== null && stream.bytes >= maxBytes);
-    if (over) {
-      exhausted = true;
-      break;
-    }
+    if (found.passes) page.push(found.document);
   }
   const last = until !== null && !exhausted ? until : isDone ? "end" : { key: stream.position };
+  const isLarge = page.length > SPLIT_RECOMMENDED || stream.bytes > SPLIT_RECOMMENDED_BYTES;
   const middle = keys[Math.floor((keys.length - 1) / 2)];
   return {
     page,
-    isDone: until === null ? isDone : until === "end",
+    isDone: until === null ? isDone : until === "end" && !exhausted,
     continueCursor: write(last),
     splitCursor: middle === undefined ? null : write({ key: middle }),
-    pageStatus: exhausted ? "SplitRequired" : page.length > SPLIT_RECOMMENDED ? "SplitRecommended" : null,
+    pageStatus: exhausted ? "SplitRequired" : isLarge ? "SplitRecommended" : null,
   };
 }
 

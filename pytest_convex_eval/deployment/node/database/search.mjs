@@ -15,8 +15,10 @@ import { UserError } from "./user_error.mjs";
 const MAX_TERMS = 16;
 const MAX_TERM = 32;
 const MAX_FILTERS = 8;
-const MAX_CANDIDATES = 1024;
+/** The best results that can be read. */
+export const MAX_CANDIDATES = 1024;
 const MAX_VECTOR_RESULTS = 256;
+const MAX_VECTOR_FILTERS = 64;
 const DEFAULT_VECTOR_RESULTS = 10;
 
 /** @param {string} text */
@@ -46,7 +48,9 @@ export function search(table, indexName, filters) {
     throw new UserError(`Search query against ${name} contains a search filter against "${query.fieldPath}", which isn't its searchField.`);
   }
   const equalities = filters.filter(({ type }) => type === "Eq");
-  if (equalities.length > MAX_FILTERS) throw new UserError(`Search query has too many filters (limit: ${MAX_FILTERS}).`);
+  if (equalities.length > MAX_FILTERS) {
+    throw new UserError(`Search query against ${name} has too many filters (${equalities.length} > maximum ${MAX_FILTERS}).`);
+  }
   for (const { fieldPath } of equalities) {
     if (index.filterFields.includes(fieldPath)) continue;
     throw new UserError(`Search query against ${name} contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in \`filterFields\`.`);
@@ -69,7 +73,6 @@ export function search(table, indexName, filters) {
     .map(({ document, words }) => ({ document, score: bm25(words, matchers, average) }))
     .filter(({ score }) => score > 0)
     .sort((a, b) => b.score - a.score || Number(b.document["_creationTime"]) - Number(a.document["_creationTime"]))
-    .slice(0, MAX_CANDIDATES)
     .map(({ document }) => document);
 }
 
@@ -97,16 +100,21 @@ export function vectorSearch(table, indexName, query) {
   const index = table?.schema?.vectorIndexes.find((each) => each.indexDescriptor === indexName);
   if (table === undefined || index === undefined) throw new UserError(`Index ${query.indexName} not found.`);
   const limit = query.limit ?? DEFAULT_VECTOR_RESULTS;
-  if (!(limit >= 1 && limit <= MAX_VECTOR_RESULTS)) {
-    throw new UserError(`Vector queries must have a limit between 1 and ${MAX_VECTOR_RESULTS}, got ${limit}.`);
+  if (limit > MAX_VECTOR_RESULTS) {
+    throw new UserError(`Vector queries can fetch at most ${MAX_VECTOR_RESULTS} results, requested ${limit}.`);
   }
+  if (!(limit >= 1)) throw new UserError(`Vector queries must fetch at least 1 result, requested ${limit}.`);
   const vector = numbers(query.vector);
   if (vector === null || vector.length !== index.dimensions) {
     throw new UserError(
       `Your query vector has a length of ${vector?.length ?? 0} dimensions, but ${query.indexName} has been configured with ${index.dimensions} dimensions.`,
     );
   }
-  for (const field of fieldsOf(query.expressions)) {
+  const filtered = fieldsOf(query.expressions);
+  if (filtered.length > MAX_VECTOR_FILTERS) {
+    throw new UserError(`Vector query against ${query.indexName} has too many filters (${filtered.length} > maximum ${MAX_VECTOR_FILTERS}).`);
+  }
+  for (const field of filtered) {
     if (index.filterFields.includes(field)) continue;
     throw new UserError(`Vector query against ${query.indexName} filters on "${field}", which isn't in its \`filterFields\`.`);
   }

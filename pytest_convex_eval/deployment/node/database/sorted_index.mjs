@@ -36,6 +36,11 @@ export class SortedIndex {
     return this.#keys.length;
   }
 
+  /** In order. */
+  get documents() {
+    return [...this.#documents];
+  }
+
   /** @param {Document} document */
   keyOf(document) {
     let key = "";

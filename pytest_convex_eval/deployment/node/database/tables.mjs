@@ -13,6 +13,8 @@ import { UserError } from "./user_error.mjs";
 
 /** The numbers below are the system's (convex-deployment facts: user tables start here). */
 const FIRST_USER_TABLE = 10_001;
+/** The most tables that a deployment can have, the system's own left out. */
+export const MAX_TABLES = 10_000;
 export const STORAGE = "_storage";
 export const SCHEDULED = "_scheduled_functions";
 /** The step between neighbouring doubles at today's milliseconds. */
@@ -65,6 +67,11 @@ export class Table {
       indexes.set(index.name, index);
     }
     this.indexes = indexes;
+  }
+
+  /** The oldest first; those of the map are in the order in which they were stored. @returns {Document[]} */
+  inOrder() {
+    return this.indexes.get("by_creation_time")?.documents ?? [];
   }
 
   /** @param {Document} document */
@@ -128,6 +135,12 @@ export class Tables {
   /** @returns {Table[]} */
   all() {
     return [...this.#byNumber.values()];
+  }
+
+  /** Whether there can be no table more. */
+  get isFull() {
+    if (this.#byNumber.size < MAX_TABLES) return false;
+    return this.all().filter((table) => !table.isSystem).length >= MAX_TABLES;
   }
 
   /** A deployment without tables. */

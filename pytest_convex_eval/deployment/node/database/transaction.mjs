@@ -7,8 +7,10 @@
 
 import { decodeId } from "../values/ids.mjs";
 import { mismatch, SYSTEM_FIELDS } from "../values/validation.mjs";
-import { MAX_DOCUMENT_NESTING, nestingOf, parseValue, sizeOf, special, ValueError } from "../values/values.mjs";
-import { Table, Tables } from "./tables.mjs";
+import { identifierProblem } from "../values/identifiers.mjs";
+import { displaySize, MAX_DOCUMENT_NESTING, nestingOf, parseValue, sizeOf, special, ValueError } from "../values/values.mjs";
+import { without } from "./history.mjs";
+import { MAX_TABLES, Table, Tables } from "./tables.mjs";
 import { UserError } from "./user_error.mjs";
 
 const MAX_DOCUMENT_BYTES = 1024 * 1024;
@@ -28,6 +30,12 @@ export const LIMITS = {
 
 const READ_ADVICE =
   "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
+
+/** @template T @param {(metric: Metric, limit: number) => T} of @returns {Record<Metric, T>} */
+function mapLimits(of) {
+  const entries = Object.entries(LIMITS).map(([name, limit]) => [name, of(/** @type {Metric} */ (name), limit)]);
+  return Object.fromEntries(entries);
+}
 
 /** @type {Record<Metric, (limit: number) => string>} */
 const EXCEEDED = {
@@ -52,6 +60,12 @@ export class Transaction {
   #written = new Set();
   /** Whether what it may use is limited. */
   isLimited = true;
+  /** The most that may be used by now, and the limit that this follows from. @type {Record<Metric, { total: number, limit: number }>} */
+  #most = mapLimits((_, limit) => ({ total: limit, limit }));
+  /** Whether its changes of documents are all that it does. */
+  isUndoable = true;
+  /** The last commit that it sees: nanoseconds. */
+  snapshot = 0n;
   /** What queries depend on: `component/table`. @type {Set<string>} */
   reads = new Set();
   /** @type {Record<Metric, number>} */
@@ -69,7 +83,31 @@ export class Transaction {
   /** @param {Metric} metric @param {number} [amount] @throws {UserError} */
   use(metric, amount = 1) {
     this.used[metric] += amount;
-    if (this.isLimited && this.used[metric] > LIMITS[metric]) throw new UserError(EXCEEDED[metric](LIMITS[metric]));
+    const { total, limit } = this.#most[metric];
+    if (this.isLimited && this.used[metric] > total) throw new UserError(EXCEEDED[metric](limit));
+  }
+
+  /** What may be used still. @param {Metric} metric */
+  remaining(metric) {
+    return Math.max(this.#most[metric].total - this.used[metric], 0);
+  }
+
+  /**
+   * Has `work` done, which may use this much; not more than is left.
+   * @template T @param {Partial<Record<string, Json>>} limits @param {() => Promise<T>} work @returns {Promise<T>}
+   */
+  async within(limits, work) {
+    const before = this.#most;
+    this.#most = mapLimits((metric) => {
+      const limit = limits[metric];
+      const total = typeof limit === "number" ? this.used[metric] + limit : Infinity;
+      return typeof limit === "number" && total < before[metric].total ? { total, limit } : before[metric];
+    });
+    try {
+      return await work();
+    } finally {
+      this.#most = before;
+    }
   }
 
   /** A place to roll back to. */
@@ -85,7 +123,8 @@ export class Transaction {
       else if (old === null) table.drop(id);
       else table.put(old);
     }
-    this.#afterwards.length = savepoint.afterwards;
+    // A transaction that was aborted meanwhile has fewer.
+    this.#afterwards.splice(savepoint.afterwards);
   }
 
   /**
@@ -94,19 +133,10 @@ export class Transaction {
    */
   async onSnapshot(work) {
     const changes = this.#changes;
-    const written = changes.map(({ table, id }) => (id === null ? null : (table.documents.get(id) ?? null)));
-    const set = (/** @type {Change} */ { table, id }, /** @type {Document | null} */ document) => {
-      if (id === null) return; // An empty table is as good as none.
-      if (document === null) table.drop(id);
-      else table.put(document);
-    };
-    for (const change of changes.toReversed()) set(change, change.old);
     this.#changes = [];
     try {
-      return await work();
+      return await without(changes, work);
     } finally {
-      // The last state of each document: it is there once for each of its changes.
-      changes.forEach((change, i) => set(change, written[i] ?? null));
       this.#changes = changes;
     }
   }
@@ -114,6 +144,11 @@ export class Transaction {
   /** @param {number} length */
   #pop(length) {
     return this.#changes.length > length ? (this.#changes.pop() ?? null) : null;
+  }
+
+  /** What was changed so far, in order. @returns {readonly Change[]} */
+  get changes() {
+    return this.#changes;
   }
 
   /** Takes everything back. */
@@ -150,8 +185,9 @@ export class Transaction {
 
   /** @param {Document} document */
   countRead(document) {
+    this.used.bytesRead += sizeOf(document);
     this.use("documentsRead");
-    this.use("bytesRead", sizeOf(document));
+    this.use("bytesRead", 0);
   }
 
   /**
@@ -204,6 +240,7 @@ export class Transaction {
    */
   insert(component, name, value) {
     checkTableName(name);
+    if (name.startsWith("_")) throw new UserError("System tables (prefixed with `_`) are read-only.");
     const fields = this.#parse(value, "db.insert");
     for (const field of SYSTEM_FIELDS) {
       if (field in fields) throw new UserError(`The system field \`${field}\` is set automatically and can't be inserted.`);
@@ -289,7 +326,7 @@ export class Transaction {
   /** Stores a document, checked against the schema. @param {Table} table @param {Document} document */
   write(table, document) {
     const size = sizeOf(document);
-    if (size > MAX_DOCUMENT_BYTES) throw new UserError(`Value is too large (${size} > maximum size 1 MiB)`);
+    if (size > MAX_DOCUMENT_BYTES) throw new UserError(`Value is too large (${displaySize(size)} > maximum size 1 MiB)`);
     if (nestingOf(document) > MAX_DOCUMENT_NESTING) {
       throw new UserError(`Document is too nested (maximum nesting: ${MAX_DOCUMENT_NESTING})`);
     }
@@ -318,6 +355,7 @@ export class Transaction {
 
   /** @param {string} component @param {string} name */
   #create(component, name) {
+    if (this.tables.isFull) throw new UserError(`Number of tables cannot exceed ${MAX_TABLES}.`);
     const table = this.tables.create(component, name);
     this.#changes.push({ table, id: null, old: null });
     return table;
@@ -338,9 +376,6 @@ export class Transaction {
 
 /** @param {string} name */
 export function checkTableName(name) {
-  if (/^_?[A-Za-z][A-Za-z0-9_]*$/.test(name) && name.length <= 64) return;
-  throw new UserError(
-    `Invalid table name: ${JSON.stringify(name)}. Identifiers must start with a letter and can only contain letters, ` +
-      "digits, and underscores.",
-  );
+  const problem = identifierProblem(name.replace(/^_/, ""));
+  if (problem !== null) throw new UserError(`Invalid table name: ${JSON.stringify(name)}. ${problem}`);
 }

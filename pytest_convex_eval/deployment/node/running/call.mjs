@@ -13,9 +13,11 @@ import { decodeId } from "../values/ids.mjs";
  * @property {number} definition the index of the app's or component's definition
  * @property {string} module
  * @property {string} name
+ * @property {{ path: string, source: string }} [bundle] code of its own, of which `module` is the path
  * @property {string} args JSON: the list of arguments, or the HTTP request
  * @property {number} now milliseconds
  * @property {number} clockOffset milliseconds from real time to the deployment's
+ * @property {string} snapshot JSON: the timestamp of the last commit that it sees
  * @property {boolean} isStill whether the deployment's time stands still
  * @property {number} seed
  * @property {Record<string, string>} env
@@ -25,7 +27,9 @@ import { decodeId } from "../values/ids.mjs";
 /** @typedef {{ op: string, args: string, resolve: (value: string) => void, reject: (error: unknown) => void }} Pending */
 
 /** Syscalls after which buffered rows may be stale. */
-const WRITES = new Set(["insert", "shallowMerge", "replace", "remove", "runUdf"].map((name) => `1.0/${name}`));
+const WRITES = new Set(
+  ["insert", "shallowMerge", "replace", "remove", "schedule", "cancel_job", "storageDelete", "runUdf"].map((name) => `1.0/${name}`),
+);
 
 export class Call {
   ended = false;
@@ -51,6 +55,7 @@ export class Call {
     this.fixedNow = this.isAction && !request.isStill ? null : request.now;
     this.now = request.now;
     this.clockOffset = request.clockOffset;
+    this.snapshot = request.snapshot;
     this.seed = request.seed;
     this.env = request.env;
     this.#tables = new Map(request.tables);
@@ -67,7 +72,7 @@ export class Call {
         return JSON.stringify({ queryId });
       }
       case "1.0/queryCleanup":
-        if (this.#streams.delete(args.queryId)) this.#forget(args.queryId);
+        this.#forget(args.queryId);
         return "true";
       case "1.0/db/normalizeId": {
         const decoded = decodeId(args.idString);
@@ -77,7 +82,7 @@ export class Call {
       case "1.0/componentArgument":
         return "{}";
       case "1.0/getSnapshotTs":
-        return JSON.stringify(Math.floor(this.now * 1e6));
+        return this.snapshot;
       default:
         throw new Error(`Unknown operation ${op}`);
     }
@@ -125,7 +130,10 @@ export class Call {
 
   /** @param {number} queryId */
   #forget(queryId) {
-    this.say({ type: "forget", call: this.id, queryId });
+    const stream = this.#streams.get(queryId);
+    if (stream === undefined) return;
+    this.#streams.delete(queryId);
+    this.say({ type: "forget", call: this.id, queryId, taken: stream.taken });
   }
 
   /** @param {number} id @param {{ value: string } | { error: { message: string, data?: Json } }} reply */

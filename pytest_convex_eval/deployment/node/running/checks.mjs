@@ -7,7 +7,7 @@
 
 import { parseValidator } from "../validators.mjs";
 import { mismatch } from "../values/validation.mjs";
-import { parseValue, sizeOf, ValueError } from "../values/values.mjs";
+import { displaySize, parseValue, sizeOf, ValueError } from "../values/values.mjs";
 import { FunctionFailure } from "./failure.mjs";
 import { canonical } from "./targets.mjs";
 
@@ -37,7 +37,7 @@ export class Checks {
     const limit = target.node ? MAX_NODE_ARGUMENT_BYTES : MAX_ARGUMENT_BYTES;
     const size = sizeOf(args);
     if (size > limit) {
-      throw new FunctionFailure(`Arguments for ${canonical(target)} are too large (actual: ${size} bytes, limit: ${limit} bytes)`);
+      throw new FunctionFailure(`Arguments for ${canonical(target)} are too large (actual: ${displaySize(size)}, limit: ${displaySize(limit)})`);
     }
     const tableOf = this.services.tables.namesFor(target.component);
     const why = mismatch(this.#validatorsOf(target).args, args, { tableOf });
@@ -56,7 +56,7 @@ export class Checks {
     }
     const size = sizeOf(value);
     if (size > MAX_RESULT_BYTES) {
-      throw new FunctionFailure(`Function ${canonical(target)} return value is too large (actual: ${size} bytes, limit: ${MAX_RESULT_BYTES} bytes)`);
+      throw new FunctionFailure(`Function ${canonical(target)} return value is too large (actual: ${displaySize(size)}, limit: ${displaySize(MAX_RESULT_BYTES)})`);
     }
     const { returns } = this.#validatorsOf(target);
     const tableOf = this.services.tables.namesFor(target.component);

@@ -6,10 +6,7 @@
 import { randomBytes } from "node:crypto";
 
 import { UserError } from "../database/user_error.mjs";
-import { LimitExceeded } from "./function_isolate.mjs";
-
-/** Seconds of CPU that a query or a mutation may take (the backend's limit). */
-export const TRANSACTION_SECONDS = 1;
+import { LimitExceeded } from "./isolate_process.mjs";
 
 /** A function that did not return: `text` as the client is told, without the request's id. */
 export class FunctionFailure extends Error {
@@ -33,7 +30,7 @@ export function asFailure(error) {
   if (error instanceof UserError) return new FunctionFailure(error.message, error.data);
   if (!(error instanceof LimitExceeded)) throw error;
   const text = {
-    timeout: `Function execution timed out (maximum duration: ${TRANSACTION_SECONDS}s)`,
+    timeout: `Function execution timed out (maximum duration: ${error.seconds}s)`,
     memory: "JavaScript execution ran out of memory (maximum memory usage: 64 MB)",
     crashed: "The process that ran the function ended.",
   }[error.reason];

@@ -16,6 +16,14 @@ import { randomBytes } from "node:crypto";
 /** @returns {Usage} */
 const nothingUsed = () => ({ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0, functions: 0 });
 
+/** Has rows that were sent and not taken read again, if ever. @param {OpenStream} open @param {number} taken @returns {boolean} whether there are any */
+export function takeBack({ stream, places }, taken) {
+  const place = places[taken];
+  if (place === undefined || taken === places.length - 1) return false;
+  stream.backTo(place);
+  return true;
+}
+
 export class Frame {
   requestId = randomBytes(8).toString("hex");
   /** Null in actions. @type {Transaction | null} */
@@ -44,6 +52,7 @@ export class Frame {
     this.scheduledId = scheduledId;
     if (parent !== null) this.depth = parent.depth + 1;
     if (parent !== null) this.usage = parent.usage;
+    if (parent !== null) this.requestId = parent.requestId;
   }
 
   /** Counts what a transaction of this frame's used; once for each. @param {Transaction} transaction */
@@ -57,6 +66,13 @@ export class Frame {
   enter(target) {
     this.target = target;
     this.usage.functions += 1;
+  }
+
+  /** A query is not read any more: of the rows that were sent last, `taken` were. @param {number} queryId @param {number} taken */
+  forget(queryId, taken) {
+    const open = this.streams.get(queryId);
+    if (open !== undefined) takeBack(open, taken);
+    this.streams.delete(queryId);
   }
 
   /** For a second attempt. */

@@ -1,27 +1,29 @@
 /**
  * Running functions: queries and mutations one after another, each in a transaction; actions side by side.
  * @import { Json, Push } from "../protocol.d.ts"
- * @import { Callee, Outcome, Thrown } from "./function_isolate.mjs"
+ * @import { Callee, Outcome } from "./isolate_process.mjs"
  * @import { Caller } from "./identity.mjs"
  * @import { Kind, Target } from "./targets.mjs"
  * @import { Services } from "./services.mjs"
  */
 
 import { APP } from "../definitions.mjs";
-import { Origins } from "../modules.mjs";
 import { Transaction } from "../database/transaction.mjs";
 import { UserError } from "../database/user_error.mjs";
+import { integer } from "../values/values.mjs";
 import { Checks } from "./checks.mjs";
 import { environmentOf } from "./environment.mjs";
-import { asFailure, FunctionFailure, TRANSACTION_SECONDS } from "./failure.mjs";
+import { asFailure, FunctionFailure } from "./failure.mjs";
 import { Frame } from "./frame.mjs";
-import { FunctionIsolate, LimitExceeded } from "./function_isolate.mjs";
+import { FunctionIsolate } from "./function_isolate.mjs";
+import { LimitExceeded } from "./isolate_process.mjs";
 import { syscall } from "./syscalls.mjs";
 import { canonical, definitionIndex, definitionOf, display, findTarget, parsePath } from "./targets.mjs";
+import { Descriptions } from "./thrown.mjs";
 
 const MAX_DEPTH = 8;
-const ACTION_SECONDS = 600;
 
+/** Answers to an execution's own requests, by their names. @typedef {Map<string, (args: any) => Json | Promise<Json>>} Operations */
 /** @typedef {{ value: Json, logLines: string[], reads: Set<string>, usage?: import("./frame.mjs").Usage }} FunctionResult `reads`: `component/table` */
 
 /**
@@ -34,6 +36,7 @@ const ACTION_SECONDS = 600;
  * @property {string | null} [scheduledId]
  * @property {(transaction: Transaction, result: FunctionResult) => void} [alongside] done in a mutation's own
  *   transaction when it has succeeded
+ * @property {bigint | null} [at] a query's: the timestamp that it sees the database at
  */
 
 export class Functions {
@@ -44,24 +47,25 @@ export class Functions {
   #epoch = 0;
   /** @type {Set<(changed: Set<string>) => void>} */
   #listeners = new Set();
-  /** @type {Map<string, Origins>} */
-  #origins = new Map();
 
   /** @param {Services} services */
   constructor(services) {
     this.services = services;
     this.checks = new Checks(services);
-    const modules = (/** @type {boolean} */ node) => () => this.#code(node);
-    const limit = { seconds: ACTION_SECONDS, wall: true };
-    this.transactions = new FunctionIsolate(modules(false), { node: false, limit: { seconds: TRANSACTION_SECONDS, wall: false } });
-    this.actions = new FunctionIsolate(modules(false), { node: false, limit });
-    this.nodeActions = new FunctionIsolate(modules(true), { node: true, limit });
+    this.descriptions = new Descriptions(() => this.push);
+    const code = (/** @type {boolean} */ node) => () => this.#code(node);
+    const limit = (/** @type {keyof Services["timeLimits"]} */ kind) => () => services.timeLimits[kind];
+    const plain = { node: false, code: code(false), packages: () => null };
+    const packages = () => services.packages?.folderOf(this.push?.nodeDependencies ?? []) ?? null;
+    this.transactions = new FunctionIsolate({ ...plain, areAlone: false, limit: limit("transaction") });
+    this.actions = new FunctionIsolate({ ...plain, areAlone: true, limit: limit("action") });
+    this.nodeActions = new FunctionIsolate({ node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages });
   }
 
   /** Ends everything that runs: other code is live, or none. */
   restart() {
     this.#epoch += 1;
-    this.#origins.clear();
+    this.descriptions.clear();
     for (const isolate of [this.transactions, this.actions, this.nodeActions]) isolate.close();
   }
 
@@ -98,7 +102,7 @@ export class Functions {
    * @returns {Promise<FunctionResult>}
    * @throws {FunctionFailure}
    */
-  async run({ kind, component = APP, path, args, caller, scheduledId = null, alongside }) {
+  async run({ kind, component = APP, path, args, caller, scheduledId = null, alongside = () => {}, at = null }) {
     const frame = new Frame(caller, component, scheduledId);
     return await this.#logged(frame, null, async () => {
       const target = this.#lookUp(kind, component, path, caller);
@@ -106,7 +110,7 @@ export class Functions {
       const checked = this.checks.args(target, args);
       frame.enter(target);
       const acts = target.kind === "action";
-      const value = await (acts ? this.#act(frame, checked) : this.#transact(frame, checked, alongside));
+      const value = await (acts ? this.#act(frame, checked) : this.#transact(frame, checked, { alongside, at }));
       return this.#result(frame, value);
     });
   }
@@ -123,7 +127,7 @@ export class Functions {
       log.add(frame, route, { now: clock.now(), seconds: (performance.now() - started) / 1000, ending });
     try {
       const result = await work();
-      const { status } = /** @type {any} */ (route === null ? {} : result);
+      const { status = 404 } = /** @type {any} */ ((route === null ? null : result) ?? {});
       keep({ error: null, ...(route === null ? {} : { status }) });
       return result;
     } catch (error) {
@@ -140,17 +144,44 @@ export class Functions {
     return { value, logLines: frame.logLines, reads: frame.transaction?.reads ?? new Set(), usage: frame.usage };
   }
 
-  /** An HTTP action, by the router of a component. @param {{ component: string, request: Json, caller: Caller }} invocation */
-  async runHttp({ component, request, caller }) {
+  /**
+   * An HTTP action, by the router of a component.
+   * @param {{ component: string, request: Json, caller: Caller, operations: Operations }} invocation `operations`: for
+   *   responses that are sent in parts
+   * @returns {Promise<{ status: number, headers: [string, string][], body: string | null } | null>} null: no such
+   *   route; `body` in base64, null: it was sent
+   */
+  async runHttp({ component, request, caller, operations }) {
     const found = definitionOf(this.push, component);
     if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
     const frame = new Frame(caller, component, null);
     const { path: definitionPath } = found;
     const what = { kind: /** @type {const} */ ("http"), definitionPath, module: "http.js", name: "default" };
     const { method, url } = /** @type {any} */ (request);
-    return await this.#logged(frame, `${method} ${new URL(url).pathname}`, async () =>
-      this.#value(await this.#invoke(this.actions, frame, { ...what, args: JSON.stringify(request) })),
-    );
+    return await this.#logged(frame, `${method} ${new URL(url).pathname}`, async () => {
+      const args = JSON.stringify(request);
+      return /** @type {any} */ (this.#value(await this.#invoke(this.actions, frame, { ...what, args }, operations)));
+    });
+  }
+
+  /**
+   * A query that nobody has pushed.
+   * @param {{ component: string, bundle: { path: string, source: string }, args: Json, caller: Caller }} invocation
+   * @returns {Promise<FunctionResult>}
+   * @throws {FunctionFailure}
+   */
+  async runOneOff({ component, bundle, args, caller }) {
+    const frame = new Frame(caller, component, null);
+    const found = definitionOf(this.push, component);
+    if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
+    const what = { kind: /** @type {const} */ ("query"), definitionPath: found.path, module: bundle.path, name: "default", bundle };
+    return await this.#logged(frame, null, async () => {
+      const run = async (/** @type {Transaction} */ transaction) => {
+        frame.transaction = transaction;
+        return this.#value(await this.#invoke(this.transactions, frame, { ...what, args: JSON.stringify([args]) }));
+      };
+      return this.#result(frame, await this.transaction(run, { writes: false }));
+    });
   }
 
   /** @param {Kind | null} kind @param {string} component @param {string} path @param {Caller} caller @returns {Target} */
@@ -231,14 +262,17 @@ export class Functions {
 
   /**
    * Has `work` done alone, in a transaction that is committed when it returns.
-   * @template T @param {(transaction: Transaction) => Promise<T> | T} work @param {boolean} [writes]
+   * @template T @param {(transaction: Transaction) => Promise<T> | T} work
+   * @param {{ writes?: boolean, at?: bigint | null }} [options] `at`: of the past, where it can't write
    * @returns {Promise<T>}
    */
-  transaction(work, writes = true) {
+  transaction(work, { at = null, writes = at === null } = {}) {
     const run = async () => {
-      const transaction = new Transaction(this.services.tables, this.services.clock.now());
+      const { tables, clock, history } = this.services;
+      const transaction = new Transaction(tables, clock.now());
+      transaction.snapshot = at ?? history.timestamp;
       try {
-        const value = await work(transaction);
+        const value = await (at === null ? work(transaction) : history.at(at, async () => await work(transaction)));
         if (writes) this.#commit(transaction);
         return value;
       } catch (error) {
@@ -255,18 +289,19 @@ export class Functions {
 
   /** @param {Transaction} transaction */
   #commit(transaction) {
+    this.services.history.add(transaction);
     const changed = transaction.commit();
     this.services.journal?.commit(transaction, this.#calls);
     if (changed.size > 0) for (const listener of this.#listeners) listener(changed);
   }
 
-  /** @param {Frame} frame @param {Json} args @param {Invocation["alongside"]} [alongside] */
-  async #transact(frame, args, alongside = () => {}) {
+  /** @param {Frame} frame @param {Json} args @param {Pick<Invocation, "alongside" | "at">} [invocation] */
+  async #transact(frame, args, { alongside = () => {}, at = null } = {}) {
     return await this.transaction(async (transaction) => {
       const value = await this.#attempt(frame, args, transaction);
       alongside(transaction, this.#result(frame, value));
       return value;
-    }, frame.target?.kind === "mutation");
+    }, { writes: frame.target?.kind === "mutation", at });
   }
 
   /** @param {Frame} frame @param {Json} args @param {Transaction} transaction */
@@ -299,24 +334,33 @@ export class Functions {
     const { target } = frame;
     if (target === null) throw new Error("A frame without a function can't be executed.");
     const { kind, definitionPath, module, name } = target;
-    const outcome = await this.#invoke(isolate, frame, { kind, definitionPath, module, name, args: JSON.stringify([args]) });
-    return this.checks.result(target, this.#value(outcome));
+    try {
+      const outcome = await this.#invoke(isolate, frame, { kind, definitionPath, module, name, args: JSON.stringify([args]) });
+      return this.checks.result(target, this.#value(outcome));
+    } finally {
+      // What it began and did not wait for is part of its transaction, and must not go on after it.
+      await frame.turn;
+    }
   }
 
   /**
    * @param {FunctionIsolate} isolate @param {Frame} frame
-   * @param {{ kind: Kind | "http", definitionPath: string, module: string, name: string, args: string }} what
+   * @param {{ kind: Kind | "http", definitionPath: string, module: string, name: string, args: string, bundle?: { path: string, source: string } }} what
+   * @param {Operations} [operations]
    */
-  #invoke(isolate, frame, { definitionPath, ...what }) {
+  #invoke(isolate, frame, { definitionPath, ...what }, operations = new Map()) {
     const { push } = this;
     if (push === null) throw new FunctionFailure("Nothing has been pushed to this deployment.");
-    const { tables, clock } = this.services;
+    const { tables, clock, history } = this.services;
     this.#calls += 1;
     /** @type {Callee} */
     const callee = {
-      syscall: (op, args) => syscall(this.services, this, frame, op, args),
+      syscall: async (op, args) => {
+        const own = operations.get(op);
+        return own === undefined ? await syscall(this.services, this, frame, op, args) : JSON.stringify(await own(args));
+      },
       log: (line) => frame.logLines.push(line),
-      forget: (queryId) => frame.streams.delete(queryId),
+      forget: (queryId, taken) => frame.forget(queryId, taken),
     };
     const request = {
       id: this.#calls,
@@ -325,6 +369,7 @@ export class Functions {
       now: Math.floor(clock.now()),
       clockOffset: clock.offset,
       isStill: clock.isStill,
+      snapshot: JSON.stringify(integer(frame.transaction?.snapshot ?? history.timestamp)),
       seed: (Math.imul(this.#calls, 0x9e3779b1) >>> 0) | 1,
       env: environmentOf(this.services, push, frame.component),
       tables: tables.of(frame.component).map((table) => /** @type {[string, number]} */ ([table.name, table.number])),
@@ -335,29 +380,7 @@ export class Functions {
   /** @param {Outcome} outcome @returns {Json} */
   #value(outcome) {
     if ("value" in outcome) return JSON.parse(outcome.value);
-    throw new FunctionFailure(this.#describe(outcome.error), outcome.error.data);
-  }
-
-  /** As a person reads it: `Uncaught Error: boom` and its frames in the project's own files. @param {Thrown} error */
-  #describe({ text, frames }) {
-    const lines = frames.map((frame) => {
-      const [, index, own] = /^~(\d+)\/(.*)$/.exec(frame.module) ?? [null, "0", frame.module];
-      const module = own ?? frame.module;
-      const source = this.#originsOf(Number(index)).source({ ...frame, module });
-      const place = source === null ? { ...frame, source: module } : source;
-      return `    at ${frame.name} (${place.source}:${place.line}:${place.column})`;
-    });
-    return [`Uncaught ${text}`, ...lines].join("\n");
-  }
-
-  /** @param {number} index */
-  #originsOf(index) {
-    const path = index === 0 ? APP : ([...(this.push?.definitions.keys() ?? [])].filter((each) => each !== APP)[index - 1] ?? APP);
-    const known = this.#origins.get(path);
-    if (known !== undefined) return known;
-    const origins = new Origins(this.push?.definitions.get(path)?.modules.values() ?? []);
-    this.#origins.set(path, origins);
-    return origins;
+    throw new FunctionFailure(this.descriptions.of(outcome.error), outcome.error.data);
   }
 
   /** What a new process is given. @param {boolean} node @returns {{ definition: number, modules: [string, string][] }[]} */

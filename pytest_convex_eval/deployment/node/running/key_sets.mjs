@@ -10,22 +10,23 @@ const KEPT_MILLISECONDS = 60_000;
 const PATIENCE_MILLISECONDS = 10_000;
 
 /** @typedef {{ [field: string]: Json }} Key */
+/** @typedef {(origin: string) => boolean} CanReach */
 
 export class KeySets {
   /** By their URLs. @type {Map<string, { keys: Promise<Key[]>, until: number }>} */
   #kept = new Map();
 
   /**
-   * @param {AuthProvider} provider @param {Set<string>} reachable origins
+   * @param {AuthProvider} provider @param {CanReach} canReach
    * @returns {Promise<Key[]>}
    * @throws {ApiError} 401 where they can't be had
    */
-  async of(provider, reachable) {
+  async of(provider, canReach) {
     const own = provider["type"] === "customJwt" ? provider["jwks"] : provider["domain"];
     const name = String(own ?? "");
     const known = this.#kept.get(name);
     if (known !== undefined && performance.now() < known.until) return await known.keys;
-    const keys = provider["type"] === "customJwt" ? fetchKeys(name, reachable) : discover(name, reachable);
+    const keys = provider["type"] === "customJwt" ? fetchKeys(name, canReach) : discover(name, canReach);
     this.#kept.set(name, { keys, until: performance.now() + KEPT_MILLISECONDS });
     try {
       return await keys;
@@ -36,26 +37,28 @@ export class KeySets {
   }
 }
 
-/** @param {string} domain with or without `https://` @param {Set<string>} reachable */
-async function discover(domain, reachable) {
+/** @param {string} domain with or without `https://` @param {CanReach} canReach */
+async function discover(domain, canReach) {
   const issuer = (/^https?:\/\//.test(domain) ? domain : `https://${domain}`).replace(/\/$/, "");
-  const { jwks_uri: url } = await fetchObject(`${issuer}/.well-known/openid-configuration`, reachable);
+  const { jwks_uri: url, issuer: named } = await fetchObject(`${issuer}/.well-known/openid-configuration`, canReach);
+  // Of another issuer, its keys say nothing about this one's tokens (OpenID Connect Discovery 1.0, 4.3).
+  if (String(named).replace(/\/$/, "") !== issuer) throw failed(`${issuer} says that it is ${JSON.stringify(named)}`);
   if (typeof url !== "string") throw failed(`${issuer} names no \`jwks_uri\``);
-  return await fetchKeys(url, reachable);
+  return await fetchKeys(url, canReach);
 }
 
-/** @param {string} url @param {Set<string>} reachable @returns {Promise<Key[]>} */
-async function fetchKeys(url, reachable) {
-  const { keys } = await fetchObject(url, reachable);
+/** @param {string} url @param {CanReach} canReach @returns {Promise<Key[]>} */
+async function fetchKeys(url, canReach) {
+  const { keys } = await fetchObject(url, canReach);
   if (!Array.isArray(keys)) throw failed(`there is no key set at ${url.slice(0, 100)}`);
   return /** @type {Key[]} */ (keys.filter((key) => typeof key === "object" && key !== null && !Array.isArray(key)));
 }
 
-/** @param {string} url @param {Set<string>} reachable @returns {Promise<Key>} */
-async function fetchObject(url, reachable) {
+/** @param {string} url @param {CanReach} canReach @returns {Promise<Key>} */
+async function fetchObject(url, canReach) {
   if (!URL.canParse(url)) throw failed(`${url.slice(0, 100)} is no URL`);
   const { protocol, origin } = new URL(url);
-  if (protocol !== "data:" && !reachable.has(origin)) {
+  if (protocol !== "data:" && !canReach(origin)) {
     throw failed(`the embedded deployment may not reach ${origin} (start it with --online, or give the keys as a \`data:\` URL)`);
   }
   let json;

@@ -19,14 +19,16 @@ export class Code {
   /**
    * @param {number} definition
    * @param {[string, string][]} modules paths and sources
-   * @param {{ node: boolean, importDynamically: ImportDynamically }} options
+   * @param {{ node: boolean, importDynamically: ImportDynamically, libraries?: Map<string, object> }} options
+   *   `libraries`: exports of what can be imported beside them, by specifier
    */
-  constructor(definition, modules, { node, importDynamically }) {
+  constructor(definition, modules, { node, importDynamically, libraries = new Map() }) {
     // The app's paths stand for themselves; no path of a module can begin like a component's.
     this.prefix = definition === 0 ? SCHEME : `${SCHEME}~${definition}/`;
     this.modules = new Map(modules);
     this.node = node;
     this.importDynamically = importDynamically;
+    this.libraries = libraries;
     // Bundles for Node have imports of builtins anywhere.
     if (node) this.#scripts = null;
   }
@@ -93,7 +95,8 @@ export class Loader {
     const script = scripts.get(path);
     if (script === undefined) throw new Error(`Could not find module ${path}`);
     const imported = script.imports.flatMap(({ specifier, names }) => {
-      const exports = this.#run(resolvePath(specifier, path), scripts);
+      /** @type {any} */
+      const exports = this.code.libraries.get(specifier) ?? this.#run(resolvePath(specifier, path), scripts);
       return names.map((name) => exports[name.imported]);
     });
     const exports = script.run.apply(undefined, imported);
@@ -126,6 +129,8 @@ export class Loader {
 
   /** @param {string} specifier @param {string} referrer a path @returns {Promise<vm.Module>} */
   async #resolve(specifier, referrer) {
+    const library = this.code.libraries.get(specifier);
+    if (library !== undefined) return synthetic(specifier, library);
     const isRelative = specifier.startsWith("./") || specifier.startsWith("../");
     if (this.code.node && !isRelative) return synthetic(specifier, await builtin(specifier));
     return this.#module(resolvePath(specifier, referrer));

@@ -10,18 +10,16 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const MAX_REDIRECTS = 20;
 
 /**
- * @param {{ cloud: string, site: string }} urls
- * @param {Set<string>} reachable
+ * @param {(origin: string) => boolean} canReach
  * @param {{ url: string, method: string, headers: [string, string][], body: string }} request
  */
-export async function fetchOwn({ cloud, site }, reachable, { url, method, headers, body }) {
-  const own = [new URL(cloud).origin, new URL(site).origin];
+export async function fetchOwn(canReach, { url, method, headers, body }) {
   let sent = { url, method, body };
   let response = null;
   // Each redirect is looked at: it may lead to a host that can't be reached.
   for (let hops = 0; response === null; hops += 1) {
     const { origin } = new URL(sent.url);
-    if (!own.includes(origin) && !reachable.has(origin)) {
+    if (!canReach(origin)) {
       throw new UserError(`fetch failed: the embedded deployment reaches no other host than itself, not ${origin}`);
     }
     const hasBody = sent.method !== "GET" && sent.method !== "HEAD";

@@ -14,15 +14,18 @@ import { describe, recordFrames } from "../analysis/stack.mjs";
 import { Call } from "./call.mjs";
 import { onLines } from "./lines.mjs";
 import { Code, Loader } from "./loader.mjs";
+import { wrappers } from "./one_off.mjs";
 import { current, currentCall, makeRealm } from "./realm.mjs";
 
 const RESULTS = 3;
+/** What ad-hoc queries import. */
+const WRAPPERS = "convex:/_system/repl/wrappers.js";
 /** Milliseconds that a query or mutation may wait for nothing that is under way. */
 const STUCK_MILLISECONDS = 1000;
 
 const node = process.argv.includes("--node");
 const { exit, stdin } = process;
-const { setTimeout, Request, Response, Headers, Blob, Buffer } = globalThis;
+const { setTimeout, setImmediate, Request, Response, Headers, Blob, Buffer } = globalThis;
 const { stringify, parse } = JSON;
 
 /** @type {Map<number, Call>} */
@@ -93,13 +96,15 @@ async function describeRequest(request) {
 
 /** @param {CallRequest} request @returns {Promise<Json>} what the function returned, or the response */
 async function invoke(request) {
-  const code = codes.get(request.definition);
+  const { bundle } = request;
+  const code = bundle === undefined ? codes.get(request.definition) : oneOff(bundle);
   if (code === undefined) throw new Error("The code of this function has not been loaded.");
   const call = currentCall();
   call.loader = new Loader(code);
   const namespace = await call.loader.load(request.module);
-  if (request.kind === "http") return await invokeHttp(namespace["default"], parse(request.args));
+  if (request.kind === "http") return await invokeHttp(call, namespace["default"], parse(request.args));
   const registered = namespace[request.name];
+  if (bundle !== undefined && registered?.isQuery !== true) throw new Error(`${bundle.path} must have a default export of a query`);
   switch (request.kind) {
     case "query":
       return await registered.invokeQuery(request.args);
@@ -110,16 +115,72 @@ async function invoke(request) {
   }
 }
 
-/** @param {any} router @param {{ url: string, method: string, headers: [string, string][], body: string | null }} request */
-async function invokeHttp(router, { url, method, headers, body }) {
+/** Code that is run once. @param {{ path: string, source: string }} bundle */
+function oneOff({ path, source }) {
+  const libraries = new Map([[WRAPPERS, wrappers(convex)]]);
+  return new Code(0, [[path, source]], { node, importDynamically, libraries });
+}
+
+/**
+ * @param {Call} call @param {any} router
+ * @param {{ url: string, method: string, headers: [string, string][], body: string | null }} request
+ */
+async function invokeHttp(call, router, { url, method, headers, body }) {
   const found = router.lookup(new URL(url).pathname, method);
-  if (found === null) return stringify({ status: 404, headers: [], body: null });
+  if (found === null) return stringify(null);
   const init = { method, headers: new Headers(headers), body: body === null ? null : Buffer.from(body, "base64") };
   const [endpoint] = found;
   const response = await endpoint.invokeHttpAction(new Request(url, init));
   if (!(response instanceof Response)) throw new TypeError("An HTTP action must return a Response");
-  const bytes = Buffer.from(await response.arrayBuffer()).toString("base64");
-  return stringify({ status: response.status, headers: [...response.headers], body: bytes });
+  return stringify(await respond(call, response));
+}
+
+/**
+ * What is there at once makes one answer; what takes longer is sent as it comes.
+ * @param {Call} call @param {Response} response
+ */
+async function respond(call, response) {
+  const head = { status: response.status, headers: [...response.headers] };
+  const reader = response.body?.getReader();
+  if (reader === undefined) return { ...head, body: "" };
+  const started = [];
+  // A body that is no stream comes in one part.
+  let next = reader.read();
+  while (started.length < 2 && (await isSettled(next))) {
+    const { done, value } = await next;
+    if (done) return { ...head, body: Buffer.concat(started).toString("base64") };
+    started.push(bytesOf(value));
+    next = reader.read();
+  }
+  await call.send("http/head", stringify(head));
+  /** @type {Promise<void> | null} */
+  let cancelled = null;
+  const gone = () => (cancelled = reader.cancel(new Error("The client has gone.")));
+  call.send("http/gone", "{}").then(gone, () => {});
+  const send = async (/** @type {Buffer} */ bytes) => {
+    if (cancelled === null) await call.send("http/chunk", stringify({ bytes: bytes.toString("base64") }));
+  };
+  try {
+    for (const bytes of started) await send(bytes);
+    for (let each = await next; !each.done; each = await reader.read()) await send(bytesOf(each.value));
+  } catch (error) {
+    await reader.cancel(error).catch(() => {});
+    throw error;
+  }
+  await cancelled;
+  return { ...head, body: null };
+}
+
+/** @param {unknown} value what a stream produced */
+function bytesOf(value) {
+  if (!(value instanceof Uint8Array)) throw new TypeError("The stream of a Response must produce Uint8Arrays");
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Whether a promise needs nothing more to happen. @param {Promise<unknown>} promise @returns {Promise<boolean>} */
+function isSettled(promise) {
+  const settled = promise.then(() => true, () => true);
+  return Promise.race([settled, new Promise((resolve) => setImmediate(() => resolve(false)))]);
 }
 
 /** @param {string} specifier @param {string} referrer */

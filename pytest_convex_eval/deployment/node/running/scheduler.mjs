@@ -12,7 +12,7 @@
 import { instances } from "../diffs.mjs";
 import { SCHEDULED } from "../database/tables.mjs";
 import { UserError } from "../database/user_error.mjs";
-import { sizeOf } from "../values/values.mjs";
+import { displaySize, sizeOf } from "../values/values.mjs";
 import { nextTime } from "./cron_times.mjs";
 import { asFailure } from "./failure.mjs";
 import { SYSTEM } from "./identity.mjs";
@@ -159,7 +159,7 @@ export class Scheduler {
     }
     const size = sizeOf(request.args);
     if (size > MAX_ARGUMENT_BYTES) {
-      throw new UserError(`Arguments for ${canonical(target)} are too large to be scheduled (actual: ${size} bytes, limit: ${MAX_ARGUMENT_BYTES} bytes)`);
+      throw new UserError(`Arguments for ${canonical(target)} are too large to be scheduled (actual: ${displaySize(size)}, limit: ${displaySize(MAX_ARGUMENT_BYTES)})`);
     }
     const time = Math.round(request.ts * 1e6) / 1e3;
     if (Math.abs(time - transaction.now) > MAX_AHEAD) throw new UserError("Functions can be scheduled at most five years away.");

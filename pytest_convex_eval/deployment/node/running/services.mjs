@@ -2,24 +2,28 @@
  * The parts of a running deployment, which know each other through this.
  * @import { Push } from "../protocol.d.ts"
  * @import { Journal, Saved } from "../persistence/journal.mjs"
+ * @import { Packages } from "../packages.mjs"
  * @import { FunctionFailure } from "./failure.mjs"
  */
 
 import { APP } from "../definitions.mjs";
 import { instances } from "../diffs.mjs";
+import { History } from "../database/history.mjs";
 import { Tables } from "../database/tables.mjs";
 import { Clock } from "./clock.mjs";
 import { FunctionLog } from "./function_log.mjs";
 import { Functions } from "./functions.mjs";
 import { KeySets } from "./key_sets.mjs";
+import { OwnTokens } from "./own_tokens.mjs";
 import { Scheduler } from "./scheduler.mjs";
 import { Storage } from "./storage.mjs";
+import { TIME_LIMITS } from "./time_limits.mjs";
 
 /** Log entries that are kept for those who ask later. */
 const KEPT_ENTRIES = 1000;
 
-/** For servers whose pushed code may use the network. @extends {Set<string>} */
-export class EveryOrigin extends Set {
+/** @extends {Set<string>} */
+class EveryOrigin extends Set {
   has() {
     return true;
   }
@@ -27,21 +31,30 @@ export class EveryOrigin extends Set {
 
 export class Services {
   tables = new Tables();
+  history = new History();
   clock = new Clock();
   log = new FunctionLog();
   keySets = new KeySets();
   /** Null where nothing outlives the process. @type {Journal | null} */
   journal = null;
-  /** Origins beside its own that actions can reach. @type {Set<string>} */
-  reachable = new Set();
+  /** Origins that actions can reach beside its own, where nobody says others. @type {Set<string>} */
+  #usual = new Set();
+  /** Those that they can reach now. @type {Set<string>} */
+  reachable = this.#usual;
+  /** Null where none can be had. @type {Packages | null} */
+  packages = null;
+  /** How long functions may run. */
+  timeLimits = TIME_LIMITS;
   /** The last functions that failed without anybody waiting for them. @type {{ path: string, error: string }[]} */
   failures = [];
 
   /**
-   * @param {{ urls: { cloud: string, site: string }, push: () => Push | null, variables: () => Record<string, string>, name: string }} deployment
+   * @param {{ urls: { cloud: string, site: string }, push: () => Push | null, variables: () => Record<string, string>, name: string, secret: string }} deployment
+   *   `secret`: hexadecimal
    */
-  constructor({ urls, push, variables, name }) {
+  constructor({ urls, push, variables, name, secret }) {
     this.urls = urls;
+    this.ownTokens = new OwnTokens(urls, secret);
     this.push = push;
     this.variables = variables;
     this.name = name;
@@ -49,6 +62,12 @@ export class Services {
     this.functions = new Functions(this);
     this.scheduler = new Scheduler(this);
     this.functions.onCommit((changed) => this.changed(changed));
+  }
+
+  /** Whether pushed code can reach an origin: this deployment's own, and those that are named. @param {string} origin */
+  canReach(origin) {
+    const { cloud, site } = this.urls;
+    return this.reachable.has(origin) || [cloud, site].some((own) => new URL(own).origin === origin);
   }
 
   /** @type {Set<(changed: Set<string> | null) => void>} */
@@ -61,7 +80,15 @@ export class Services {
 
   /** @param {Set<string> | null} changed */
   changed(changed) {
+    // Documents are not all that is other now.
+    if (changed === null) this.history.cut();
     for (const listener of this.#listeners) listener(changed);
+  }
+
+  /** Lets pushed code use the network. @param {Packages} packages */
+  goOnline(packages) {
+    this.#usual = this.reachable = new EveryOrigin();
+    this.packages = packages;
   }
 
   /** Other code is live. */
@@ -79,7 +106,8 @@ export class Services {
     const push = this.push();
     this.functions.interrupt();
     this.clock.reset(now);
-    this.reachable = new Set();
+    this.timeLimits = TIME_LIMITS;
+    this.reachable = this.#usual;
     this.storage.clear();
     this.tables.clear();
     this.failures.length = 0;

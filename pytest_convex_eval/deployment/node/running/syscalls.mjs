@@ -1,10 +1,10 @@
 /**
  * What running functions may ask for.
  * @import { Json } from "../protocol.d.ts"
- * @import { PageRequest, SerializedQuery } from "../database/query.mjs"
+ * @import { PageRequest, Place, SerializedQuery } from "../database/query.mjs"
  * @import { VectorQuery } from "../database/search.mjs"
  * @import { Document } from "../database/sorted_index.mjs"
- * @import { Transaction } from "../database/transaction.mjs"
+ * @import { Metric, Transaction } from "../database/transaction.mjs"
  * @import { Frame } from "./frame.mjs"
  * @import { Functions } from "./functions.mjs"
  * @import { Services } from "./services.mjs"
@@ -15,13 +15,14 @@ import { QueryStream, readPage } from "../database/query.mjs";
 import { vectorSearch } from "../database/search.mjs";
 import { LIMITS } from "../database/transaction.mjs";
 import { UserError } from "../database/user_error.mjs";
+import { takeBack } from "./frame.mjs";
 import { fetchOwn } from "./own_fetch.mjs";
 import { display, functionHandle, resolveAddress } from "./targets.mjs";
 
 /** @typedef {any} Args what the client library sends: checked where it is used */
 /** @typedef {{ services: Services, functions: Functions, frame: Frame, args: Args }} Asked */
 
-/** The rows of a query that were sent, and where each left off. @typedef {{ stream: QueryStream, states: { position: string | null, remaining: number[] }[], size: number }} OpenStream */
+/** The rows of a query that were sent, and where each left off. @typedef {{ stream: QueryStream, places: Place[], size: number }} OpenStream */
 
 const MAX_BATCH = 256;
 const MAX_BATCH_BYTES = 512 * 1024;
@@ -36,10 +37,11 @@ const READS = {
     return transaction.tables.find(frame.component, args.table)?.documents.size ?? 0;
   },
   "1.0/runUdf": async ({ services, functions, frame, args }, transaction) => {
-    const kind = args.udfType === "mutation" ? "mutation" : "query";
+    const kind = /** @type {Kind} */ (args.udfType === "mutation" ? "mutation" : "query");
     if (kind === "mutation") requireMutation(frame);
     const address = resolveAddress(services.push(), frame.component, args);
-    const run = () => functions.runNested(frame, { kind, ...address, args: args.args });
+    const call = { kind, ...address, args: args.args };
+    const run = () => transaction.within(args.transactionLimits ?? {}, () => functions.runNested(frame, call));
     return await (args.udfType === "snapshotQuery" ? transaction.onSnapshot(run) : run());
   },
   "1.0/storageGetUrl": ({ services, frame, args }, transaction) => services.storage.url(transaction, frame.component, args.storageId),
@@ -57,6 +59,7 @@ const WRITES = {
   "1.0/cancel_job": ({ services, frame, args }, transaction) => nothing(services.scheduler.cancel(transaction, frame.component, args.id)),
   "1.0/storageGenerateUploadUrl": ({ services, frame }) => services.storage.uploadUrl(frame.component),
   "1.0/storageDelete": ({ services, frame, args }, transaction) => nothing(services.storage.delete(transaction, frame.component, args.storageId)),
+  "1.0/signJwt": ({ services, frame, args }, transaction) => services.ownTokens.sign(frame.component, transaction.now, args),
 };
 
 /** @type {Record<string, (asked: Asked) => unknown>} of actions */
@@ -73,7 +76,9 @@ const ACTIONS = {
   "1.0/storageDelete": (asked) => alone(asked, (transaction) => nothing(asked.services.storage.delete(transaction, asked.frame.component, asked.args.storageId))),
   "1.0/storageStore": (asked) => alone(asked, (transaction) => store(asked, transaction)),
   "1.0/storageGet": (asked) => alone(asked, (transaction) => load(asked, transaction)),
-  fetch: ({ services, args }) => fetchOwn(services.urls, services.reachable, args),
+  fetch: ({ services, args }) => fetchOwn((origin) => services.canReach(origin), args),
+  "1.0/createServiceToken": withoutServices,
+  "1.0/getServiceUrl": withoutServices,
 };
 
 /** @type {Record<string, (asked: Asked) => unknown>} of all */
@@ -86,7 +91,7 @@ const COMMON = {
   }),
   "1.0/getDeploymentMetadata": ({ services }) => ({ name: services.name, region: null, class: "s16" }),
   "1.0/getRequestMetadata": ({ frame }) => ({
-    ...{ ip: null, userAgent: null, requestId: "" },
+    ...{ ip: null, userAgent: null, requestId: frame.requestId },
     ...{ scheduledFunctionId: frame.scheduledId, authToken: frame.caller.token ?? null },
   }),
   "1.0/auditLog": () => null,
@@ -116,6 +121,11 @@ export async function syscall(services, functions, frame, op, args) {
   const done = frame.turn.then(() => work(asked, transaction));
   frame.turn = done.catch(() => {});
   return JSON.stringify((await done) ?? null);
+}
+
+/** @param {Asked} asked @returns {never} */
+function withoutServices({ args }) {
+  throw new UserError(`The service ${JSON.stringify(args.service)} is Convex's own and not available to this deployment.`);
 }
 
 /** @param {string} op */
@@ -153,24 +163,31 @@ async function runFrom({ services, functions, frame, args }, kind) {
 function rows(frame, transaction, { queryId, query, taken }) {
   let open = frame.streams.get(queryId);
   if (open === undefined) {
-    open = { stream: new QueryStream(transaction, frame.component, query), states: [], size: 1 };
+    open = { stream: new QueryStream(transaction, frame.component, query), places: [], size: 1 };
     frame.streams.set(queryId, open);
   } else {
-    const state = open.states[taken];
-    if (state !== undefined) Object.assign(open.stream, { position: state.position, remaining: [...state.remaining] });
-    open.size = Math.min(open.size * 2, MAX_BATCH);
+    // Who writes while it reads would have more rows sent in vain.
+    open.size = takeBack(open, taken) ? 1 : Math.min(open.size * 2, MAX_BATCH);
   }
-  const { stream } = open;
-  const state = () => ({ position: stream.position, remaining: [...stream.remaining] });
-  open.states = [state()];
+  const { stream, places } = open;
+  places.splice(0, places.length, stream.place());
   /** @type {Document[]} */
   const found = [];
   const bytes = stream.bytes;
   while (found.length < open.size && stream.bytes - bytes < MAX_BATCH_BYTES) {
-    const document = stream.next();
+    const before = stream.place();
+    let document;
+    try {
+      document = stream.next();
+    } catch (error) {
+      // Whoever takes no more than what was found does not meet it.
+      if (found.length === 0) throw error;
+      stream.backTo(before);
+      break;
+    }
     if (document === null) return { rows: found, done: true };
     found.push(document);
-    open.states.push(state());
+    places.push(stream.place());
   }
   return { rows: found, done: false };
 }
@@ -188,11 +205,9 @@ function page(frame, transaction, request) {
 }
 
 /** @param {Transaction} transaction */
-function metrics({ used }) {
-  const entries = Object.entries(LIMITS).map(([name, limit]) => {
-    const amount = used[/** @type {keyof typeof LIMITS} */ (name)];
-    return [name, { used: amount, remaining: Math.max(limit - amount, 0) }];
-  });
+function metrics(transaction) {
+  const names = /** @type {Metric[]} */ (Object.keys(LIMITS));
+  const entries = names.map((name) => [name, { used: transaction.used[name], remaining: transaction.remaining(name) }]);
   return Object.fromEntries(entries);
 }
 

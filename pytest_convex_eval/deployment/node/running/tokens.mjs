@@ -29,7 +29,8 @@ const OWN_CLAIMS = new Set(["aud", "exp", "nbf", "iat", "jti"]);
  * @returns {Promise<User>}
  * @throws {ApiError} 401
  */
-export async function verifyToken(providers, token, { clock, keySets, reachable }) {
+export async function verifyToken(providers, token, services) {
+  const { clock, keySets } = services;
   const [head = "", body = "", signature = ""] = token.split(".");
   const [header, claims] = [decode(head), decode(body)];
   if (header === null || claims === null) throw new ApiError(401, "InvalidAuthHeader", "The token can't be parsed as a JWT.");
@@ -46,7 +47,7 @@ export async function verifyToken(providers, token, { clock, keySets, reachable 
   for (const provider of candidates) {
     const algorithm = String(header["alg"] ?? "");
     if (algorithm !== (provider["algorithm"] ?? "RS256")) continue;
-    for (const key of await keySets.of(provider, reachable)) {
+    for (const key of await keySets.of(provider, (origin) => services.canReach(origin))) {
       if (header["kid"] !== undefined && key["kid"] !== undefined && key["kid"] !== header["kid"]) continue;
       if (isSigned(algorithm, key, signed, Buffer.from(signature, "base64url"))) return identity(claims);
     }

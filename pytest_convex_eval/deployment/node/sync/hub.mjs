@@ -21,16 +21,12 @@ export class Hub {
   #sessions = new Set();
   /** @type {Map<string, Promise<Answer>>} */
   #answers = new Map();
-  /** Grows with each commit; nanoseconds, as clients compare it with nothing else. */
-  timestamp = BigInt(Date.now()) * 1_000_000n;
-
   /** @param {Deployment} deployment @param {Instance} instance */
   constructor(deployment, instance) {
     this.deployment = deployment;
     this.instance = instance;
     this.functions = new FunctionApi(deployment, instance);
     deployment.services.onChange((changed) => {
-      this.timestamp += 1n;
       for (const session of this.#sessions) session.invalidate(changed);
     });
     setInterval(() => {
@@ -54,6 +50,11 @@ export class Hub {
       session.close();
       this.#sessions.delete(session);
     };
+  }
+
+  /** Grows with each commit. */
+  get timestamp() {
+    return this.deployment.services.history.timestamp;
   }
 
   /** What requests were answered by another process, whose clients now come here. @param {Iterable<[string, Answer]>} answers */

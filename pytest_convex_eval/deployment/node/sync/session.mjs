@@ -15,6 +15,7 @@ import { ApiError } from "../errors.mjs";
 import { asFailure, serverError } from "../running/failure.mjs";
 import { asUser, NOBODY } from "../running/identity.mjs";
 import { verifyToken } from "../running/tokens.mjs";
+import { encodeTimestamp } from "../values/timestamps.mjs";
 
 /** @typedef {{ udfPath: string, args: Json, component: string | undefined, shown: string | null, reads: Set<string> | null, stale: boolean }} Followed */
 /** @typedef {{ success: boolean, result: Json, errorData?: Json, logLines: string[] }} Answer */
@@ -257,9 +258,3 @@ function describe({ querySet, identity, ts }) {
   return { querySet, identity, ts: encodeTimestamp(ts) };
 }
 
-/** Base64 of an unsigned 64-bit integer, little endian. @param {bigint} timestamp */
-function encodeTimestamp(timestamp) {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(timestamp);
-  return bytes.toString("base64");
-}

@@ -26,7 +26,7 @@ export class Exports {
 
   /** Makes a snapshot of this moment. @param {{ withFiles: boolean }} options */
   async create({ withFiles }) {
-    const archive = await this.services.functions.transaction(() => writeZip(this.#entries(withFiles)), false);
+    const archive = await this.services.functions.transaction(() => writeZip(this.#entries(withFiles)), { writes: false });
     this.#latest = { timestamp: BigInt(Math.floor(this.services.clock.now())) * 1_000_000n, archive };
     this.services.changed(new Set([`/${EXPORTS}`]));
   }

@@ -137,7 +137,7 @@ export class Imports {
   /** @param {Transaction} transaction @param {Imported} data @param {Mode} mode @returns {number} documents written */
   #write(transaction, { tables: imported, files }, mode) {
     const { tables, storage } = this.services;
-    transaction.isLimited = false;
+    transaction.isLimited = transaction.isUndoable = false; // Tables may get other numbers.
     this.#preview(imported, mode);
     if (mode !== "append") {
       const replaced = imported.flatMap(({ component, table }) => tables.find(component, table) ?? []);

@@ -155,6 +155,13 @@ export function sizeOf(value) {
   }
 }
 
+/** As errors show a size: `18.56 MiB`. @param {number} bytes */
+export function displaySize(bytes) {
+  const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), 2);
+  const text = (bytes / 1024 ** power).toFixed(2).replace(/\.00$/, "");
+  return `${text} ${["B", "KiB", "MiB"][power]}`;
+}
+
 /** How deep a value is: 0 for what holds no other. @param {Json} value @returns {number} */
 export function nestingOf(value) {
   if (typeof value !== "object" || value === null || special(value) !== null) return 0;

@@ -22,4 +22,19 @@ http.route({
   }),
 });
 
+http.route({
+  path: "/broken",
+  method: "GET",
+  handler: httpAction(async () =>
+    new Response(
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new TextEncoder().encode("begun"));
+          await new Promise((done) => setTimeout(done, 5));
+          throw new Error("halfway");
+        },
+      }),
+    ),
+  ),
+});
 export default http;

@@ -1,0 +1,129 @@
+"""Projects that the backend refuses, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_convex_eval.deployment.model import Position
+
+MODULES = (
+    "Hit an error while pushing:\n"
+    "Loading the pushed modules encountered the following\n    error:\n"
+)
+SCHEMA = "Hit an error while pushing:\nHit an error while evaluating your schema:\n"
+PLAIN = "Hit an error while pushing:\n"
+DOCS = "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas."
+
+
+FIELDS = ", ".join(f"f{i}: v.string()" for i in range(65))
+NAMES = ", ".join(f'"f{i}"' for i in range(16))
+MANY = "".join(f'.index("i{i}", ["f{i}"])' for i in range(65))
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    files: Mapping[str, str]
+    code: str
+    message: str
+    """The whole message, or its beginning when it ends with an ellipsis."""
+    at: Position | None = None
+    prefix: str = MODULES
+    table: str | None = None
+    index: str | None = None
+
+
+def schema(name: str, tables: str, code: str, message: str, **more: Any) -> Row:
+    """A row whose schema's second-last line holds the tables, at line 3."""
+    text = (
+        'import { defineSchema, defineTable } from "convex/server";\n'
+        'import { v } from "convex/values";\n'
+        f"export default defineSchema({{ {tables} }});\n"
+    )
+    files = {"convex/schema.ts": text}
+    place = more.pop("at", "")
+    line = text.splitlines()[2]
+    at = Position("convex/schema.ts", 3, line.index(place) + 1) if place else None
+    return Row(name, files, code, message, at, SCHEMA, **more)
+
+
+def module(name: str, text: str, code: str, message: str, **more: Any) -> Row:
+    line, column = more.pop("at", (0, 0))
+    at = Position("convex/a.ts", line, column) if line else None
+    return Row(name, {"convex/a.ts": text}, code, message, at, **more)
+
+
+def crons(name: str, statement: str, code: str, message: str, **more: Any) -> Row:
+    text = (
+        'import { cronJobs } from "convex/server";\n'
+        'import { internal, api } from "./_generated/api";\n'
+        "const crons = cronJobs();\n"
+        f"{statement}\n"
+        "export default crons;\n"
+    )
+    jobs = (
+        'import { query, internalMutation, httpAction } from "./_generated/server";\n'
+        "export const m = internalMutation({ args: {}, handler: async () => {} });\n"
+        "export const q = query({ args: {}, handler: async () => {} });\n"
+        'export const h = httpAction(async () => new Response("x"));\n'
+    )
+    files = {"convex/crons.ts": text, "convex/jobs.ts": jobs}
+    line, column = more.pop("at", (0, 0))
+    at = Position("convex/crons.ts", line, column) if line else None
+    return Row(name, files, code, message, at, **more)
+
+
+def http(name: str, route: str, message: str) -> Row:
+    """A row whose last statement of `route` is refused."""
+    text = (
+        'import { httpRouter } from "convex/server";\n'
+        'import { httpAction } from "./_generated/server";\n'
+        "const http = httpRouter();\n"
+        'const handler = httpAction(async () => new Response("x"));\n'
+        f"{route}\n"
+        "export default http;\n"
+    )
+    at = Position("convex/http.ts", 5, route.rindex("http.route") + 6)
+    full = f"Failed to analyze http.js: Uncaught Error: {message}…"
+    return Row(name, {"convex/http.ts": text}, "InvalidModules", full, at)
+
+
+def auth(name: str, text: str, code: str, message: str) -> Row:
+    return Row(name, {"convex/auth.config.ts": text}, code, message, None, PLAIN)
+
+
+def config(name: str, statement: str, code: str, message: str) -> Row:
+    text = (
+        'import { defineApp } from "convex/server";\nimport { v } from "convex/values";\n'
+        'import rateLimiter from "@convex-dev/rate-limiter/convex.config";\n'
+        f"void [v, rateLimiter];\n{statement}\nexport default app;\n"
+    )
+    files = {"convex/convex.config.ts": text, "convex/a.ts": "export const x = 1;\n"}
+    return Row(name, files, code, message, None, PLAIN)
+
+
+def components(name: str, statements: str, code: str, message: str) -> Row:
+    """A row whose app can use two components of its own; `one` needs a variable."""
+    http = (
+        'import { httpActionGeneric, httpRouter } from "convex/server";\n'
+        "const http = httpRouter();\n"
+        'const handler = httpActionGeneric(async () => new Response("x"));\n'
+        'http.route({ path: "/a", method: "GET", handler });\nexport default http;\n'
+    )
+    head = 'import { defineComponent } from "convex/server";\nimport { v } from "convex/values";\n'
+    app = (
+        'import { defineApp } from "convex/server";\n'
+        'import one from "./one/convex.config";\nimport two from "./two/convex.config";\n'
+        f"void [one, two];\nconst app = defineApp();\n{statements}\nexport default app;\n"
+    )
+    files = {
+        "convex/convex.config.ts": app,
+        "convex/one/convex.config.ts": f"{head}void v;\n"
+        'export default defineComponent("one", { env: { NEEDED: v.string() } });\n',
+        "convex/one/http.ts": http,
+        "convex/two/convex.config.ts": f'{head}void v;\nexport default defineComponent("two");\n',
+        "convex/two/http.ts": http,
+    }
+    return Row(name, files, code, message, None, PLAIN)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pytest_convex_eval.cases.loader import load_case
@@ -34,8 +37,12 @@ from pytest_convex_eval.workspace.layout import Workspace, lay_out
 from pytest_convex_eval.workspace.paths import admit
 
 DEADLINE_SECONDS = 60.0
-CHUNK = 50
-"""Answers that one process of an engine looks at."""
+CORES = os.cpu_count() or 1
+CHUNKS_A_CORE = 4
+"""Processes that an engine's answers are shared out among, for each core: few, since each parses
+Convex's types anew, and enough for all cores to be done at about the same time."""
+LEAST = 25
+"""Answers of a process, since it takes seconds to start."""
 
 SELECTION = select("strict", off=[], require=[rule.code for rule in RULES])
 
@@ -66,6 +73,28 @@ def dependencies(store: DependencyStore, files: Files) -> DependencySet:
         return store.get({"convex": store.default_set().convex_version, **declared})
     except DependencyError:
         return store.default_set()
+
+
+def project_of(
+    toolchain: Toolchain, store: DependencyStore, folder: Path, number: int, name: str, files: Files
+) -> Project | None:
+    """The `number`-th answer, laid out below `folder`; None where there is nothing to lint."""
+    installed = dependencies(store, files)
+    workspace = lay_out(
+        folder / "answers" / str(number),
+        admit(files).files,
+        node_modules=installed.node_modules,
+        templates=installed.templates,
+    )
+    paths = sources_of(workspace.root)
+    if paths and parses(toolchain, workspace, a_folder(folder)):
+        return Project(name, workspace.root, paths)
+    return None
+
+
+def a_folder(folder: Path) -> Path:
+    """A new folder for what one process of a tool writes."""
+    return Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))
 
 
 def parses(toolchain: Toolchain, workspace: Workspace, scratch: Path) -> bool:
@@ -154,33 +183,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     store = DependencyStore(cache, toolchain)
     with tempfile.TemporaryDirectory(prefix="convex-eval-") as temporary:
         folder = Path(temporary).resolve()
-        scratch = folder / "scratch"
-        scratch.mkdir()
-        projects: list[Project] = []
-        for number, (name, files) in enumerate(list(answers(given.cases))[:: given.every]):
-            installed = dependencies(store, files)
-            workspace = lay_out(
-                folder / "answers" / str(number),
-                admit(files).files,
-                node_modules=installed.node_modules,
-                templates=installed.templates,
-            )
-            paths = sources_of(workspace.root)
-            if paths and parses(toolchain, workspace, scratch):
-                projects.append(Project(name, workspace.root, paths))
         started = time.monotonic()
-        found: list[tuple[str, list[Finding], list[Finding]]] = []
-        with ThreadPoolExecutor(2) as pool:
-            for start in range(0, len(projects), CHUNK):
-                chunk = projects[start : start + CHUNK]
-                oxlint = pool.submit(by_oxlint, toolchain, chunk, scratch)
-                reference = pool.submit(by_eslint, eslint, chunk, scratch)
+        with ThreadPoolExecutor(CORES) as pool:
+            every = list(answers(given.cases))[:: given.every]
+            prepare = partial(project_of, toolchain, store, folder)
+            laid_out = pool.map(prepare, range(len(every)), *zip(*every, strict=True))
+            projects = [project for project in laid_out if project is not None]
+            size = max(math.ceil(len(projects) / (CORES * CHUNKS_A_CORE)), LEAST)
+            chunks = [projects[at : at + size] for at in range(0, len(projects), size)]
+            # The slower engine first, so that no core is left with it at the end.
+            theirs = [pool.submit(by_eslint, eslint, chunk, a_folder(folder)) for chunk in chunks]
+            ours = [pool.submit(by_oxlint, toolchain, chunk, a_folder(folder)) for chunk in chunks]
+            found: list[tuple[str, list[Finding], list[Finding]]] = []
+            for chunk, oxlint, reference in zip(chunks, ours, theirs, strict=True):
                 for project, one, other in zip(
                     chunk, oxlint.result(), reference.result(), strict=True
                 ):
                     seen = [path for path in project.paths if not passed_over(path)]
-                    theirs = judged(project, other, project.paths)
-                    found.append((project.name, judged(project, one, seen), theirs))
+                    said = judged(project, other, project.paths)
+                    found.append((project.name, judged(project, one, seen), said))
         seconds = time.monotonic() - started
     return told(found, seconds)
 

@@ -9,7 +9,9 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from pytest_convex_eval.outcomes import (
     Round,
     StageResult,
     Verdict,
+    interrupt_before,
 )
 from pytest_convex_eval.replies import Replies, Reply
 from pytest_convex_eval.runs.failure import stage_lines
@@ -40,6 +43,8 @@ from pytest_convex_eval.toolchain.tsapi import TypeServer
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Emit, Plan
     from pytest_convex_eval.options import Settings
+
+_DEPLOYED = frozenset({"deploy", "behaviour"})
 
 
 class Evaluator:
@@ -58,6 +63,7 @@ class Evaluator:
         self.replies = Replies(settings, arms, run_folder)
         self._new_deployment: Callable[[], Deployment] | None = None
         self._deployment: Deployment | None = None
+        self._ahead: Future[Deployment] | None = None
         self._bench: Bench | None = None
 
     def bench(self) -> Bench:
@@ -87,6 +93,7 @@ class Evaluator:
                 TypeServer(toolchain.tsc),
                 None if self._settings.no_cache else VerdictCache(cache / "verdicts"),
             )
+            self._start_ahead()
         return self._bench
 
     def close(self) -> None:
@@ -114,6 +121,8 @@ class Evaluator:
                 reply = self.replies.repaired(plan, reply, findings, len(rounds))
                 result = self._checked(plan, reply, emit)
         except InfrastructureError as error:
+            if interrupt := interrupt_before(error):
+                raise interrupt from None
             message = _with_detail("generation", error)
             result = replace(_blank(plan), message=message)
         return replace(result, rounds=tuple(rounds))
@@ -140,7 +149,9 @@ class Evaluator:
                 bench = self.bench()
             except InfrastructureError as error:
                 return replace(_blank(plan), message=_with_detail("toolchain", error))
-            results = run_stages(subject, bench, folder, self._settings.stages, emit)
+            stages = self._settings.stages
+            enough = partial(_caught, plan)
+            results = run_stages(subject, bench, folder, stages, emit, enough=enough)
             if reply.design is not None:
                 results = self._with_design(results, reply.design)
             result = _judged(plan, results, reply.about)
@@ -167,7 +178,31 @@ class Evaluator:
             for result in results
         )
 
+    def _start_ahead(self) -> None:
+        """Starts the first deployment while the first item is in stages that need none. One at a
+        URL is locked when it starts: that is left until it is needed."""
+        if self._settings.backend.kind == "url" or _DEPLOYED.isdisjoint(self._settings.stages):
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="deployment")
+        self._ahead = pool.submit(self._started)
+        pool.shutdown(wait=False)
+
+    def _started(self) -> Deployment:
+        assert self._new_deployment is not None
+        deployment = self._new_deployment()
+        deployment.start()
+        return deployment
+
     def _empty_deployment(self) -> Deployment:
+        if self._ahead is not None and self._deployment is None:
+            # Let go of only once it is held or known to have failed: `close` must find it.
+            try:
+                self._deployment = self._ahead.result()
+            except InfrastructureError:
+                self._ahead = None
+                raise
+            self._ahead = None
+            return self._deployment
         if self._deployment is not None and self._deployment.alive():
             try:
                 self._deployment.reset()
@@ -179,12 +214,14 @@ class Evaluator:
                 # It died between the two calls, or no longer answers: a fresh one serves.
                 pass
         self._close_deployment()
-        assert self._new_deployment is not None
-        self._deployment = self._new_deployment()
-        self._deployment.start()
+        self._deployment = self._started()
         return self._deployment
 
     def _close_deployment(self) -> None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            with contextlib.suppress(InfrastructureError):
+                ahead.result().close()
         if self._deployment is not None:
             self._deployment.close()
             self._deployment = None
@@ -267,6 +304,12 @@ def _judged(
     if plan.mutant is None or verdict is Verdict.ERROR:
         return result
     return _mutant_judged(plan.mutant.fails, plan.mutant.code, result)
+
+
+def _caught(plan: Plan, results: Sequence[StageResult]) -> bool:
+    """Whether `plan` is a mutant that was caught where it says: no further stage changes that. What
+    was not is worth seeing whole."""
+    return plan.mutant is not None and _judged(plan, tuple(results), {}).verdict is Verdict.PASSED
 
 
 def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResult:

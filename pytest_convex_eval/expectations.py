@@ -83,7 +83,9 @@ class TableExpectation(StrictModel):
     ] = ()
     indexes: Annotated[
         tuple[FieldList, ...],
-        Field(description="For each entry, some index that begins with these fields, in this order"),
+        Field(
+            description="For each entry, some index that begins with these fields, in this order"
+        ),
     ] = ()
     search_indexes: tuple[SearchIndexExpectation, ...] = ()
     vector_indexes: tuple[VectorIndexExpectation, ...] = ()

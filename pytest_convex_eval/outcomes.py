@@ -183,3 +183,19 @@ class ConfigurationError(ConvexEvalError):
 
 class CaseError(ConvexEvalError):
     """A case file is broken; the message holds one `file:line:column: problem` a line."""
+
+
+def interrupt_before(error: BaseException) -> BaseException | None:
+    """The interrupt (Ctrl-C, an item's last limit) that `error` took the place of; None where there
+    was none.
+
+    What fails while everything is cleaned up after an interrupt must not hide it.
+    """
+    seen: set[int] = set()
+    before = error.__context__
+    while before is not None and id(before) not in seen:
+        if not isinstance(before, Exception | GeneratorExit):
+            return before
+        seen.add(id(before))
+        before = before.__context__
+    return None

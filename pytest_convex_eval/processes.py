@@ -206,12 +206,21 @@ class _Child:
     def wait(self, *, block: bool) -> bool:
         """Whether the child has ended."""
         if self._reaped is None:
-            pid, status, usage = os.wait4(self.pid, 0 if block else os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-                self.popen.returncode = code
-                self._reaped = _Reaped(code, usage.ru_utime + usage.ru_stime)
+            try:
+                pid, status, usage = os.wait4(self.pid, 0 if block else os.WNOHANG)
+            except ChildProcessError:
+                # An interrupt came between the child's end and our note of it. How it ended is
+                # lost; an error here would take the interrupt's place, and hide it.
+                self._note(_Reaped(-signal.SIGKILL, 0.0))
+            else:
+                if pid:
+                    code = os.waitstatus_to_exitcode(status)
+                    self._note(_Reaped(code, usage.ru_utime + usage.ru_stime))
         return self._reaped is not None
+
+    def _note(self, reaped: _Reaped) -> None:
+        self.popen.returncode = reaped.status
+        self._reaped = reaped
 
     @property
     def reaped(self) -> _Reaped:

@@ -25,6 +25,22 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "local")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: some more than there are cores, since most of these tests wait for other
+    processes."""
+    cores = os.cpu_count() or 1
+    told = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    return None if told else cores + min(cores, 4)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Unless told otherwise, a worker has tests that lie beside each other, and so share what is
+    # made once for a module; one that is done takes from the others until nothing is left.
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "worksteal"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_toolchain() -> Iterator[None]:
     """pytester moves HOME; the tests still share the machine's one toolchain."""

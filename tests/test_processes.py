@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -142,6 +143,23 @@ def test_a_sweep_leaves_the_living_alone(tmp_path: Path) -> None:
         assert child.pid not in sweep()
         assert _running(child.pid)
         assert os.getpgid(child.pid) == child.pid
+
+
+def test_an_interrupt_at_the_moment_of_a_child_s_end_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait4 = os.wait4
+
+    def interrupted(pid: int, options: int) -> tuple[int, int, Any]:
+        ended = wait4(pid, options)
+        if ended[0]:
+            monkeypatch.setattr(os, "wait4", wait4)
+            signal.raise_signal(signal.SIGINT)
+        return ended
+
+    monkeypatch.setattr(os, "wait4", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(["true"], cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(20))
 
 
 def _gone(pid: int) -> bool:

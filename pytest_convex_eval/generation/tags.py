@@ -7,7 +7,8 @@
 What is between the two lines is the file, the end of its last line included; a file that does not
 end in one has its closing tag at the end of its last line. Nothing is escaped: asked for code
 inside JSON strings, the models of Aider's study of 2024 wrote worse code, which nobody sees, while
-a missing tag is seen.
+a missing tag is seen. A file may hold the closing tag within a line; a reply that was cut off right
+behind that one seems whole, and only the reason for its end tells (`reply.judge_stop`).
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ class RunReporter:
         self._config = config
         self._session: pytest.Session | None = None
         self._results: list[ItemResult] = []
+        self._ended: set[str] = set()
         self._lost = 0
         self._broken = 0
         self._record: RunRecord | None = None
@@ -206,9 +207,12 @@ class RunReporter:
         result = result_of(report)
         if result is not None:
             self._results.append(result)
+            self._ended.add(report.nodeid)
         elif report.skipped and report.when == "call" and report.nodeid in self._ours:
             self._unpaid += 1
-        elif report.failed and report.nodeid in self._ours:
+        elif report.failed and report.nodeid in self._ours - self._ended:
+            # What has ended is not lost with its worker: xdist only learns a moment later that it
+            # is over, and takes a worker's death until then for the item's.
             self._lost += 1
             result = _lost(report)
         if result is not None and self._record is not None:

@@ -99,10 +99,8 @@ def _indexes(name: str, expected: TableExpectation, table: Table) -> Iterator[Fi
         # What further fields an index has is the answer's to decide.
         if not any(index[: len(fields)] == fields for index in present):
             has = "; ".join(", ".join(index) for index in present) or "none"
-            yield _finding(
-                "index-missing",
-                f"table {name!r} has no index that begins with [{', '.join(fields)}] (it has: {has})",
-            )
+            wanted = f"no index that begins with [{', '.join(fields)}]"
+            yield _finding("index-missing", f"table {name!r} has {wanted} (it has: {has})")
     for search in expected.search_indexes:
         if not any(
             index.search_field == search.field and set(search.filters) <= set(index.filter_fields)

@@ -13,6 +13,7 @@ from pytest_convex_eval.outcomes import (
     StageName,
     StageResult,
     Verdict,
+    interrupt_before,
 )
 from pytest_convex_eval.stages.behaviour import BehaviourStage
 from pytest_convex_eval.stages.cache import Cached
@@ -50,8 +51,11 @@ def run_stages(
     selected: Sequence[StageName],
     emit: Callable[[StageResult], None],
     stages: Iterable[Stage] = ALL_STAGES,
+    *,
+    enough: Callable[[Sequence[StageResult]], bool] = lambda _: False,
 ) -> tuple[StageResult, ...]:
-    """The results of all `selected` stages, each handed to `emit` as it ends.
+    """The results of all `selected` stages, each handed to `emit` as it ends; no further stage runs
+    once those so far are `enough`.
 
     `folder` is a fresh one of this item's, outside any project: `workspace` and `scratch` are made
     below it.
@@ -68,6 +72,8 @@ def run_stages(
         if counts:
             emit(result)
             results.append(result)
+            if enough(results):
+                break
     return tuple(results)
 
 
@@ -101,10 +107,12 @@ def _run(stage: Stage, ground: Ground) -> StageResult:
     try:
         report = stage.check(ground)
     except InfrastructureError as error:
+        _unless_interrupted(error)
         seconds = time.monotonic() - started
         output = _ending(error.detail)
         return StageResult(stage.name, "error", seconds, reason=str(error), output=output)
     except Exception as error:
+        _unless_interrupted(error)
         # A defect of ours must cost this item its verdict, and never the model its score.
         return StageResult(
             stage.name,
@@ -114,6 +122,11 @@ def _run(stage: Stage, ground: Ground) -> StageResult:
             output=traceback.format_exc(),
         )
     return _result(stage.name, report, time.monotonic() - started)
+
+
+def _unless_interrupted(error: Exception) -> None:
+    if interrupt := interrupt_before(error):
+        raise interrupt
 
 
 def _result(name: StageName, report: Report, seconds: float) -> StageResult:

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.reply import ParsedReply, judge_stop, parse_reply
@@ -376,21 +376,38 @@ def test_ordinary_files_can_always_be_rendered(files: dict[str, str]) -> None:
         assert parse_reply(f"Sure.\n\n{render_files(files)}\nDone.").files == files
 
 
+CLOSING = "</file>"
+
+
 @UNHURRIED
-@given(st.dictionaries(PATHS, TEXTS, min_size=1, max_size=4), st.data())
+@example({"a.ts": "0000000000000000000</file>", "n.md": "x"}, 45, "")
+@example({"a.ts": "const tag = `<file>${name}</file>`;\nmore();\n"}, 52, "")
+@given(
+    st.dictionaries(PATHS, TEXTS, min_size=1, max_size=4),
+    st.integers(0, 10_000),
+    NASTY,
+)
 def test_a_good_reply_cut_or_changed_anywhere_never_yields_half_a_file_as_a_whole_one(
-    files: dict[str, str], data: st.DataObject
+    files: dict[str, str], at: int, change: str
 ) -> None:
+    """But for one that holds the closing tag itself, cut right behind it: there only the reason for
+    the reply's end tells that it was cut (`judge_stop`)."""
     try:
         text = render_files(files)
     except ValueError:
         return
-    cut = parse_reply(text[: data.draw(st.integers(0, len(text)))])
-    if cut.rung == "tags":
-        for path, content in cut.files.items():
-            assert content == files[path]
-    at = data.draw(st.integers(0, len(text)))
-    parse_reply(text[:at] + data.draw(NASTY) + text[at:])
+    at %= len(text) + 1
+    cut = text[:at]
+    parsed = parse_reply(cut)
+    if parsed.rung == "tags":
+        whole = [path for path, content in parsed.files.items() if content == files[path]]
+        half = [path for path in parsed.files if path not in whole]
+        if half:
+            assert half == list(files)[len(whole) : len(whole) + 1]
+            assert CLOSING in files[half[0]]
+            assert cut.rstrip(" \t\r").endswith(CLOSING)
+            assert at < len(text)
+    parse_reply(text[:at] + change + text[at:])
 
 
 @UNHURRIED

@@ -37,7 +37,11 @@ def _no_key(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> None:
             """
             [tool.pytest]
             strict = true
-            addopts = ["-p", "no:cacheprovider", "--convex-no-cache"]
+            addopts = [
+              "-p", "no:cacheprovider", "--convex-no-cache",
+              # They come with the tests' own tools; importing them is a quarter of each start.
+              "-p", "no:hypothesispytest", "-p", "no:anyio",
+            ]
             """
         )
     )

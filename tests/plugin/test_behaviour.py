@@ -95,7 +95,7 @@ def test_the_stage_alone_still_deploys_what_it_judges(
 
 
 def test_a_mutant_can_be_one_that_only_behaviour_catches(
-    pytester: pytest.Pytester, write_case: Write
+    pytester: pytest.Pytester, write_case: Write, records: Records
 ) -> None:
     good = {**REFERENCE, "convex/notes.ts": NOTES.replace("text.toUpperCase()", "text")}
     shouting = {
@@ -112,6 +112,9 @@ def test_a_mutant_can_be_one_that_only_behaviour_catches(
     )
     result = pytester.runpytest_subprocess("cases", "--convex-mutants")
     result.assert_outcomes(passed=2)
+    last = {record["mutant"]: record["stages"][-1]["stage"] for record in records()}
+    # Nothing that comes after a mutant's own stage says whether it is caught.
+    assert last == {None: "lint", "shouting": "behaviour"}
 
 
 def test_a_query_that_never_returns_is_the_answer_s_fault_and_the_next_block_runs(

@@ -94,8 +94,10 @@ def test_a_killed_run_leaves_a_readable_record_and_no_process(
 
 
 def test_a_worker_that_is_killed_costs_its_item_alone(
-    pytester: pytest.Pytester, many: None
+    pytester: pytest.Pytester, write_case: Write
 ) -> None:
+    for number in range(10):
+        write_case(f"fundamentals/easy/case_{number}")
     run = start(pytester, "-n", "2")
     wait_for_items(pytester, 2)
     workers = [child for child in psutil.Process(run.pid).children() if "-c" in child.cmdline()]
@@ -106,10 +108,37 @@ def test_a_worker_that_is_killed_costs_its_item_alone(
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
     (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
     items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
-    assert len(items) == 30
+    assert len(items) == 10
     assert sum(item["verdict"] == "error" for item in items) == 1
     assert b"ended without a result" in output
     assert all_gone(children)
+
+
+def test_a_worker_that_dies_after_an_item_s_end_does_not_cost_it(
+    pytester: pytest.Pytester, write_case: Write
+) -> None:
+    for name in ("first", "second"):
+        write_case(f"fundamentals/easy/{name}")
+    pytester.makeconftest(
+        """
+        import os, signal
+        pytest_plugins = ["pytest_convex_eval.plugin"]
+
+        def pytest_runtest_teardown(item):
+            if "first" in item.nodeid:
+                os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    result = pytester.runpytest_subprocess("cases", "-n", "1", "--convex-stages", "format")
+    result.stdout.fnmatch_lines(["*crashed while running*first*"])
+    assert "ended without a result" not in result.stdout.str()
+    (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    assert {item["case"]: item["verdict"] for item in items} == {
+        "first": "passed",
+        "second": "passed",
+    }
+    assert len(items) == 2
 
 
 def test_the_last_limit_ends_an_item_as_an_error(

@@ -13,6 +13,7 @@ from pytest_convex_eval.expectations import Expectations, LintPolicy
 from pytest_convex_eval.generation.prompts import load_guidelines
 from pytest_convex_eval.generation.reply import parse_reply
 from pytest_convex_eval.outcomes import (
+    STAGES,
     Finding,
     InfrastructureError,
     ItemResult,
@@ -212,6 +213,33 @@ def test_our_faults_are_errors_and_the_stages_after_them_run(bench: Bench, tmp_p
     assert (results[0].reason, results[0].output) == ("the tool is gone", "its words")
     assert "internal error: KeyError" in results[1].reason
     assert judge(results)[0] is Verdict.ERROR
+
+
+@pytest.mark.parametrize("error", [InfrastructureError("the server died"), KeyError("ours")])
+def test_an_interrupt_is_not_hidden_by_what_fails_after_it(
+    error: Exception, bench: Bench, tmp_path: Path
+) -> None:
+    def interrupted(_: Ground) -> Report:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise error
+
+    subject = Subject({}, {}, (), Expectations(), LintPolicy())
+    stages = (_Stage("lint", interrupted),)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(subject, bench, tmp_path, ("lint",), lambda _: None, stages)
+
+
+def test_no_stage_runs_after_those_that_are_enough(bench: Bench, tmp_path: Path) -> None:
+    subject = Subject({}, {}, (), Expectations(), LintPolicy())
+    names: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
+    stages = tuple(_Stage(name, lambda _: Report()) for name in names)
+    results = run_stages(
+        subject, bench, tmp_path, STAGES, lambda _: None, stages,
+        enough=lambda so_far: so_far[-1].stage == "typecheck",
+    )  # fmt: skip
+    assert [result.stage for result in results] == ["syntax", "typecheck"]
 
 
 def test_a_failure_counts_even_beside_an_error() -> None:

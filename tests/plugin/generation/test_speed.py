@@ -29,7 +29,7 @@ def test_sixty_items_take_little_more_than_sixteen_at_a_time_allow(
     machine the server itself is slow), after the first, which goes alone until it begins.
     """
     server.default = script(text=answer, latency=0.1, pause=0.18)
-    project = projects(tmp_path, server.url, deadline=60.0).write(*NAMES)
+    project = projects(tmp_path, server.url).write(*NAMES)
     ran = project.run("-n", "8")
     assert ran.status == 0, ran.out
     assert len(server.requests) == len(NAMES)
@@ -46,13 +46,13 @@ def test_under_a_limit_of_requests_nothing_is_given_up_and_little_is_refused(
     tmp_path: Path, projects: type[Project], server: MessagesServer, script: Callable[..., Script],
     answer: str,
 ) -> None:  # fmt: skip
-    """The provider's minute is 1.2 s here, in which it takes ten requests; what the limiter knows
+    """The provider's minute is 3 s here, in which it takes ten requests; what the limiter knows
     of minutes is scaled alike."""
-    window = 1.2
+    window = 3.0
     server.rate = (10, window)
     server.default = script(text=answer, latency=0.2)
-    limits = {"window": window, "cooldown": 0.3, "unknown_pause": 0.04, "longest_pause": window}
-    project = projects(tmp_path, server.url, limits=limits, deadline=120.0).write(*NAMES)
+    limits = {"window": window, "cooldown": 0.75, "unknown_pause": 0.1, "longest_pause": window}
+    project = projects(tmp_path, server.url, limits=limits).write(*NAMES)
     ran = project.run("-n", "8")
     assert ran.status == 0, ran.out
     assert sorted(project.stored()) == NAMES

@@ -1,8 +1,8 @@
 """The suite, warm, beside the same answers through cold command lines; ratios from one run.
 
 Warm: `pytest cases/ -n 8` as the README says, and with fewer workers, with the tools installed and
-nothing from the verdict cache; the memory is the most that was resident in all processes together,
-looked at ten times a second (pages that processes share count for each). Cold: for each of a few
+nothing from the verdict cache; the memory is the most that all processes had together, looked at
+twice a second (a page that several share counts once). Cold: for each of a few
 references, in a folder of its own, what people do by hand: `npm install`, `convex dev --once`
 (against a deployment of ours), `tsc --noEmit` and `eslint`, one after another. Seconds of CPU are
 those of whole process trees.
@@ -33,7 +33,7 @@ from pytest_convex_eval.toolchain.node import node_runtime
 
 ROOT = Path(__file__).parents[1]
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.5
 
 # The usual setup of a Convex project that lints with types: the last TypeScript that
 # typescript-eslint supports, and Convex's own rules.
@@ -78,7 +78,7 @@ class Warm:
 
 
 class Memory:
-    """The most bytes that were resident in a process and all below it, while the block ran."""
+    """The most bytes that this process and all below it had together, while the block ran."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -96,22 +96,23 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, self._resident())
+            self.peak_bytes = max(self.peak_bytes, self._together())
 
-    def _resident(self) -> int:
+    def _together(self) -> int:
         children: dict[int, list[int]] = defaultdict(list)
-        resident: dict[int, int] = {}
         for entry in Path("/proc").glob("[0-9]*"):
             # It may end while it is looked at.
             with contextlib.suppress(OSError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 children[int(fields[1])].append(int(entry.name))
-                resident[int(entry.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
         found, below = 0, list(children[self._root])
         while below:
             pid = below.pop()
-            found += resident[pid]
             below += children[pid]
+            # The proportional set size: of a page that n processes share, an n-th.
+            with contextlib.suppress(OSError):
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                found += sum(int(line.split()[1]) * 1024 for line in lines if line[:4] == "Pss:")
         return found
 
 

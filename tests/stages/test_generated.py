@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.stages.conftest import Check
 
 CASES = Path(__file__).parents[2] / "cases"
-REFERENCES = sorted(path.stem for path in CASES.rglob("*.yaml"))[::9]
+REFERENCES = sorted(path.stem for path in CASES.rglob("*.yaml"))[3::9]
 COMPONENT = """\
 import { defineApp } from "convex/server";
 import limiter from "@convex-dev/rate-limiter/convex.config";
@@ -62,8 +62,7 @@ def test_it_is_what_the_cli_leaves_after_a_push(bench: Bench, tmp_path: Path, na
         node_modules=dependencies.node_modules,
         templates=dependencies.templates,
     )
-    if workspace.undecided:
-        pytest.skip("typechecked with the CLI's own output")
+    assert workspace.undecided == ()
     folder = workspace.root / FOLDER
     ours = {template: _text(folder / template) for template in TEMPLATE_NAMES}
     shutil.rmtree(folder)

@@ -314,14 +314,8 @@ def seen_by(result: FunctionResult, steps: Steps) -> Any:
 
 
 @pytest.fixture
-def app(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
-    deployment: EmbeddedDeployment,
-) -> EmbeddedDeployment:
-    answer = push_over_http(bundle({"convex/schema.ts": SCHEMA, "convex/a.ts": APP}))
-    assert answer.status == 200, answer.body
-    return deployment
+def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+    return push_once({"convex/schema.ts": SCHEMA, "convex/a.ts": APP})
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,11 @@ function mapLimits(of) {
   return Object.fromEntries(entries);
 }
 
+/** The most that may be used by some time, and the limit that this follows from. @typedef {Readonly<Record<Metric, { total: number, limit: number }>>} Most */
+
+/** @type {Most} */
+const WHOLE = mapLimits((_, limit) => ({ total: limit, limit }));
+
 /** @type {Record<Metric, (limit: number) => string>} */
 const EXCEEDED = {
   documentsRead: (limit) => `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
@@ -60,8 +65,8 @@ export class Transaction {
   #written = new Set();
   /** Whether what it may use is limited. */
   isLimited = true;
-  /** The most that may be used by now, and the limit that this follows from. @type {Record<Metric, { total: number, limit: number }>} */
-  #most = mapLimits((_, limit) => ({ total: limit, limit }));
+  /** By now. @type {Most} */
+  #most = WHOLE;
   /** Whether its changes of documents are all that it does. */
   isUndoable = true;
   /** The last commit that it sees: nanoseconds. */

@@ -42,6 +42,12 @@ function mapLimits(of) {
 /** @type {Most} */
 const WHOLE = mapLimits((_, limit) => ({ total: limit, limit }));
 
+/** @returns {Record<Metric, number>} */
+const nothingUsed = () => ({
+  ...{ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0 },
+  ...{ functionsScheduled: 0, scheduledFunctionArgsBytes: 0 },
+});
+
 /** @type {Record<Metric, (limit: number) => string>} */
 const EXCEEDED = {
   documentsRead: (limit) => `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
@@ -73,11 +79,9 @@ export class Transaction {
   snapshot = 0n;
   /** What queries depend on: `component/table`. @type {Set<string>} */
   reads = new Set();
-  /** @type {Record<Metric, number>} */
-  used = {
-    ...{ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0 },
-    ...{ functionsScheduled: 0, scheduledFunctionArgsBytes: 0 },
-  };
+  used = nothingUsed();
+  /** Functions that others have called in it. */
+  functions = 0;
 
   /** @param {Tables} tables @param {number} now milliseconds: the creation time of what it inserts */
   constructor(tables, now) {
@@ -159,6 +163,15 @@ export class Transaction {
   /** Takes everything back. */
   abort() {
     this.rollBack({ changes: 0, afterwards: 0 });
+  }
+
+  /** Takes everything back, and begins anew: what it did so far does not count. */
+  restart() {
+    this.abort();
+    this.used = nothingUsed();
+    this.functions = 0;
+    this.reads.clear();
+    this.#written.clear();
   }
 
   /** @returns {Set<string>} what it changed: `component/table` */

@@ -58,16 +58,18 @@ export class Frame {
   }
 
   /** Counts what a transaction of this frame's used; once for each. @param {Transaction} transaction */
-  count({ used }) {
+  count({ used, functions }) {
     for (const metric of /** @type {const} */ (["documentsRead", "bytesRead", "databaseQueries", "documentsWritten", "bytesWritten"])) {
       this.usage[metric] += used[metric];
     }
+    this.usage.functions += functions;
   }
 
-  /** @param {Target} target */
-  enter(target) {
+  /** @param {Target} target @param {Transaction | null} [transaction] its caller's, which counts it with all else that is done in it */
+  enter(target, transaction = null) {
     this.target = target;
-    this.usage.functions += 1;
+    if (transaction === null) this.usage.functions += 1;
+    else transaction.functions += 1;
   }
 
   /** A query is not read any more: of the rows that were sent last, `taken` were. @param {number} queryId @param {number} taken */

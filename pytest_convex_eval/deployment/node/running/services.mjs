@@ -105,6 +105,7 @@ export class Services {
   clear(now = null) {
     const push = this.push();
     this.functions.interrupt();
+    this.functions.restore(0);
     this.clock.reset(now);
     this.timeLimits = TIME_LIMITS;
     this.reachable = this.#usual;

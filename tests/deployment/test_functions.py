@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -201,10 +202,16 @@ def test_results_and_documents_are_checked(app: EmbeddedDeployment) -> None:
         "Validator: v.string()\n"
     )
     error = first_line(app.mutation("posts:wrongWrite").error)
-    assert error.startswith(
+    text, _, frames = error.partition("\n    at ")
+    text = re.sub(r"_creationTime: [\d.]+, _id: \"\w{32}\"", "SYSTEM", text)
+    assert text == (
         'Uncaught Error: Failed to insert or update a document in table "users" because it does '
-        "not match the schema: Object is missing the required field `name`."
+        "not match the schema: Object is missing the required field `name`. Consider wrapping the "
+        "field validator in `v.optional(...)` if this is expected.\n\n"
+        'Object: {SYSTEM, nome: "x"}\n'
+        "Validator: v.object({name: v.string(), age: v.optional(v.float64())})\n"
     )
+    assert "../convex/posts.ts:" in frames
     assert app.documents("users") == []
 
 

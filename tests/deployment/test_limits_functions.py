@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 
 SCHEMA = """
@@ -249,10 +251,28 @@ def test_an_action_that_is_late_ends_no_other(app: EmbeddedDeployment) -> None:
     assert told(late.result().error) == "Function execution timed out (maximum duration: 3s)"
 
 
-def test_the_usual_limits_are_the_backends(app: EmbeddedDeployment) -> None:
+def test_the_usual_limits_are_the_backends(node: Path) -> None:
+    module = SERVER.parent / "running" / "time_limits.mjs"
+    script = (
+        f"import {{ TIME_LIMITS }} from {json.dumps(module.as_uri())};"
+        "console.log(JSON.stringify(TIME_LIMITS, (_, value) => value === Infinity ? -1 : value));"
+    )
+    command = [node, "--input-type=module", "-e", script]
+    told = subprocess.run(command, capture_output=True, check=True).stdout
+    assert json.loads(told) == {
+        "transaction": {"cpu": 1, "wall": 15},
+        "action": {"cpu": -1, "wall": 30 * 60},
+        "nodeAction": {"cpu": -1, "wall": 10 * 60},
+    }
+
+
+def test_a_reset_brings_the_usual_limits_back(app: EmbeddedDeployment) -> None:
     time_limits(app, action={"wall": 0.01}, nodeAction={"wall": 0.01})
+    for path in ("a:slow", "n:slow"):
+        assert "timed out" in str(app.action(path, {"ms": 100}).error)
     app.reset_data()
-    assert app.action("a:slow", {"ms": 100}).value == "done"
+    for path in ("a:slow", "n:slow"):
+        assert app.action(path, {"ms": 100}).error is None
     with pytest.raises(InfrastructureError, match="HTTP 400"):
         time_limits(app, nothing={"wall": 1})
 
@@ -431,7 +451,10 @@ def test_a_page_says_when_it_should_be_split(app: EmbeddedDeployment) -> None:
     assert page(endCursor=few["splitCursor"])["n"] == 4
     result = app.query("a:page", {"options": {"numItems": 1, "cursor": "0" * 32}})
     assert result.error_data == {"isConvexSystemError": True, "paginationError": "InvalidCursor"}
-    assert "InvalidCursor: Tried to run a query starting from a cursor" in str(result.error)
+    assert told(result.error) == (
+        "Uncaught ConvexError: InvalidCursor: Tried to run a query starting from a cursor, but it "
+        "looks like this cursor is from a different query."
+    )
 
 
 def test_a_deployment_has_10_000_tables_at_most(app: EmbeddedDeployment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -298,6 +299,30 @@ def test_what_is_random_or_timed_at_import_is_allowed(
     assert answer.status == 200, answer.body
 
 
+def test_what_is_random_at_import_is_seeded_and_time_stands_still(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    text = (
+        "const start = Date.now();\nlet sum = 0;\nfor (let i = 0; i < 3e7; i++) sum += i;\n"
+        "const bytes = crypto.getRandomValues(new Uint8Array(4));\n"
+        "const seen = [Math.random(), Math.random(), crypto.randomUUID(), crypto.randomUUID(), "
+        "bytes.join(), Date.now() - start];\n"
+        "export const x = sum;\nthrow new Error(JSON.stringify(seen));\n"
+    )
+    request = bundle({"convex/a.ts": text})
+    told = []
+    for _ in range(2):
+        answer = push_over_http(request)
+        assert answer.body["code"] == "InvalidModules", answer.body
+        told.append(answer.body["message"])
+    assert told[0] == told[1]
+    seen = json.loads(told[0].partition("Uncaught Error: ")[2].splitlines()[0])
+    assert len(set(seen)) == 6, "what is drawn varies"
+    assert seen[5] == 0
+
+
 def test_node_18_and_external_packages_are_not_taken(
     bundle: Callable[..., Any],
     push_over_http: Callable[..., Any],
@@ -306,10 +331,20 @@ def test_node_18_and_external_packages_are_not_taken(
     request = bundle({"convex/a.ts": "export const x = 1;\n"})
 
     answer = push_over_http({**request, "nodeVersion": "18"})
-    assert answer.body["code"] == "NodeVersionNotSupported"
+    assert answer.body == {
+        "code": "NodeVersionNotSupported",
+        "message": f"{PLAIN}Node 18 is no longer supported. Upgrade to a newer Node version "
+        "(https://docs.convex.dev/production/project-configuration"
+        "#configuring-the-nodejs-version).",
+    }
 
     external = [{"name": "sharp", "version": "1.0.0"}]
     answer = push_over_http({**request, "nodeDependencies": external})
+    assert answer.body == {
+        "code": "UnsupportedByEmbeddedDeployment",
+        "message": "convex.json declares external packages (sharp), which this deployment, without "
+        "a network, does not install.",
+    }
     assert deployment.last_push().status == "failed", "not the code's fault"
 
 
@@ -321,8 +356,18 @@ def test_too_many_modules_are_refused(
     copies = [{**module, "path": f"m{i}.js"} for i in range(4097)]
     request["appDefinition"]["changedModules"] = copies
     answer = push_over_http(request)
-    assert answer.body["code"] == "InvalidModules"
-    assert "Too many function files (4097 > maximum 4096)" in answer.body["message"]
+    assert (answer.status, answer.body["code"]) == (400, "InvalidModules")
+    assert answer.body["message"] == (
+        f'{PLAIN}Too many function files (4097 > maximum 4096) in "convex/". See our docs '
+        "(https://docs.convex.dev/using/writing-convex-functions#using-libraries) for more details."
+    )
+    # What modules share is not counted.
+    request["appDefinition"]["changedModules"] = [
+        *copies[:4096],
+        {**module, "path": "_deps/SHARED.js"},
+    ]
+    answer = push_over_http(request)
+    assert answer.status == 200, answer.body
 
 
 def test_a_push_has_a_largest_size(deployment: EmbeddedDeployment) -> None:

@@ -317,26 +317,31 @@ CLI_ROWS = {
     },
     "folder of actions without Node": (
         {"convex/actions/a.ts": "export const x = 1;\n"},
-        'actions/a.ts is in /actions subfolder but has no "use node"; directive.',
+        'actions/a.ts is in /actions subfolder but has no "use node"; directive. You can now '
+        "define actions in any folder and indicate they should run in node by adding "
+        '"use node" directive. /actions is a deprecated way to choose Node.js environment, and we '
+        'require "use node" for all files within that folder to avoid unexpected errors during the '
+        "migration. See https://docs.convex.dev/functions/actions for more details",
     ),
     "folder of dependencies": (
         {"convex/_deps/a.ts": "export const x = 1;\n"},
-        '_deps/a.ts" is within the "_deps" directory, which is reserved for dependencies.',
+        'The path "PROJECT/convex/_deps/a.ts" is within the "_deps" directory, which is reserved '
+        "for dependencies. Please move your code to another directory.",
     ),
     "two auth configurations": (
         {
             "convex/auth.config.ts": "export default { providers: [] };\n",
             "convex/auth.config.js": "export default { providers: [] };\n",
         },
-        "choose one.",
+        "Found both PROJECT/convex/auth.config.js and PROJECT/convex/auth.config.ts, choose one.",
     ),
     "TypeScript configuration that is none": (
         {"convex/a.ts": "export const x = 1;\n", "convex/tsconfig.json": '{"compilerOptions": {'},
-        "Expected",
+        "Expected string in JSON but found end of file",
     ),
     "package.json without convex": (
         {"convex/a.ts": "export const x = 1;\n", "package.json": "{}"},
-        "add `convex` to your package.json dependencies.",
+        "In order to run `npx convex dev`, add `convex` to your package.json dependencies.",
     ),
 }
 
@@ -349,7 +354,9 @@ def test_what_the_cli_refuses_itself_never_reaches_the_server(
     push_project: Callable[..., PushResult],
     deployment: EmbeddedDeployment,
 ) -> None:
-    result = push_project(make_project(files))
+    project = make_project(files)
+    result = push_project(project)
     assert {finding.code for finding in result.findings} <= {"deploy/cli", "deploy/bundle"}
-    assert any(message in finding.message for finding in result.findings), result.output
+    told = [finding.message.replace(str(project), "PROJECT") for finding in result.findings]
+    assert told == [message], result.output
     assert deployment.last_push().status == "none"

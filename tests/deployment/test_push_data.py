@@ -120,7 +120,9 @@ def test_a_components_schema_must_allow_its_documents(
     (finding,) = push_project(project).findings
     first, second, *_ = finding.message.splitlines()
     assert first == 'Schema validation failed in component "yours".'
-    assert second.endswith('in table "t" does not match the schema: Value does not match validator.')
+    assert second.endswith(
+        'in table "t" does not match the schema: Value does not match validator.'
+    )
     assert deployment.documents("t") == [], "the app has no such table"
 
 

@@ -201,9 +201,9 @@ function synthetic(identifier, values) {
   );
 }
 
-/** @param {string} name @returns {undefined} */
-function refuseEnvironment(name) {
-  throw new Error(`Environment variables unsupported when evaluating schema (read: ${name})`);
+/** @returns {undefined} */
+function refuseEnvironment() {
+  throw new Error("Environment variables unsupported when evaluating schema");
 }
 
 /** @param {Record<string, string>} env */

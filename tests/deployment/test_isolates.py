@@ -269,13 +269,14 @@ def test_a_running_function_reaches_nothing(
         f"export const g = action({{ args: {{}}, {handler}"
     )
     files = {"convex/a.ts": text}
-    calls = [lambda: deployment.query("a:f"), lambda: deployment.action("a:g")]
+    query, action = deployment.query, deployment.action
+    calls = [(query, "a:f"), (action, "a:g")]
     if name != "the process":  # A Node action's `process` says which Node it is.
         node = text.replace("query(", "action(").replace("{ action, query }", "{ action }")
         files["convex/n.ts"] = f'"use node";\n{node}'
-        calls.append(lambda: deployment.action("n:f"))
+        calls.append((action, "n:f"))
     assert push_over_http(bundle(files)).status == 200
-    for call in calls:
-        result = call()
+    for call, path in calls:
+        result = call(path)
         assert (result.value, result.error) == (False, None)
     assert seen == []

@@ -257,7 +257,7 @@ def test_the_usual_limits_are_the_backends(node: Path) -> None:
         f"import {{ TIME_LIMITS }} from {json.dumps(module.as_uri())};"
         "console.log(JSON.stringify(TIME_LIMITS, (_, value) => value === Infinity ? -1 : value));"
     )
-    command = [node, "--input-type=module", "-e", script]
+    command = [str(node), "--input-type=module", "-e", script]
     told = subprocess.run(command, capture_output=True, check=True).stdout
     assert json.loads(told) == {
         "transaction": {"cpu": 1, "wall": 15},

@@ -1,4 +1,4 @@
-"""The official CLI's commands, in the oldest version that is supported, the newest and some between."""
+"""The official CLI's commands: of the oldest version that is supported, the newest, and some."""
 
 from __future__ import annotations
 
@@ -50,12 +50,10 @@ def cli(node: Path, deployment: EmbeddedDeployment, compile_cache: Path) -> Cli:
     """Runs a command of the CLI that a project has, against the deployment."""
 
     def run(project: Path, *args: str) -> processes.Completed:
+        target = ("--url", deployment.url, "--admin-key", deployment.admin_key)
         variables = {"CI": "1", "NO_COLOR": "1", "NODE_COMPILE_CACHE": str(compile_cache)}
         return processes.run(
-            [
-                *(node, project / "node_modules/convex/bin/main.js", *args),
-                *("--url", deployment.url, "--admin-key", deployment.admin_key),
-            ],
+            [node, project / "node_modules/convex/bin/main.js", *args, *target],
             cwd=project,
             env=processes.environment(home=project, path=[node.parent], **variables),
             limits=processes.Limits(wall_seconds=60),

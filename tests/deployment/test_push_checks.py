@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
+import re
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from tests.deployment.push_rows import PLAIN, Row, module
 
@@ -368,6 +373,71 @@ def test_too_many_modules_are_refused(
     ]
     answer = push_over_http(request)
     assert answer.status == 200, answer.body
+
+
+@pytest.fixture
+def sizes(node: Path) -> Callable[..., Any]:
+    """What the check of a push's size says to modules of one letter each: lengths of their sources
+    and of their maps."""
+
+    def check(modules: list[tuple[int, int]], *limits: int) -> Any:
+        folder = SERVER.parent
+        script = (
+            f"import {{ checkSizes }} from {json.dumps((folder / 'modules.mjs').as_uri())};"
+            f"const [modules, limits] = {json.dumps([modules, limits])};"
+            "const given = modules.map(([source, map], i) => ({ path: `m${i}.js`, "
+            "source: 'x'.repeat(source), ...(map && { sourceMap: 'x'.repeat(map) }) }));"
+            "const [unzipped, zipped] = limits;"
+            "const told = await checkSizes(given, ...(limits.length ? [{ unzipped, zipped }] : []))"
+            ".then(() => null, (error) => [error.code, error.message]);"
+            "console.log(JSON.stringify(told));"
+        )
+        done = processes.run(
+            [node, "--input-type=module", "-e", script],
+            cwd=folder,
+            env=processes.environment(home=folder),
+            limits=processes.Limits(wall_seconds=60),
+        )
+        assert done.ok, done.stderr
+        return json.loads(done.stdout)
+
+    return check
+
+
+def test_modules_together_have_a_largest_size(sizes: Callable[..., Any]) -> None:
+    assert sizes([(400, 300), (300, 0)], 1000, 1000) is None
+    assert sizes([(400, 300), (301, 0)], 1000, 1000) == [
+        "ModulesTooLarge",
+        "Total module size exceeded the unzipped maximum (1001 B > maximum size 1000 B)",
+    ]
+    # A thousand of one letter are 11 bytes when they are packed.
+    assert sizes([(1000, 1000)], 5000, 22) is None
+    assert sizes([(1000, 1000)], 5000, 21) == [
+        "ModulesTooLarge",
+        "Total module size exceeded the zipped maximum (22 B > maximum size 21 B)",
+    ]
+    assert sizes([(230_000_000, 0)]) is None
+    assert sizes([(230_000_000, 1)]) == [
+        "ModulesTooLarge",
+        "Total module size exceeded the unzipped maximum (219.35 MiB > maximum size 219.35 MiB)",
+    ]
+
+
+def test_a_push_that_is_too_large_when_it_is_packed_is_refused_before_it_is_evaluated(
+    bundle: Callable[..., Any], push_over_http: Callable[..., Any], deployment: EmbeddedDeployment
+) -> None:
+    request = bundle({"convex/a.ts": 'export const x = 1;\nthrow new Error("evaluated");\n'})
+    (module,) = request["appDefinition"]["changedModules"]
+    # Letters of 6 bits, in bytes of 8.
+    module["sourceMap"] = base64.b64encode(random.Random(1).randbytes(91_000_000)).decode()
+    answer = push_over_http(request)
+    assert (answer.status, answer.body["code"]) == (400, "ModulesTooLarge")
+    assert re.fullmatch(
+        re.escape(f"{PLAIN}Total module size exceeded the zipped maximum (")
+        + r"8\d\.\d+ MiB > maximum size 85\.83 MiB\)",
+        answer.body["message"],
+    )
+    assert deployment.last_push().status == "refused"
 
 
 def test_a_push_has_a_largest_size(deployment: EmbeddedDeployment) -> None:

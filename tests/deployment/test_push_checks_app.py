@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -232,6 +233,21 @@ ROWS = [
         "AuthConfigNotMatchingSchemaError",
         "auth config file must include a list of provider credentials: …",
     ),
+    *(
+        auth(
+            f"auth that asks for {name}",
+            f"export default {{ providers: [] }};\nexport const x = {expression};\n",
+            "AuthConfigNotMatchingSchemaError",
+            "auth config file must include a list of provider credentials: Uncaught Error: "
+            f"{what} unsupported when evaluating auth config file\n"
+            f"    at <anonymous> (../convex/auth.config.ts:2:{column})",
+        )
+        for name, expression, what, column in (
+            ("a random number", "Math.random()", "Math.random", 23),
+            ("the time", "Date.now()", "Date", 23),
+            ("a new date", "new Date()", "Date", 18),
+        )
+    ),
     auth(
         "auth with an unset variable",
         'export default { providers: [{ domain: process.env.ISSUER!, applicationID: "x" }] };\n',
@@ -305,6 +321,18 @@ def test_a_wrong_app_is_refused_with_the_backends_words(
     row: Row, check_refusal: Callable[[Row], None]
 ) -> None:
     check_refusal(row)
+
+
+def test_an_auth_configuration_can_not_hide_that_it_varies(
+    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+) -> None:
+    text = "let x; try { x = Math.random(); } catch {}\nexport default { providers: [], x };\n"
+    answer = push_over_http(bundle({"convex/auth.config.ts": text}))
+    assert answer.body["code"] == "AuthConfigNotMatchingSchemaError"
+    constant = "export default { providers: [], x: new Date(0).getTime() };\n"
+    files = {"convex/auth.config.ts": constant, "convex/a.ts": "export const x = Date.now();\n"}
+    answer = push_over_http(bundle(files, name="constant"))
+    assert answer.status == 200, answer.body
 
 
 CLI_ROWS = {

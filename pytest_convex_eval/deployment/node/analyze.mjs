@@ -9,12 +9,12 @@
 
 import { randomUUID } from "node:crypto";
 
-import { checkAuth } from "./auth.mjs";
+import { checkAuth, NO_PROVIDERS } from "./auth.mjs";
 import { checkCronTargets } from "./crons.mjs";
 import { APP, buildTree, checkDefinition, emptyApp, inDependencyOrder } from "./definitions.mjs";
 import { Refusal, Unsupported } from "./errors.mjs";
 import { checkModule, refuseFailure } from "./functions.mjs";
-import { assemble, checkPaths, isChunk, Origins } from "./modules.mjs";
+import { assemble, checkPaths, checkSizes, isChunk, Origins } from "./modules.mjs";
 import { checkSchema } from "./schema.mjs";
 
 const AUTH_CONFIG = "auth.config.js";
@@ -43,7 +43,7 @@ export async function analyze(request, { isolates, live, env, builtins, packages
     live?.modules ?? new Map(),
   );
   const { nodeDependencies } = request;
-  checkRequest(request, modules, packages !== null);
+  await checkRequest(request, modules, packages !== null);
   await packages?.install(nodeDependencies);
   const components = inDependencyOrder(request.components);
   const origins = new Origins(modules.values());
@@ -122,10 +122,13 @@ export async function analyze(request, { isolates, live, env, builtins, packages
 }
 
 /** @param {PushRequest} request @param {Map<string, Module>} modules @param {boolean} installs whether packages can be had */
-function checkRequest(request, modules, installs) {
+async function checkRequest(request, modules, installs) {
+  const { app } = request;
   checkPaths(modules.values());
-  for (const { definitionPath, functions } of request.components) {
+  await checkSizes([...modules.values(), ...[app.schema, app.definition].filter((each) => each !== null)]);
+  for (const { definitionPath, functions, schema, definition } of request.components) {
     checkPaths(functions);
+    await checkSizes([...functions, definition, ...(schema === null ? [] : [schema])]);
     const node = functions.find((module) => module.environment === "node");
     if (node === undefined) continue;
     const text = `Node actions are not supported in components. Remove \`"use node;"\` from ${node.path}`;
@@ -207,8 +210,10 @@ function checkValues(values, steps) {
 function raise(failure, steps) {
   const step = steps[failure.unit];
   if (step === undefined) throw new Error(`An isolate failed in a unit that it was not given.`);
-  const { phase, code } = KINDS[step.unit.kind];
-  const prefix = phase === "modules" ? `Failed to analyze ${failure.module}: ` : "";
+  const { phase, code: usual } = KINDS[step.unit.kind];
+  const varies = failure.reason === "threw" && failure.varies === true;
+  const code = varies ? "AuthConfigNotMatchingSchemaError" : usual;
+  const prefix = varies ? NO_PROVIDERS : phase === "modules" ? `Failed to analyze ${failure.module}: ` : "";
   return checking(phase, step.component, () => {
     throw refuseFailure(failure, step.origins, { code, prefix });
   });

@@ -263,6 +263,7 @@ def test_the_usual_limits_are_the_backends(node: Path) -> None:
         "transaction": {"cpu": 1, "wall": 15},
         "action": {"cpu": -1, "wall": 30 * 60},
         "nodeAction": {"cpu": -1, "wall": 10 * 60},
+        "operation": {"cpu": -1, "wall": 60},
     }
 
 

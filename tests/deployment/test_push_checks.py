@@ -484,9 +484,60 @@ def test_a_node_module_of_a_component_is_refused(
     assert deployment.last_push().component == "mine"
 
 
+def test_a_component_that_uses_itself_is_refused(
+    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+) -> None:
+    # Not with the CLI, whose bundler would have to follow the imports.
+    request = bundle({"convex/a.ts": "export const x = 1;\n"})
+
+    def component(path: str, *dependencies: str) -> dict[str, Any]:
+        definition = {"path": "convex.config.js", "source": "", "environment": "isolate"}
+        return {
+            "definitionPath": path,
+            "definition": definition,
+            "dependencies": [*dependencies],
+            "schema": None,
+            "functions": [],
+            "udfServerVersion": "1.48.0",
+        }
+
+    for cycle in (
+        [component("mine", "mine")],
+        [component("mine", "other"), component("other", "mine")],
+    ):
+        request["componentDefinitions"] = cycle
+        answer = push_over_http(request)
+        assert answer.body == {
+            "code": "TypecheckError",
+            "message": f"{PLAIN}Component mine uses itself",
+        }
+
+
+@pytest.mark.parametrize("specifier", ["./_deps/OTHER.js", "fs", "node:fs", "convex/server"])
+def test_a_schema_can_import_nothing_that_is_not_bundled_with_it(
+    specifier: str, bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+) -> None:
+    text = (
+        'import { defineSchema } from "convex/server";\nexport const x = 1;\n'
+        "export default defineSchema({});\n"
+    )
+    request = bundle({"convex/schema.ts": text, "convex/a.ts": "export const x = 1;\n"})
+    assert push_over_http(request).status == 200
+    schema = request["appDefinition"]["schema"]
+    schema["source"] = f'import "{specifier}";\n{schema["source"]}'
+    answer = push_over_http(request)
+    assert (answer.status, answer.body["code"]) == (400, "InvalidSchema")
+    assert specifier.rpartition("./")[2] in answer.body["message"]
+
+
 ORDER = {
     "convex/my-file.ts": ("export const x = 1;\n", "BadConvexModuleIdentifier"),
     "convex/a.ts": ('export const x = 1;\nthrow new Error("boom");\n', "InvalidModules"),
+    "convex/crons.ts": (
+        'import { cronJobs } from "convex/server";\nconst crons = cronJobs();\n'
+        'crons.interval("x", { seconds: 1 }, "nope:f" as any);\nexport default crons;\n',
+        "InvalidModules",
+    ),
     "convex/auth.config.ts": ("export default {};\n", "AuthConfigNotMatchingSchemaError"),
     "convex/schema.ts": ("export const x = 1;\n", "MissingSchemaExportError"),
 }

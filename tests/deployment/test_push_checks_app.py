@@ -12,7 +12,7 @@ import pytest
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from pytest_convex_eval.deployment.push import PushResult
-from tests.deployment.push_rows import Row, auth, components, config, crons, http
+from tests.deployment.push_rows import Row, auth, components, config, crons, exported_crons, http
 
 ROWS = [
     # http
@@ -193,6 +193,64 @@ ROWS = [
         "Failed to analyze crons.js: Uncaught Error: Cron identifier registered twice: x…",
         at=(4, 35),
     ),
+    *(
+        exported_crons(
+            f"cron of no library {name}",
+            {cron: {"schedule": schedule}},
+            f"The cron job '{cron}' is invalid: {message}",
+        )
+        for name, (cron, schedule, message) in {
+            "whose name is not ASCII": (
+                *("é", {"type": "hourly", "minuteUTC": 1}),
+                "use ASCII letters that are not control characters",
+            ),
+            "whose name has a control character": (
+                *("a\t", {"type": "hourly", "minuteUTC": 1}),
+                "use ASCII letters that are not control characters",
+            ),
+            "with two units": (
+                *("x", {"type": "interval", "seconds": 1, "hours": 1}),
+                "exactly one of seconds, minutes and hours must be given",
+            ),
+            "without a unit": (
+                *("x", {"type": "interval"}),
+                "exactly one of seconds, minutes and hours must be given",
+            ),
+            "of no time": (
+                *("x", {"type": "interval", "minutes": 0}),
+                "the interval must be greater than 0",
+            ),
+            "of less than no time": (
+                *("x", {"type": "interval", "hours": -1}),
+                "the interval must be greater than 0",
+            ),
+            "in the 61st minute": (
+                *("x", {"type": "hourly", "minuteUTC": 60}),
+                "minuteUTC must be from 0 to 59",
+            ),
+            "in the 25th hour": (
+                *("x", {"type": "daily", "hourUTC": 24, "minuteUTC": 0}),
+                "hourUTC must be from 0 to 23",
+            ),
+            "in no hour": (
+                *("x", {"type": "weekly", "dayOfWeek": "monday", "minuteUTC": 0}),
+                "hourUTC must be from 0 to 23",
+            ),
+            "on the 32nd": (
+                *("x", {"type": "monthly", "day": 32, "hourUTC": 1, "minuteUTC": 0}),
+                "day must be from 1 to 31",
+            ),
+            "on no day": (
+                *("x", {"type": "monthly", "hourUTC": 1, "minuteUTC": 0}),
+                "day must be from 1 to 31",
+            ),
+            "on a day that is none": (
+                *("x", {"type": "weekly", "dayOfWeek": "Funday", "hourUTC": 1, "minuteUTC": 0}),
+                "dayOfWeek must be one of sunday, monday, tuesday, wednesday, thursday, friday, "
+                "saturday",
+            ),
+        }.items()
+    ),
     # auth
     auth(
         "auth of WorkOS without an applicationID",
@@ -305,6 +363,26 @@ ROWS = [
         "app.use(one, {} as any);",
         "TypecheckError",
         "Component one: required env var NEEDED is not bound",
+    ),
+    components(
+        "variable that is bound to one that the app does not have",
+        'app.use(one, { env: { NEEDED: { __envVarRef: "NOPE" } as any } });',
+        "TypecheckError",
+        "Component one: env var NEEDED is bound to NOPE, which its parent does not declare",
+    ),
+    components(
+        "variable of a component that is no string",
+        "app.use(one, { env: {} } as any);",
+        "InvalidEnvVarDeclaration",
+        "Env var `N` on component one has a non-string validator. Component env vars must be "
+        'declared with `v.string()`, `v.literal("...")`, or a union of those.',
+        env="{ N: v.number() }",
+    ),
+    components(
+        "component whose name is no identifier",
+        'app.use(two, { name: "my-two" });',
+        "TypecheckError",
+        'Invalid component name "my-two" in the app',
     ),
     components(
         "mounts that overlap",

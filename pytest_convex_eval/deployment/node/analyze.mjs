@@ -62,7 +62,7 @@ export async function analyze(request, { isolates, live, env, builtins, packages
   const [app, node] = split(modules);
   const nodeSteps = [functionsStep(node, APP, all, origins, modules, functions)];
   /** @type {Step[]} */
-  const steps = [functionsStep(app, APP, all, origins, modules, functions)];
+  const steps = [functionsStep(app, APP, all, origins, modules, functions, () => checkCronTargets(functions, origins))];
   const authModule = modules.get(AUTH_CONFIG);
   if (authModule !== undefined) {
     const check = (/** @type {UnitValue} */ value) => {
@@ -103,7 +103,6 @@ export async function analyze(request, { isolates, live, env, builtins, packages
   }
 
   await runSteps(isolates, steps, node.length > 0 ? nodeSteps : [], packages?.folderOf(nodeDependencies) ?? null);
-  checking("modules", APP, () => checkCronTargets(functions, origins));
   const sources = new Map(components.map((each) => [each.definitionPath, new Map(each.functions.map((module) => [module.path, module]))]));
   const versions = new Map(components.map((each) => [each.definitionPath, each.udfServerVersion]));
   /** @type {Map<string, EvaluatedDefinition>} */
@@ -162,9 +161,10 @@ function split(modules) {
  * @param {Origins} origins
  * @param {Map<string, Module>} byPath
  * @param {Map<string, AnalyzedModule>} found filled by the step
+ * @param {() => void} [checkTogether] what no module shows alone; those for Node are known by then
  * @returns {Step}
  */
-function functionsStep(modules, component, env, origins, byPath, found) {
+function functionsStep(modules, component, env, origins, byPath, found, checkTogether = () => {}) {
   const entries = modules.map(({ path }) => path).filter((path) => !isChunk(path)).sort();
   const plain = modules.map(({ path, source, environment }) => ({ path, source, environment }));
   /** @param {UnitValue} value */
@@ -174,6 +174,7 @@ function functionsStep(modules, component, env, origins, byPath, found) {
       const module = byPath.get(each.path);
       if (module !== undefined) found.set(each.path, checkModule(each, module, origins));
     }
+    checkTogether();
   };
   return { unit: { kind: "functions", modules: plain, entries, env }, component, origins, check };
 }

@@ -436,6 +436,28 @@ def test_a_vector_search_gives_what_is_asked_for(app: EmbeddedDeployment) -> Non
     assert app.action("a:near", few).value == 150
 
 
+PAGES: dict[str, tuple[dict[str, JsonValue], str]] = {
+    "nothing": ({"numItems": 0}, "Must request at least 1 document while paginating"),
+    "too much": ({"numItems": 32_001}, "Requested too many items: 32001"),
+    "no rows": (
+        {"numItems": 1, "maximumRowsRead": 0},
+        "maximumRowsRead and maximumBytesRead must be greater than 0",
+    ),
+    "no bytes": (
+        {"numItems": 1, "maximumBytesRead": 0},
+        "maximumRowsRead and maximumBytesRead must be greater than 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), PAGES.values(), ids=PAGES.keys())
+def test_a_page_must_be_one_that_can_be_given(
+    options: dict[str, JsonValue], message: str, app: EmbeddedDeployment
+) -> None:
+    error = told(app.query("a:page", {"options": {"cursor": None, **options}}).error)
+    assert error == f"Uncaught Error: {message}"
+
+
 def test_a_page_says_when_it_should_be_split(app: EmbeddedDeployment) -> None:
     app.insert("notes", [{"i": i} for i in range(6200)])
 

@@ -10,7 +10,7 @@
 import { APP } from "../definitions.mjs";
 import { ApiError } from "../errors.mjs";
 import { asFailure, FunctionFailure } from "../running/failure.mjs";
-import { NOBODY } from "../running/identity.mjs";
+import { NOBODY, originOf } from "../running/identity.mjs";
 import { definitionOf } from "../running/targets.mjs";
 import { callerOf } from "./callers.mjs";
 import { ResponseStream, tooLarge } from "./response_stream.mjs";
@@ -35,7 +35,7 @@ export async function serveHttpAction(deployment, instance, request, path) {
   if (route.component === NOWHERE) return notFound(NO_ROUTE);
   // An Authorization header that is no identity of Convex's is the action's own business.
   const caller = await callerOf(deployment, instance, request).catch((error) => {
-    if (error instanceof ApiError) return NOBODY;
+    if (error instanceof ApiError) return { ...NOBODY, origin: originOf(request.incoming) };
     throw error;
   });
   const { incoming, method, url } = request;

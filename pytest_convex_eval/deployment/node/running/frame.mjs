@@ -49,7 +49,7 @@ export class Frame {
   constructor(caller, component, scheduledId, parent = null) {
     this.caller = caller;
     this.component = component;
-    this.scheduledId = scheduledId;
+    this.scheduledId = scheduledId ?? parent?.scheduledId ?? null;
     if (parent !== null) this.depth = parent.depth + 1;
     if (parent !== null) this.usage = parent.usage;
     if (parent !== null) this.requestId = parent.requestId;

@@ -125,6 +125,7 @@ export class Functions {
   async #logged(frame, route, work) {
     const { log, clock } = this.services;
     const started = performance.now();
+    log.begin(frame, route);
     const keep = (/** @type {import("./function_log.mjs").Ending} */ ending) =>
       log.add(frame, route, { now: clock.now(), seconds: (performance.now() - started) / 1000, ending });
     try {

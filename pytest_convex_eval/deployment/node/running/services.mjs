@@ -33,7 +33,7 @@ export class Services {
   tables = new Tables();
   history = new History();
   clock = new Clock();
-  log = new FunctionLog();
+  log = new FunctionLog(() => this.clock.now());
   keySets = new KeySets();
   /** Null where nothing outlives the process. @type {Journal | null} */
   journal = null;
@@ -58,7 +58,7 @@ export class Services {
     this.push = push;
     this.variables = variables;
     this.name = name;
-    this.storage = new Storage(urls, () => this.journal);
+    this.storage = new Storage(urls, () => this.journal, () => this.clock.now());
     this.functions = new Functions(this);
     this.scheduler = new Scheduler(this);
     this.functions.onCommit((changed) => this.changed(changed));

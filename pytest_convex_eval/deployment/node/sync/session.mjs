@@ -2,7 +2,7 @@
  * One client on the sync protocol: the queries that it follows, and the transitions from one version of their results
  * to the next.
  * @import { Json } from "../protocol.d.ts"
- * @import { Caller } from "../running/identity.mjs"
+ * @import { Caller, Origin } from "../running/identity.mjs"
  * @import { Transaction } from "../database/transaction.mjs"
  * @import { FunctionResult, Invocation } from "../running/functions.mjs"
  * @import { Kind } from "../running/targets.mjs"
@@ -42,9 +42,11 @@ export class Session {
   /** The client's name for itself, also after it has connected again. */
   #sessionId = "";
 
-  /** @param {Hub} hub @param {WebSocketConnection} connection */
-  constructor(hub, connection) {
+  /** @param {Hub} hub @param {WebSocketConnection} connection @param {Origin} origin */
+  constructor(hub, connection, origin) {
     this.hub = hub;
+    this.origin = origin;
+    this.#caller = { ...NOBODY, origin };
     this.connection = connection;
     connection.onMessage = (text) => {
       try {
@@ -186,15 +188,16 @@ export class Session {
     switch (tokenType) {
       case "Admin":
         requireKey(String(value), instance.adminKey, instance.name);
-        return { admin: true, user: impersonating == null ? null : asUser(impersonating) };
+        return { admin: true, user: impersonating == null ? null : asUser(impersonating), origin: this.origin };
       case "User":
         return {
           admin: false,
           user: await verifyToken(deployment.live?.auth ?? [], String(value), deployment.services),
           token: String(value),
+          origin: this.origin,
         };
       default:
-        return NOBODY;
+        return { ...NOBODY, origin: this.origin };
     }
   }
 

@@ -61,7 +61,8 @@ export class Functions {
     const packages = () => services.packages?.folderOf(this.push?.nodeDependencies ?? []) ?? null;
     this.transactions = new FunctionIsolate({ ...plain, areAlone: false, limit: limit("transaction") });
     this.actions = new FunctionIsolate({ ...plain, areAlone: true, limit: limit("action") });
-    this.nodeActions = new FunctionIsolate({ node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages });
+    const isOpen = () => services.isOnline;
+    this.nodeActions = new FunctionIsolate({ node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages, isOpen });
   }
 
   /** Ends everything that runs: other code is live, or none. */

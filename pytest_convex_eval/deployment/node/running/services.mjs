@@ -43,6 +43,8 @@ export class Services {
   reachable = this.#usual;
   /** Null where none can be had. @type {Packages | null} */
   packages = null;
+  /** Whether actions in Node have sockets, and a temporary folder: never where others' code is evaluated. */
+  isOnline = false;
   /** How long functions may run. */
   timeLimits = TIME_LIMITS;
   /** The last functions that failed without anybody waiting for them. @type {{ path: string, error: string }[]} */
@@ -89,6 +91,7 @@ export class Services {
   goOnline(packages) {
     this.#usual = this.reachable = new EveryOrigin();
     this.packages = packages;
+    this.isOnline = true;
   }
 
   /** Other code is live. */

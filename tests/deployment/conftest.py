@@ -264,12 +264,14 @@ def _asking(deployment: EmbeddedDeployment) -> Callable[..., Answer]:
         key: str | None = None,
         raw: bytes | None = None,
         encoding: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         data = raw if raw is not None else None if method == "GET" else json.dumps(body).encode()
-        headers = {"Authorization": f"Convex {deployment.admin_key if key is None else key}"}
+        sent = {"Authorization": f"Convex {deployment.admin_key if key is None else key}"}
+        sent |= headers or {}
         if encoding is not None:
-            headers["Content-Encoding"] = encoding
-        request = urllib.request.Request(deployment.url + path, data, headers, method=method)
+            sent["Content-Encoding"] = encoding
+        request = urllib.request.Request(deployment.url + path, data, sent, method=method)
         try:
             with opener.open(request, timeout=60) as response:
                 status, text = response.status, response.read().decode()

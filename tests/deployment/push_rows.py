@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,22 @@ def crons(name: str, statement: str, code: str, message: str, **more: Any) -> Ro
     return Row(name, files, code, message, at, **more)
 
 
+def exported_crons(name: str, jobs: Mapping[str, Any], message: str) -> Row:
+    """A row whose crons are none of the library's, which checks them itself: as `export()` gives
+    them."""
+    exported = json.dumps(
+        {cron: {"name": "jobs:m", "args": [{}], **job} for cron, job in jobs.items()}
+    )
+    text = f"const jobs = {exported};\n"
+    text += "export default { isCrons: true, export: () => JSON.stringify(jobs) };\n"
+    target = (
+        'import { internalMutation } from "./_generated/server";\n'
+        "export const m = internalMutation({ args: {}, handler: async () => {} });\n"
+    )
+    files = {"convex/crons.ts": text, "convex/jobs.ts": target}
+    return Row(name, files, "InvalidCron", message)
+
+
 def http(name: str, route: str, message: str) -> Row:
     """A row whose last statement of `route` is refused."""
     text = (
@@ -104,8 +121,10 @@ def config(name: str, statement: str, code: str, message: str) -> Row:
     return Row(name, files, code, message, None, PLAIN)
 
 
-def components(name: str, statements: str, code: str, message: str) -> Row:
-    """A row whose app can use two components of its own; `one` needs a variable."""
+def components(
+    name: str, statements: str, code: str, message: str, *, env: str = "{ NEEDED: v.string() }"
+) -> Row:
+    """A row whose app can use two components of its own; `one` needs variables."""
     http = (
         'import { httpActionGeneric, httpRouter } from "convex/server";\n'
         "const http = httpRouter();\n"
@@ -121,7 +140,7 @@ def components(name: str, statements: str, code: str, message: str) -> Row:
     files = {
         "convex/convex.config.ts": app,
         "convex/one/convex.config.ts": f"{head}void v;\n"
-        'export default defineComponent("one", { env: { NEEDED: v.string() } });\n',
+        f'export default defineComponent("one", {{ env: {env} as any }});\n',
         "convex/one/http.ts": http,
         "convex/two/convex.config.ts": f'{head}void v;\nexport default defineComponent("two");\n',
         "convex/two/http.ts": http,

@@ -304,6 +304,15 @@ export const hash = action({ args: {}, handler: async (ctx) => {
   await ctx.runMutation(api.a.note, { text: Buffer.from("node").toString() });
   return createHash("sha256").update("x").digest("hex").slice(0, 8) + process.env.NAME;
 } });
+import { createRequire } from "node:module";
+export const required = action({ args: {}, handler: async () => {
+  const require = createRequire(import.meta.url);
+  const told = (name: string) => { try { require(name); return "there"; }
+    catch (error: any) { return error.code; } };
+  return [require("crypto").createHash("md5").update("x").digest("hex").slice(0, 6),
+    require("node:path").join("a", "b"), require("process").pid, told("sharp"), told("util"),
+    require.resolve("fs"), Object.keys(require("module")).sort()];
+} });
 export const file = action({ args: {}, handler: async () =>
   (await import("node:fs")).readFileSync("/etc/hostname", "utf8") });
 """
@@ -316,6 +325,16 @@ def test_a_node_action_has_node_and_no_files(live: Callable[..., EmbeddedDeploym
     assert (result.value, result.error) == ("2d711642!", None)
     assert texts(app) == ["node"]
     assert app.action("n:file").error is not None
+
+
+def test_a_node_action_requires_builtins(live: Callable[..., EmbeddedDeployment]) -> None:
+    app = live({"convex/a.ts": ACTIONS, "convex/n.ts": NODE})
+    result = app.action("n:required")
+    assert result.error is None
+    assert result.value == [
+        *("9dd4e4", "a/b", 1, "MODULE_NOT_FOUND", "there", "fs"),
+        ["builtinModules", "createRequire", "isBuiltin"],
+    ]
 
 
 FILES = """

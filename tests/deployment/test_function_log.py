@@ -14,13 +14,18 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
 APP = """
-import { httpAction, mutation, query } from "./_generated/server";
+import { action, httpAction, mutation, query } from "./_generated/server";
 import { v } from "convex/values";
 export const say = mutation({ args: { text: v.string() }, handler: async (_ctx, { text }) => {
   console.log("said", text);
   console.warn("twice");
 } });
 export const fail = query({ args: {}, handler: async () => { throw new Error("broken"); } });
+export const slow = action({ args: { ms: v.number() }, handler: async (ctx, { ms }) => {
+  console.log("begun");
+  await new Promise((done) => setTimeout(done, ms));
+  console.log("over");
+} });
 export const hello = httpAction(async () => new Response("hi", { status: 201 }));
 """
 HTTP = """
@@ -74,6 +79,31 @@ def test_each_execution_is_an_entry_with_its_lines(
     assert (hello["identifier"], hello["udfType"]) == ("GET /hello", "HttpAction")
     assert hello["success"] == {"status": "201"}
     assert refused["error"].startswith("ArgumentValidationError")
+
+
+def test_what_a_long_action_says_is_told_while_it_runs(
+    live: EmbeddedDeployment, follow: Callable[[float], Any]
+) -> None:
+    live.action("app:slow", {"ms": 0})
+    (quick,) = follow(0)["entries"]
+    assert [line["messages"] for line in quick["logLines"]] == [["'begun'"], ["'over'"]]
+    cursor = follow(0)["newCursor"]
+    running = threading.Thread(target=live.action, args=("app:slow", {"ms": 4000}))
+    running.start()
+    first = follow(cursor)
+    assert running.is_alive()
+    (progress,) = first["entries"]
+    assert {name: progress[name] for name in ("kind", "identifier", "udfType")} == {
+        "kind": "Progress",
+        "identifier": "app.js:slow",
+        "udfType": "Action",
+    }
+    assert [line["messages"] for line in progress["logLines"]] == [["'begun'"]]
+    running.join(30)
+    (completion,) = follow(first["newCursor"])["entries"]
+    assert completion["kind"] == "Completion"
+    assert completion["requestId"] == progress["requestId"]
+    assert [line["messages"] for line in completion["logLines"]] == [["'over'"]], "each line once"
 
 
 def test_a_cursor_gives_what_came_after_it_and_waits_for_that(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -201,10 +202,16 @@ def test_results_and_documents_are_checked(app: EmbeddedDeployment) -> None:
         "Validator: v.string()\n"
     )
     error = first_line(app.mutation("posts:wrongWrite").error)
-    assert error.startswith(
+    text, _, frames = error.partition("\n    at ")
+    text = re.sub(r"_creationTime: [\d.]+, _id: \"\w{32}\"", "SYSTEM", text)
+    assert text == (
         'Uncaught Error: Failed to insert or update a document in table "users" because it does '
-        "not match the schema: Object is missing the required field `name`."
+        "not match the schema: Object is missing the required field `name`. Consider wrapping the "
+        "field validator in `v.optional(...)` if this is expected.\n\n"
+        'Object: {SYSTEM, nome: "x"}\n'
+        "Validator: v.object({name: v.string(), age: v.optional(v.float64())})\n"
     )
+    assert "../convex/posts.ts:" in frames
     assert app.documents("users") == []
 
 
@@ -483,7 +490,7 @@ def test_what_an_attempt_used_does_not_count_when_there_is_another(
 
 
 SURROUNDINGS = """
-import { query, mutation } from "./_generated/server";
+import { action, query, mutation } from "./_generated/server";
 const given = (globalThis as any).left;
 export const time = query({ args: {}, handler: async () => {
   const start = Date.now(); let x = 0;
@@ -494,8 +501,12 @@ export const variable = query({ args: {}, handler: async () =>
   [process.env.SECRET ?? null, typeof process.env.CONVEX_SITE_URL] });
 export const fetches = query({ args: {}, handler: async () => { await fetch("http://a"); } });
 export const timer = mutation({ args: {}, handler: async () => { setTimeout(() => {}, 1); } });
-export const random = query({ args: {}, handler: async () =>
-  [Math.random() < 1, crypto.randomUUID().length] });
+const randomly = () => ({ numbers: [Math.random(), Math.random(), Math.random()],
+  uuid: crypto.randomUUID(), bytes: [...crypto.getRandomValues(new Uint8Array(8))] });
+export const random = query({ args: {}, handler: async () => randomly() });
+export const randomWrite = mutation({ args: {}, handler: async (ctx) =>
+  [randomly(), await ctx.runQuery("s:random" as any, {})] });
+export const randomAction = action({ args: {}, handler: async () => randomly() });
 export const leave = query({ args: {}, handler: async () => {
   (globalThis as any).left = "here"; return given ?? null;
 } });
@@ -523,7 +534,6 @@ def test_what_a_function_finds_around_it(surroundings: EmbeddedDeployment) -> No
     expected = {
         "time": [0, 0],
         "variable": ["42", "string"],
-        "random": [True, 36],
         "bare": ["undefined"] * 4,
     }
     for name, value in expected.items():
@@ -545,3 +555,34 @@ def test_queries_and_mutations_have_neither_fetch_nor_timers(
             f"Uncaught Error: Can't use {what} in queries and mutations. Please consider using an "
             "action. See https://docs.convex.dev/functions/actions for more details.\n"
         )
+
+
+def test_what_is_random_varies_from_call_to_call_and_is_the_same_after_a_reset(
+    surroundings: EmbeddedDeployment,
+) -> None:
+    def block() -> list[Any]:
+        results = [surroundings.query("s:random") for _ in range(2)]
+        results.append(surroundings.mutation("s:randomWrite"))
+        assert [result.error for result in results] == [None] * 3
+        *queries, write = (result.value for result in results)
+        assert isinstance(write, list)
+        return [*queries, *write]
+
+    surroundings.reset_data()
+    first = block()
+    numbers = [n for each in first for n in each["numbers"]]
+    assert all(0 <= n < 1 for n in numbers)
+    assert len(set(numbers)) == len(numbers) == 12, "they vary within a call and between calls"
+    assert len({each["uuid"] for each in first}) == 4
+    assert len({tuple(each["bytes"]) for each in first}) == 4
+    assert block() != first, "a reset is what starts it over"
+
+    for before in (0, 1, 5):
+        surroundings.reset_data()
+        for _ in range(before):
+            surroundings.query("s:random")
+        surroundings.reset_data()
+        # Actions are not seeded, and may run at the same time as anything else.
+        one, two = (surroundings.action("s:randomAction").value for _ in range(2))
+        assert one != two
+        assert block() == first, f"whatever ran before: {before} calls"

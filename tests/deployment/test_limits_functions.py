@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 
 SCHEMA = """
@@ -252,10 +254,29 @@ def test_an_action_that_is_late_ends_no_other(app: EmbeddedDeployment) -> None:
     assert told(late.result().error) == "Function execution timed out (maximum duration: 3s)"
 
 
-def test_the_usual_limits_are_the_backends(app: EmbeddedDeployment) -> None:
+def test_the_usual_limits_are_the_backends(node: Path) -> None:
+    module = SERVER.parent / "running" / "time_limits.mjs"
+    script = (
+        f"import {{ TIME_LIMITS }} from {json.dumps(module.as_uri())};"
+        "console.log(JSON.stringify(TIME_LIMITS, (_, value) => value === Infinity ? -1 : value));"
+    )
+    command = [str(node), "--input-type=module", "-e", script]
+    told = subprocess.run(command, capture_output=True, check=True).stdout
+    assert json.loads(told) == {
+        "transaction": {"cpu": 1, "wall": 15},
+        "action": {"cpu": -1, "wall": 30 * 60},
+        "nodeAction": {"cpu": -1, "wall": 10 * 60},
+        "operation": {"cpu": -1, "wall": 60},
+    }
+
+
+def test_a_reset_brings_the_usual_limits_back(app: EmbeddedDeployment) -> None:
     time_limits(app, action={"wall": 0.01}, nodeAction={"wall": 0.01})
+    for path in ("a:slow", "n:slow"):
+        assert "timed out" in str(app.action(path, {"ms": 100}).error)
     app.reset_data()
-    assert app.action("a:slow", {"ms": 100}).value == "done"
+    for path in ("a:slow", "n:slow"):
+        assert app.action(path, {"ms": 100}).error is None
     with pytest.raises(InfrastructureError, match="HTTP 400"):
         time_limits(app, nothing={"wall": 1})
 
@@ -430,6 +451,28 @@ def test_a_vector_search_gives_what_is_asked_for(app: EmbeddedDeployment) -> Non
     assert app.action("a:near", few).value == 150
 
 
+PAGES: dict[str, tuple[dict[str, JsonValue], str]] = {
+    "nothing": ({"numItems": 0}, "Must request at least 1 document while paginating"),
+    "too much": ({"numItems": 32_001}, "Requested too many items: 32001"),
+    "no rows": (
+        {"numItems": 1, "maximumRowsRead": 0},
+        "maximumRowsRead and maximumBytesRead must be greater than 0",
+    ),
+    "no bytes": (
+        {"numItems": 1, "maximumBytesRead": 0},
+        "maximumRowsRead and maximumBytesRead must be greater than 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), PAGES.values(), ids=PAGES.keys())
+def test_a_page_must_be_one_that_can_be_given(
+    options: dict[str, JsonValue], message: str, app: EmbeddedDeployment
+) -> None:
+    error = told(app.query("a:page", {"options": {"cursor": None, **options}}).error)
+    assert error == f"Uncaught Error: {message}"
+
+
 def test_a_page_says_when_it_should_be_split(app: EmbeddedDeployment) -> None:
     app.insert("notes", [{"i": i} for i in range(6200)])
 
@@ -446,7 +489,10 @@ def test_a_page_says_when_it_should_be_split(app: EmbeddedDeployment) -> None:
     assert page(endCursor=few["splitCursor"])["n"] == 4
     result = app.query("a:page", {"options": {"numItems": 1, "cursor": "0" * 32}})
     assert result.error_data == {"isConvexSystemError": True, "paginationError": "InvalidCursor"}
-    assert "InvalidCursor: Tried to run a query starting from a cursor" in str(result.error)
+    assert told(result.error) == (
+        "Uncaught ConvexError: InvalidCursor: Tried to run a query starting from a cursor, but it "
+        "looks like this cursor is from a different query."
+    )
 
 
 def test_a_deployment_has_10_000_tables_at_most(app: EmbeddedDeployment) -> None:

@@ -283,6 +283,10 @@ def test_a_component_of_the_projects_own_is_deployed(
     (project / "convex" / "mine" / "fns.ts").write_text('"use node";\nexport const x = 1;\n')
     (finding,) = push_project(project).findings
     assert finding.code == "deploy/cli"
+    assert finding.message == (
+        '"use node" directive is not supported in components. Remove it from the component at: '
+        f"{project}/convex/mine."
+    )
 
 
 BUNDLING: Mapping[str, tuple[str, str, str]] = {
@@ -311,9 +315,15 @@ def test_what_can_not_be_bundled_is_a_finding_with_its_place(
     result = push_project(make_project({"convex/a.ts": text}))
     (finding,) = result.findings
     assert finding.code == "deploy/bundle"
-    assert finding.message.startswith(message)
+    assert finding.message == message
     assert finding.location() == at
     assert finding.excerpt == text.splitlines()[0]
+    advice = (
+        'It looks like you are using Node APIs from a file without the "use node" directive.\n'
+        "Split out actions using Node.js APIs like this into a new file only containing actions "
+        'that uses "use node" so these actions will run in a Node.js environment.\n'
+    )
+    assert (advice in result.output) == ('"fs"' in message)
 
 
 def test_what_the_cli_refuses_itself_is_a_finding(

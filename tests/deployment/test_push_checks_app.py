@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from pytest_convex_eval.deployment.push import PushResult
-from tests.deployment.push_rows import Row, auth, components, config, crons, http
+from tests.deployment.push_rows import Row, auth, components, config, crons, exported_crons, http
 
 ROWS = [
     # http
@@ -192,6 +193,64 @@ ROWS = [
         "Failed to analyze crons.js: Uncaught Error: Cron identifier registered twice: x…",
         at=(4, 35),
     ),
+    *(
+        exported_crons(
+            f"cron of no library {name}",
+            {cron: {"schedule": schedule}},
+            f"The cron job '{cron}' is invalid: {message}",
+        )
+        for name, (cron, schedule, message) in {
+            "whose name is not ASCII": (
+                *("é", {"type": "hourly", "minuteUTC": 1}),
+                "use ASCII letters that are not control characters",
+            ),
+            "whose name has a control character": (
+                *("a\t", {"type": "hourly", "minuteUTC": 1}),
+                "use ASCII letters that are not control characters",
+            ),
+            "with two units": (
+                *("x", {"type": "interval", "seconds": 1, "hours": 1}),
+                "exactly one of seconds, minutes and hours must be given",
+            ),
+            "without a unit": (
+                *("x", {"type": "interval"}),
+                "exactly one of seconds, minutes and hours must be given",
+            ),
+            "of no time": (
+                *("x", {"type": "interval", "minutes": 0}),
+                "the interval must be greater than 0",
+            ),
+            "of less than no time": (
+                *("x", {"type": "interval", "hours": -1}),
+                "the interval must be greater than 0",
+            ),
+            "in the 61st minute": (
+                *("x", {"type": "hourly", "minuteUTC": 60}),
+                "minuteUTC must be from 0 to 59",
+            ),
+            "in the 25th hour": (
+                *("x", {"type": "daily", "hourUTC": 24, "minuteUTC": 0}),
+                "hourUTC must be from 0 to 23",
+            ),
+            "in no hour": (
+                *("x", {"type": "weekly", "dayOfWeek": "monday", "minuteUTC": 0}),
+                "hourUTC must be from 0 to 23",
+            ),
+            "on the 32nd": (
+                *("x", {"type": "monthly", "day": 32, "hourUTC": 1, "minuteUTC": 0}),
+                "day must be from 1 to 31",
+            ),
+            "on no day": (
+                *("x", {"type": "monthly", "hourUTC": 1, "minuteUTC": 0}),
+                "day must be from 1 to 31",
+            ),
+            "on a day that is none": (
+                *("x", {"type": "weekly", "dayOfWeek": "Funday", "hourUTC": 1, "minuteUTC": 0}),
+                "dayOfWeek must be one of sunday, monday, tuesday, wednesday, thursday, friday, "
+                "saturday",
+            ),
+        }.items()
+    ),
     # auth
     auth(
         "auth of WorkOS without an applicationID",
@@ -231,6 +290,21 @@ ROWS = [
         'export default { providers: [{ issuer: "https://a.example", applicationID: "x" }] };\n',
         "AuthConfigNotMatchingSchemaError",
         "auth config file must include a list of provider credentials: …",
+    ),
+    *(
+        auth(
+            f"auth that asks for {name}",
+            f"export default {{ providers: [] }};\nexport const x = {expression};\n",
+            "AuthConfigNotMatchingSchemaError",
+            "auth config file must include a list of provider credentials: Uncaught Error: "
+            f"{what} unsupported when evaluating auth config file\n"
+            f"    at <anonymous> (../convex/auth.config.ts:2:{column})",
+        )
+        for name, expression, what, column in (
+            ("a random number", "Math.random()", "Math.random", 23),
+            ("the time", "Date.now()", "Date", 23),
+            ("a new date", "new Date()", "Date", 18),
+        )
     ),
     auth(
         "auth with an unset variable",
@@ -291,6 +365,26 @@ ROWS = [
         "Component one: required env var NEEDED is not bound",
     ),
     components(
+        "variable that is bound to one that the app does not have",
+        'app.use(one, { env: { NEEDED: { __envVarRef: "NOPE" } as any } });',
+        "TypecheckError",
+        "Component one: env var NEEDED is bound to NOPE, which its parent does not declare",
+    ),
+    components(
+        "variable of a component that is no string",
+        "app.use(one, { env: {} } as any);",
+        "InvalidEnvVarDeclaration",
+        "Env var `N` on component one has a non-string validator. Component env vars must be "
+        'declared with `v.string()`, `v.literal("...")`, or a union of those.',
+        env="{ N: v.number() }",
+    ),
+    components(
+        "component whose name is no identifier",
+        'app.use(two, { name: "my-two" });',
+        "TypecheckError",
+        'Invalid component name "my-two" in the app',
+    ),
+    components(
         "mounts that overlap",
         'app.use(two, { httpPrefix: "/x/" }); '
         'app.use(two, { name: "again", httpPrefix: "/x/y/" });',
@@ -307,6 +401,18 @@ def test_a_wrong_app_is_refused_with_the_backends_words(
     check_refusal(row)
 
 
+def test_an_auth_configuration_can_not_hide_that_it_varies(
+    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+) -> None:
+    text = "let x; try { x = Math.random(); } catch {}\nexport default { providers: [], x };\n"
+    answer = push_over_http(bundle({"convex/auth.config.ts": text}))
+    assert answer.body["code"] == "AuthConfigNotMatchingSchemaError"
+    constant = "export default { providers: [], x: new Date(0).getTime() };\n"
+    files = {"convex/auth.config.ts": constant, "convex/a.ts": "export const x = Date.now();\n"}
+    answer = push_over_http(bundle(files, name="constant"))
+    assert answer.status == 200, answer.body
+
+
 CLI_ROWS = {
     **{
         f"{name} that uses Node": (
@@ -317,26 +423,31 @@ CLI_ROWS = {
     },
     "folder of actions without Node": (
         {"convex/actions/a.ts": "export const x = 1;\n"},
-        'actions/a.ts is in /actions subfolder but has no "use node"; directive.',
+        'actions/a.ts is in /actions subfolder but has no "use node"; directive. You can now '
+        "define actions in any folder and indicate they should run in node by adding "
+        '"use node" directive. /actions is a deprecated way to choose Node.js environment, and we '
+        'require "use node" for all files within that folder to avoid unexpected errors during the '
+        "migration. See https://docs.convex.dev/functions/actions for more details",
     ),
     "folder of dependencies": (
         {"convex/_deps/a.ts": "export const x = 1;\n"},
-        '_deps/a.ts" is within the "_deps" directory, which is reserved for dependencies.',
+        'The path "PROJECT/convex/_deps/a.ts" is within the "_deps" directory, which is reserved '
+        "for dependencies. Please move your code to another directory.",
     ),
     "two auth configurations": (
         {
             "convex/auth.config.ts": "export default { providers: [] };\n",
             "convex/auth.config.js": "export default { providers: [] };\n",
         },
-        "choose one.",
+        "Found both PROJECT/convex/auth.config.js and PROJECT/convex/auth.config.ts, choose one.",
     ),
     "TypeScript configuration that is none": (
         {"convex/a.ts": "export const x = 1;\n", "convex/tsconfig.json": '{"compilerOptions": {'},
-        "Expected",
+        "Expected string in JSON but found end of file",
     ),
     "package.json without convex": (
         {"convex/a.ts": "export const x = 1;\n", "package.json": "{}"},
-        "add `convex` to your package.json dependencies.",
+        "In order to run `npx convex dev`, add `convex` to your package.json dependencies.",
     ),
 }
 
@@ -349,7 +460,9 @@ def test_what_the_cli_refuses_itself_never_reaches_the_server(
     push_project: Callable[..., PushResult],
     deployment: EmbeddedDeployment,
 ) -> None:
-    result = push_project(make_project(files))
+    project = make_project(files)
+    result = push_project(project)
     assert {finding.code for finding in result.findings} <= {"deploy/cli", "deploy/bundle"}
-    assert any(message in finding.message for finding in result.findings), result.output
+    told = [finding.message.replace(str(project), "PROJECT") for finding in result.findings]
+    assert told == [message], result.output
     assert deployment.last_push().status == "none"

@@ -35,7 +35,8 @@ ROWS = [
             "const x = process.env.X;\nexport default defineSchema({ ...(x as any) });\n"
         },
         "InvalidSchema",
-        "Uncaught Error: Environment variables unsupported when evaluating schema…",
+        "Uncaught Error: Environment variables unsupported when evaluating schema\n"
+        "    at <anonymous> (../convex/schema.ts:2:23)",
         Position("convex/schema.ts", 2, 23),
         SCHEMA,
     ),

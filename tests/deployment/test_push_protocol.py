@@ -263,20 +263,74 @@ def test_clis_too_old_are_told_so(method: str, path: str, ask: Callable[..., Any
     assert "1.28.0" in answer.body["message"]
 
 
-def test_every_route_that_the_cli_knows_is_answered(ask: Callable[..., Any]) -> None:
-    posts = (
-        "query mutation action function query_ts query_at_ts run/a/b run_test_function shapes2 "
-        "check_admin_key storage/upload update_environment_variables "
-        "v1/update_environment_variables deploy2/evaluate_schema deploy2/report_push_completed"
-    )
+ROUTED = """
+import { action, mutation, query } from "./_generated/server";
+export const f = query({ args: {}, handler: async () => 1 });
+export const m = mutation({ args: {}, handler: async () => 2 });
+export const a = action({ args: {}, handler: async () => 3 });
+export const upload = mutation({ args: {}, handler: (ctx) => ctx.storage.generateUploadUrl() });
+"""
+
+
+def test_every_route_that_the_cli_and_clients_know_is_answered(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    ask: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    request = bundle({"convex/a.ts": ROUTED})
+    assert push_over_http(request).status == 200
+    upload = str(deployment.mutation("a:upload").value).removeprefix(deployment.url)
+    ts = ask("POST", "/api/query_ts").body["ts"]
+    (module,) = bundle(
+        {"convex/q.ts": QUERY.replace("export const f =", "export default")}, name="q"
+    )["appDefinition"]["changedModules"]
+    one_off = {"path": "testQuery.js", "source": module["source"]}
+    calls = {
+        "query": {"path": "a:f", "args": [{}]},
+        "mutation": {"path": "a:m", "args": [{}]},
+        "action": {"path": "a:a", "args": {}},
+        "function": {"path": "a:m", "args": {}},
+        "query_at_ts": {"path": "a:f", "args": {}, "ts": ts},
+        "run/a/f": {"args": {}},
+        "run_test_function": {"args": {}, "bundle": one_off},
+    }
+    answers = {path: ask("POST", f"/api/{path}", body).body for path, body in calls.items()}
+    assert {path: body.get("value") for path, body in answers.items()} == {
+        "query": 1,
+        "mutation": 2,
+        "action": 3,
+        "function": 2,
+        "query_at_ts": 1,
+        "run/a/f": 1,
+        "run_test_function": 1,
+    }
+    changes = {"changes": [{"name": "A", "value": "x"}]}
+    posts = {
+        upload: {},
+        "/api/get_config_hashes": {"version": "1.48.0"},
+        "/api/check_admin_key": {},
+        "/api/shapes2": {},
+        "/api/update_environment_variables": changes,
+        "/api/v1/update_environment_variables": changes,
+        "/api/deploy2/evaluate_schema": request,
+        "/api/deploy2/evaluate_push": request,
+        "/api/deploy2/report_push_completed": {"spans": []},
+    }
     gets = (
-        "/version /instance_name /instance_version /api/v1/list_environment_variables "
-        "/api/stream_function_logs?cursor=0 /api/1.48.0/sync /api/sync /api/query"
+        "/ /version /instance_name /instance_version /api/v1/list_environment_variables "
+        "/api/v1/get_canonical_urls /api/stream_function_logs?cursor=0 /.well-known/jwks.json "
+        "/api/query?path=a:f&args=%7B%7D"
     )
-    body: dict[str, Any] = {"changes": []}
-    statuses = {path: ask("POST", f"/api/{path}", body).status for path in posts.split()}
+    statuses = {path: ask("POST", path, body).status for path, body in posts.items()}
     statuses |= {path: ask("GET", path).status for path in gets.split()}
-    assert {path for path, status in statuses.items() if status not in (200, 400, 401)} == set()
+    assert {path: status for path, status in statuses.items() if status != 200} == {}
+    for path in ("/api/1.48.0/sync", "/api/sync"):
+        answer = ask("GET", path)
+        assert (answer.status, answer.body["message"]) == (
+            400,
+            "The sync protocol needs a WebSocket.",
+        )
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A" * 257])

@@ -1,4 +1,4 @@
-"""The limits of running functions, schema changes over documents, components, and tokens."""
+"""The limits of running functions, components, and tokens."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def test_log_lines_are_limited(
     )
     assert push_over_http(bundle({"convex/a.ts": text})).status == 200
     lines = deployment.query("a:f").log_lines
-    assert len(lines) == 257
-    assert lines[255] == "[LOG] 255"
+    assert lines == (
+        *(f"[LOG] {i}" for i in range(256)),
+        "[ERROR] Log overflow (maximum 256). Remaining log lines omitted.",
+    )
 
 
 def test_many_documents_are_paged(
@@ -96,47 +98,6 @@ def test_an_import_follows_its_export(
         for _ in range(2):
             result = deployment.query(path)
             assert (result.value, result.error) == (7, None)
-
-
-def schema(fields: str) -> str:
-    return (
-        'import { defineSchema, defineTable } from "convex/server";\n'
-        'import { v } from "convex/values";\n'
-        f"export default defineSchema({{ t: defineTable({{ {fields} }}) }});\n"
-    )
-
-
-def test_a_schema_must_allow_the_documents_that_are_there(
-    node: Path,
-    make_project: Callable[..., Path],
-    deployment: EmbeddedDeployment,
-    compile_cache: Path,
-) -> None:
-    project = make_project({"convex/schema.ts": schema("a: v.number()")})
-
-    def run() -> str:
-        result = push(
-            deployment,
-            node=node,
-            cli=project / "node_modules/convex/bin/main.js",
-            project=project,
-            deadline_seconds=60,
-            compile_cache=compile_cache,
-        )
-        return "".join(f"{f.code} {f.message}" for f in result.findings) + result.output
-
-    run()
-    (row,) = deployment.insert("t", [{"a": 1}])
-    (project / "convex/schema.ts").write_text(schema("a: v.string()"))
-    output = run()
-    assert "Schema validation failed." in output
-    assert (
-        f'Document with ID "{row}" in table "t" does not match the schema: Value does not' in output
-    )
-    assert deployment.insert("t", [{"a": 2}]), "the old schema is live"
-    (project / "convex/schema.ts").write_text(schema("a: v.number(), b: v.optional(v.null())"))
-    run()
-    assert len(deployment.documents("t")) == 2, "a push keeps documents"
 
 
 COMPONENTS = {

@@ -86,6 +86,33 @@ def pages(call: Call, path: str, size: int, **args: Any) -> list[list[Any]]:
         cursor = result["continueCursor"]
 
 
+def test_many_documents_are_added_and_cleared_in_parts(
+    live: EmbeddedDeployment, system: Call
+) -> None:
+    mutation, rows = "mutation", [{"n": n} for n in range(4097)]
+    refused = system("frontend/addDocument", mutation, table="many", documents=rows)
+    assert refused == {
+        "success": False,
+        "error": "At most 4096 documents can be added at once.",
+    }
+    assert live.documents("many") == []
+    for some in (rows[:4096], rows[4096:]):
+        added = system("frontend/addDocument", mutation, table="many", documents=some)
+        assert added == {"success": True}
+
+    def clear(cursor: str | None) -> tuple[int, bool, str]:
+        page = system("frontend/clearTablePage", mutation, tableName="many", cursor=cursor)
+        return page["deleted"], page["hasMore"], page["continueCursor"]
+
+    deleted, more, cursor = clear(None)
+    assert (deleted, more) == (4000, True)
+    assert [row["n"] for row in live.documents("many")] == list(range(4000, 4097)), (
+        "the oldest first"
+    )
+    assert clear(cursor)[:2] == (97, False)
+    assert clear(None)[:2] == (0, False)
+
+
 def test_documents_are_read_and_changed(live: EmbeddedDeployment, system: Call) -> None:
     mutation = "mutation"
     added = system("frontend/addDocument", mutation, table="notes", documents=NOTES)

@@ -9,12 +9,12 @@
 
 import { randomUUID } from "node:crypto";
 
-import { checkAuth } from "./auth.mjs";
+import { checkAuth, NO_PROVIDERS } from "./auth.mjs";
 import { checkCronTargets } from "./crons.mjs";
 import { APP, buildTree, checkDefinition, emptyApp, inDependencyOrder } from "./definitions.mjs";
 import { Refusal, Unsupported } from "./errors.mjs";
 import { checkModule, refuseFailure } from "./functions.mjs";
-import { assemble, checkPaths, isChunk, Origins } from "./modules.mjs";
+import { assemble, checkPaths, checkSizes, isChunk, Origins } from "./modules.mjs";
 import { checkSchema } from "./schema.mjs";
 
 const AUTH_CONFIG = "auth.config.js";
@@ -43,7 +43,7 @@ export async function analyze(request, { isolates, live, env, builtins, packages
     live?.modules ?? new Map(),
   );
   const { nodeDependencies } = request;
-  checkRequest(request, modules, packages !== null);
+  await checkRequest(request, modules, packages !== null);
   await packages?.install(nodeDependencies);
   const components = inDependencyOrder(request.components);
   const origins = new Origins(modules.values());
@@ -62,7 +62,7 @@ export async function analyze(request, { isolates, live, env, builtins, packages
   const [app, node] = split(modules);
   const nodeSteps = [functionsStep(node, APP, all, origins, modules, functions)];
   /** @type {Step[]} */
-  const steps = [functionsStep(app, APP, all, origins, modules, functions)];
+  const steps = [functionsStep(app, APP, all, origins, modules, functions, () => checkCronTargets(functions, origins))];
   const authModule = modules.get(AUTH_CONFIG);
   if (authModule !== undefined) {
     const check = (/** @type {UnitValue} */ value) => {
@@ -103,7 +103,6 @@ export async function analyze(request, { isolates, live, env, builtins, packages
   }
 
   await runSteps(isolates, steps, node.length > 0 ? nodeSteps : [], packages?.folderOf(nodeDependencies) ?? null);
-  checking("modules", APP, () => checkCronTargets(functions, origins));
   const sources = new Map(components.map((each) => [each.definitionPath, new Map(each.functions.map((module) => [module.path, module]))]));
   const versions = new Map(components.map((each) => [each.definitionPath, each.udfServerVersion]));
   /** @type {Map<string, EvaluatedDefinition>} */
@@ -122,10 +121,13 @@ export async function analyze(request, { isolates, live, env, builtins, packages
 }
 
 /** @param {PushRequest} request @param {Map<string, Module>} modules @param {boolean} installs whether packages can be had */
-function checkRequest(request, modules, installs) {
+async function checkRequest(request, modules, installs) {
+  const { app } = request;
   checkPaths(modules.values());
-  for (const { definitionPath, functions } of request.components) {
+  await checkSizes([...modules.values(), ...[app.schema, app.definition].filter((each) => each !== null)]);
+  for (const { definitionPath, functions, schema, definition } of request.components) {
     checkPaths(functions);
+    await checkSizes([...functions, definition, ...(schema === null ? [] : [schema])]);
     const node = functions.find((module) => module.environment === "node");
     if (node === undefined) continue;
     const text = `Node actions are not supported in components. Remove \`"use node;"\` from ${node.path}`;
@@ -159,9 +161,10 @@ function split(modules) {
  * @param {Origins} origins
  * @param {Map<string, Module>} byPath
  * @param {Map<string, AnalyzedModule>} found filled by the step
+ * @param {() => void} [checkTogether] what no module shows alone; those for Node are known by then
  * @returns {Step}
  */
-function functionsStep(modules, component, env, origins, byPath, found) {
+function functionsStep(modules, component, env, origins, byPath, found, checkTogether = () => {}) {
   const entries = modules.map(({ path }) => path).filter((path) => !isChunk(path)).sort();
   const plain = modules.map(({ path, source, environment }) => ({ path, source, environment }));
   /** @param {UnitValue} value */
@@ -171,6 +174,7 @@ function functionsStep(modules, component, env, origins, byPath, found) {
       const module = byPath.get(each.path);
       if (module !== undefined) found.set(each.path, checkModule(each, module, origins));
     }
+    checkTogether();
   };
   return { unit: { kind: "functions", modules: plain, entries, env }, component, origins, check };
 }
@@ -207,8 +211,10 @@ function checkValues(values, steps) {
 function raise(failure, steps) {
   const step = steps[failure.unit];
   if (step === undefined) throw new Error(`An isolate failed in a unit that it was not given.`);
-  const { phase, code } = KINDS[step.unit.kind];
-  const prefix = phase === "modules" ? `Failed to analyze ${failure.module}: ` : "";
+  const { phase, code: usual } = KINDS[step.unit.kind];
+  const varies = failure.reason === "threw" && failure.varies === true;
+  const code = varies ? "AuthConfigNotMatchingSchemaError" : usual;
+  const prefix = varies ? NO_PROVIDERS : phase === "modules" ? `Failed to analyze ${failure.module}: ` : "";
   return checking(phase, step.component, () => {
     throw refuseFailure(failure, step.origins, { code, prefix });
   });

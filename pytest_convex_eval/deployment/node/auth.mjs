@@ -8,6 +8,8 @@ import { Refusal } from "./errors.mjs";
 /** @import { Origins } from "./modules.mjs" */
 
 const PATH = "auth.config.js";
+/** How the refusal of a configuration begins. */
+export const NO_PROVIDERS = "auth config file must include a list of provider credentials: ";
 const ALGORITHMS = new Set(["RS256", "ES256", "EdDSA"]);
 
 /**
@@ -37,7 +39,7 @@ export function checkAuth(value, origins) {
   const refuse = (/** @type {string} */ reason) =>
     new Refusal(
       "AuthConfigNotMatchingSchemaError",
-      `auth config file must include a list of provider credentials: ${reason}. To learn more, see the auth ` +
+      `${NO_PROVIDERS}${reason}. To learn more, see the auth ` +
         "documentation at https://docs.convex.dev/auth.",
       { position },
     );

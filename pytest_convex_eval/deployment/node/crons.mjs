@@ -7,6 +7,7 @@ import { Refusal } from "./errors.mjs";
 /** @import { Origins } from "./modules.mjs" */
 
 const MODULE = "crons.js";
+const WEEKDAYS = "sunday monday tuesday wednesday thursday friday saturday".split(" ");
 
 /**
  * @param {string} json what `export()` returned
@@ -32,6 +33,8 @@ function normalize(raw, refuse) {
     Number.isInteger(value) && Number(value) >= low && Number(value) <= high;
   if (minuteUTC !== undefined && !within(minuteUTC, 0, 59)) throw refuse("minuteUTC must be from 0 to 59");
   if (hourUTC !== undefined && !within(hourUTC, 0, 23)) throw refuse("hourUTC must be from 0 to 23");
+  const isDaily = type === "daily" || type === "weekly" || type === "monthly";
+  if (isDaily && hourUTC === undefined) throw refuse("hourUTC must be from 0 to 23");
   const minute = minuteUTC === undefined ? {} : { minuteUTC };
   switch (type) {
     case "interval": {
@@ -46,6 +49,7 @@ function normalize(raw, refuse) {
     case "daily":
       return { type, hourUTC, ...minute };
     case "weekly":
+      if (!WEEKDAYS.includes(dayOfWeek)) throw refuse(`dayOfWeek must be one of ${WEEKDAYS.join(", ")}`);
       return { type, dayOfWeek: String(dayOfWeek), hourUTC, ...minute };
     case "monthly":
       if (!within(day, 1, 31)) throw refuse("day must be from 1 to 31");

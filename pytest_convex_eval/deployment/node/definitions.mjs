@@ -138,8 +138,11 @@ function checkMounts(definition, definitions) {
   for (const prefix of prefixes) {
     const name = definition.httpMounts[prefix]?.split("/").at(-1);
     const child = definition.childComponents.find((each) => each.name === name);
-    const routes = definitions.get(child?.path ?? "")?.functions.get("http.js")?.httpRoutes;
-    if (child === undefined || !routes) {
+    const mounted = definitions.get(child?.path ?? "");
+    const routes = mounted?.functions.get("http.js")?.httpRoutes;
+    // Routes of its own, or of what it has mounted itself.
+    const isServed = Boolean(routes) || Object.keys(mounted?.definition.httpMounts ?? {}).length > 0;
+    if (child === undefined || !isServed) {
       throw new Refusal("TypecheckError", `Component ${name} is mounted at ${prefix} but has no HTTP routes`, {
         component: definition.path,
       });

@@ -3,6 +3,7 @@
  * @import { Push, PushOutcome, PushRequest } from "./protocol.d.ts"
  * @import { Isolates } from "./analysis/isolate.mjs"
  * @import { Journal } from "./persistence/journal.mjs"
+ * @import { Tables } from "./database/tables.mjs"
  */
 
 import { analyze } from "./analyze.mjs";
@@ -118,32 +119,47 @@ export class Deployment {
    * @param {string} id @param {{ dryRun: boolean }} options
    */
   async finish(id, { dryRun }) {
-    return await this.#reporting(async () => {
-      const push = this.#staged.get(id);
-      if (push === undefined) throw raceDetected("The push is unknown here; it was made before a reset.");
-      if (JSON.stringify(push.env) !== JSON.stringify(this.environment())) {
-        throw raceDetected("Environment variables changed during the push.");
-      }
-      this.#checkRequiredVariables(push);
-      const diff = pushDiff(this.live, push);
-      if (!dryRun) {
-        this.live = push;
-        this.#staged.clear();
-        this.services.useLive();
-      }
-      this.lastPush = outcome("accepted", this.lastPush.number);
-      await this.services.durable();
-      return diff;
-    });
+    // Alone, as a transaction is: what is not committed may be taken back, and no document comes in between.
+    return await this.#reporting(() => this.#alone(() => this.#finish(id, dryRun)));
+  }
+
+  /** @param {string} id @param {boolean} dryRun */
+  #finish(id, dryRun) {
+    const push = this.#staged.get(id);
+    if (push === undefined) throw raceDetected("Schema was overwritten by another push, or by a reset.");
+    if (JSON.stringify(push.env) !== JSON.stringify(this.environment())) {
+      throw raceDetected("Environment variables changed during the push.");
+    }
+    this.#checkRequiredVariables(push);
+    const found = this.services.tables.violation(schemasOf(push));
+    // wait_for_schema has seen none: the CLI tries again, and is told of it there.
+    if (found !== null) throw raceDetected(`Documents changed during the push: ${found.error}`);
+    const diff = pushDiff(this.live, push);
+    if (!dryRun) {
+      this.live = push;
+      this.#staged.clear();
+      this.services.useLive();
+    }
+    this.lastPush = outcome("accepted", this.lastPush.number);
+    return diff;
   }
 
   /**
-   * The first document that the schema of a started push does not allow.
+   * Whether the documents that are there fit the schema of a started push.
    * @param {string} id
+   * @returns {Promise<"overtaken" | ReturnType<Tables["violation"]>>} the first that does not;
+   *   overtaken: the push is not to be finished any more
    */
-  violation(id) {
-    const push = this.#staged.get(id);
-    return push === undefined ? null : this.services.tables.violation(schemasOf(push));
+  async violation(id) {
+    return await this.#alone(() => {
+      const push = this.#staged.get(id);
+      return push === undefined ? "overtaken" : this.services.tables.violation(schemasOf(push));
+    });
+  }
+
+  /** Between two transactions. @template T @param {() => T} work @returns {Promise<T>} */
+  async #alone(work) {
+    return await this.services.functions.transaction(work, { writes: false });
   }
 
   /** @param {Push} push */

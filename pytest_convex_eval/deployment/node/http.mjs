@@ -33,8 +33,9 @@ const unpackers = new Map(
  * @property {IncomingMessage} incoming
  */
 
-/** @typedef {{ status: number, headers: [string, string][], bytes: Buffer }} PlainAnswer */
-/** @typedef {{ status: number, headers: [string, string][], stream: Readable }} StreamedAnswer */
+/** What is sent as it is; `isOwn`: by the app's code, which says itself who may read it. @typedef {{ status: number, headers: [string, string][], isOwn?: boolean }} Head */
+/** @typedef {Head & { bytes: Buffer }} PlainAnswer */
+/** @typedef {Head & { stream: Readable }} StreamedAnswer */
 /** @typedef {{ json: unknown } | { text: string, status?: number } | PlainAnswer | StreamedAnswer} Answer */
 /** @typedef {(request: Request) => Promise<Answer> | Answer} Handler */
 
@@ -55,6 +56,7 @@ export function listener(handle) {
         bytes: (limit) => readBytes(incoming, limit),
         incoming,
       });
+      if ("isOwn" in answer) outgoing.removeHeader("Access-Control-Allow-Origin");
       if ("bytes" in answer) {
         sendPlain(outgoing, answer);
       } else if ("stream" in answer) {

@@ -6,11 +6,17 @@
 import { createHash } from "node:crypto";
 import { SourceMap } from "node:module";
 import path from "node:path";
+import { promisify } from "node:util";
+import { deflateRaw } from "node:zlib";
 
 import { ApiError, Refusal } from "./errors.mjs";
+import { displaySize } from "./values/values.mjs";
 
 const MAX_PATH_COMPONENT = 64;
 const MAX_MODULES = 4096;
+/** Bytes of what one app or component pushes. */
+const SIZE_LIMITS = { zipped: 90_000_000, unzipped: 230_000_000 };
+const deflate = promisify(deflateRaw);
 
 /** Chunks shared by modules lie here and are no functions' modules. @param {string} modulePath */
 export function isChunk(modulePath) {
@@ -39,6 +45,28 @@ export function checkPaths(modules) {
         "(https://docs.convex.dev/using/writing-convex-functions#using-libraries) for more details.",
     );
   }
+}
+
+/**
+ * Before any of it is evaluated.
+ * @param {Iterable<Module>} modules of an app or a component, source maps included
+ * @param {typeof SIZE_LIMITS} [limits] bytes
+ * @throws {Refusal} ModulesTooLarge
+ */
+export async function checkSizes(modules, limits = SIZE_LIMITS) {
+  const texts = [...modules].flatMap(({ source, sourceMap = "" }) => [source, sourceMap]);
+  const check = (/** @type {"zipped" | "unzipped"} */ what, /** @type {number} */ bytes) => {
+    if (bytes <= limits[what]) return;
+    const sizes = `${displaySize(bytes)} > maximum size ${displaySize(limits[what])}`;
+    throw new Refusal("ModulesTooLarge", `Total module size exceeded the ${what} maximum (${sizes})`);
+  };
+  const unzipped = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  check("unzipped", unzipped);
+  // What is small enough as it is need not be packed.
+  if (unzipped <= limits.zipped) return;
+  let zipped = 0;
+  for (const text of texts) zipped += (await deflate(text)).length;
+  check("zipped", zipped);
 }
 
 /** @param {Module} module @param {string} part */

@@ -168,7 +168,7 @@ export type UnitValue =
 
 /** Why a unit has no value. `module` is the path of the module being evaluated. */
 export type Failure =
-  | { reason: "threw"; unit: number; module: string; error: Thrown }
+  | { reason: "threw"; unit: number; module: string; error: Thrown; varies?: boolean }
   | { reason: "suspended" | "timeout" | "memory" | "crashed"; unit: number; module: string };
 
 // ---- What a push leaves -------------------------------------------------------------------------

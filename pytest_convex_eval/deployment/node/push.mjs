@@ -68,7 +68,8 @@ export async function startPush(deployment, request) {
 /** Whether the documents that are there fit the new schema. @param {Deployment} deployment @param {Request} request @returns {Promise<Answer>} */
 export async function waitForSchema(deployment, request) {
   const body = object(await request.json(), "the body");
-  const found = deployment.violation(pushId(body["schemaChange"] ?? null));
+  const found = await deployment.violation(pushId(body["schemaChange"] ?? null));
+  if (found === "overtaken") return { json: { type: "raceDetected" } };
   if (found === null) return { json: { type: "complete" } };
   const { component, table, error } = found;
   return { json: { type: "failed", error, componentPath: component, tableName: table } };

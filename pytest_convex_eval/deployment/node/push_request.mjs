@@ -44,6 +44,18 @@ export function refuseLegacy() {
   );
 }
 
+/**
+ * CLIs before 1.28 push apps with a convex.config file through the newer routes.
+ * @param {string} client as the CLI names itself: `npm-cli-1.27.5`
+ */
+export function refuseOldCli(client) {
+  const [, major, minor] = /^npm-cli-(\d+)\.(\d+)\./.exec(client) ?? [];
+  if (major === undefined) return;
+  const [oldestMajor = 0, oldestMinor = 0] = MINIMUM_CLI.split(".").map(Number);
+  const isOlder = Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor);
+  if (isOlder) refuseLegacy();
+}
+
 /** @param {Json} json @returns {Module} */
 function module(json) {
   const raw = object(json, "a module");

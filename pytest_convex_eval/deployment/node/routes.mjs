@@ -14,7 +14,7 @@ import { download, upload } from "./api/storage_api.mjs";
 import { ApiError, BadRequest } from "./errors.mjs";
 import { describeDeployed } from "./harness.mjs";
 import * as push from "./push.mjs";
-import { object, refuseLegacy } from "./push_request.mjs";
+import { object, refuseLegacy, refuseOldCli } from "./push_request.mjs";
 import { parseTimeLimits } from "./running/time_limits.mjs";
 import { transferRoutes } from "./transfer/routes.mjs";
 
@@ -123,6 +123,7 @@ export function mainRoutes(deployment, instance) {
     const guarded = find(admin, request.method, path);
     if (guarded === null) throw new ApiError(404, "NotFound", `No route ${request.method} ${path}`);
     requireAdmin(request, instance.adminKey, instance.name);
+    if (path.startsWith("/api/deploy2/")) refuseOldCli(String(request.incoming.headers["convex-client"] ?? ""));
     return guarded(request);
   };
 }

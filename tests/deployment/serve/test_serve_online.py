@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
 if TYPE_CHECKING:
     from tests.deployment.conftest import Issuer
@@ -56,6 +58,86 @@ def test_external_packages_are_installed_and_kept(
     assert done.ok, done.stdout + done.stderr
     assert served.value("action", "n:use") == expected
     assert list((data / "packages").iterdir()) == [installed], "there is nothing new to install"
+
+
+SOCKETS = """"use node";
+import { createRequire } from "node:module";
+import fs from "node:fs";
+import http from "node:http";
+import os from "node:os";
+import path from "node:path";
+import { action } from "./_generated/server";
+import { v } from "convex/values";
+const args = { url: v.string() };
+const got = (url: string) => new Promise<string>((done, fail) => http.get(url, (response) => {
+  let text = ""; response.on("data", (part) => text += part).on("end", () => done(text));
+}).on("error", fail));
+export const ask = action({ args, handler: (_, { url }) => got(url) });
+export const connect = action({ args, handler: async (_, { url }) => {
+  const net = createRequire(import.meta.url)("net");
+  const { port, hostname } = new URL(url);
+  return await new Promise((done, fail) => {
+    const socket = net.connect(Number(port), hostname, () => { socket.destroy(); done(true); });
+    socket.on("error", fail);
+  });
+} });
+export const write = action({ args: {}, handler: async () => {
+  const file = path.join(os.tmpdir(), "kept");
+  const before = fs.existsSync(file);
+  fs.writeFileSync(file, "of an action");
+  return [before, fs.readFileSync(file, "utf8"), os.tmpdir()];
+} });
+export const others = action({ args: { folder: v.string() }, handler: async (_, { folder }) =>
+  [() => fs.readFileSync("/etc/hosts"), () => fs.writeFileSync(path.join(folder, "x"), "x"),
+    () => fs.readdirSync(folder), () => createRequire("/x.js")("child_process").execSync("true"),
+    () => fs.writeFileSync(path.join(os.tmpdir(), "..", "x"), "x")].map((reach) => {
+    try { reach(); return "reached"; } catch (error: any) { return error.code; } }) });
+"""
+PLAIN = """
+import { action } from "./_generated/server";
+export const reach = action({ args: {},
+  handler: async () => typeof (globalThis as any).WebSocket });
+"""
+
+
+def test_node_actions_have_sockets_and_a_folder_of_their_own(
+    serve: Serve, bundle: Callable[..., Any], issuer: Issuer, tmp_path: Path
+) -> None:
+    served = serve()
+    served.push(bundle({"convex/n.ts": SOCKETS, "convex/a.ts": PLAIN}))
+    url = f"{issuer.url}/keys"
+    assert json.loads(served.value("action", "n:ask", {"url": url})) == issuer.answers["/keys"]
+    assert served.value("action", "n:connect", {"url": url}) is True
+    before, text, folder = served.value("action", "n:write")
+    assert (before, text) == (False, "of an action")
+    assert Path(folder, "kept").read_text() == "of an action"
+    denied = served.value("action", "n:others", {"folder": str(tmp_path)})
+    assert denied == ["ERR_ACCESS_DENIED"] * 5
+    assert served.value("action", "a:reach") == "undefined"
+    served.calls.client.post("/api/convex_eval/reset")
+    until_gone = time.monotonic() + 10
+    while Path(folder).exists() and time.monotonic() < until_gone:
+        time.sleep(0.05)
+    assert not Path(folder).exists(), "it ends with the process that it was for"
+    served.push(bundle({"convex/n.ts": SOCKETS}, name="again"))
+    *_, folder = served.value("action", "n:write")
+    served.popen.terminate()
+    served.popen.communicate(timeout=20)
+    assert not Path(folder).exists()
+
+
+def test_an_evals_node_actions_have_neither(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+    issuer: Issuer,
+) -> None:
+    assert push_over_http(bundle({"convex/n.ts": SOCKETS})).status == 200
+    for name in ("ask", "connect"):
+        error = deployment.action(f"n:{name}", {"url": f"{issuer.url}/keys"}).error
+        assert "The network is unavailable to pushed code" in str(error)
+    assert issuer.asked == []
+    assert deployment.action("n:write").error is not None
 
 
 def test_a_package_that_is_not_there_is_refused(

@@ -11,12 +11,16 @@ import vm from "node:vm";
 import { describeExports } from "./exports.mjs";
 import { builtin, shownProcess } from "./node_builtins.mjs";
 import { process, writeSync } from "./own_node.mjs";
-import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs } from "./realm.mjs";
+import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs, watchVarying } from "./realm.mjs";
 import { describe, recordFrames, SCHEME } from "./stack.mjs";
 
 const RESULTS = 3;
 
 class Suspended extends Error {}
+/** Asked for what is not the same each time, where that is not allowed. */
+class Varying extends Error {
+  name = "Error";
+}
 
 class Evaluation {
   /** @type {Map<string, { name: string }>} definitions already evaluated, by path */
@@ -79,6 +83,8 @@ class Evaluation {
   async #auth(unit) {
     /** @type {string | null} */
     let unset = null;
+    /** @type {Varying | null} */
+    let varying = null;
     const { env } = unit;
     this.variables.use({
       get: (name) => {
@@ -87,6 +93,11 @@ class Evaluation {
       },
       names: () => Object.keys(env),
     });
+    watchVarying((what) => {
+      const error = new Varying(`${what} unsupported when evaluating auth config file`);
+      varying ??= error;
+      throw error;
+    });
     /** @type {unknown} */
     let main;
     try {
@@ -94,7 +105,11 @@ class Evaluation {
     } catch (error) {
       // An unset variable explains what was thrown because of it.
       if (unset === null) throw error;
+    } finally {
+      watchVarying(() => {});
     }
+    // Whether or not the code has caught it.
+    if (varying !== null) throw varying;
     if (unset !== null) return { kind: "auth", json: null, unset, problem: null };
     if (main === undefined || main === null) {
       return { kind: "auth", json: null, unset: null, problem: "missing" };
@@ -200,9 +215,9 @@ function synthetic(identifier, values) {
   );
 }
 
-/** @param {string} name @returns {undefined} */
-function refuseEnvironment(name) {
-  throw new Error(`Environment variables unsupported when evaluating schema (read: ${name})`);
+/** @returns {undefined} */
+function refuseEnvironment() {
+  throw new Error("Environment variables unsupported when evaluating schema");
 }
 
 /** @param {Record<string, string>} env */
@@ -256,7 +271,10 @@ for (; index < units.length; index++) {
     const failure =
       error instanceof Suspended
         ? { reason: "suspended", unit: index, module: current }
-        : { reason: "threw", unit: index, module: current, error: describe(error, recentLogs()) };
+        : {
+            ...{ reason: "threw", unit: index, module: current, error: describe(error, recentLogs()) },
+            ...(error instanceof Varying ? { varies: true } : {}),
+          };
     say({ type: "failed", failure });
     break;
   }

@@ -17,6 +17,8 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -41,6 +43,9 @@ const SPARE_MILLISECONDS = 30_000;
 
 const PROGRAM = fileURLToPath(new URL("evaluator.mjs", import.meta.url));
 const FOLDER = path.dirname(PROGRAM);
+/** Temporary folders of isolates that still run. @type {Set<string>} */
+const scratches = new Set();
+process.on("exit", () => scratches.forEach(removeScratch));
 
 /** @typedef {{ values: UnitValue[], failure: Failure | null }} Outcome */
 
@@ -113,14 +118,17 @@ export class Isolates {
  * Starts a program of ours in which pushed code will run: its stdin is a pipe from here, descriptor 3 one to here.
  * @param {string} program
  * @param {string[]} args
- * @param {{ folders: string[], packages: string | null, cpuSeconds: number, heap: number }} options `folders`: where
- *   our own modules lie; `packages`: the folder of those that pushed code can import; `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
+ * @param {{ folders: string[], packages: string | null, isOpen?: boolean, cpuSeconds: number, heap: number }} options `folders`: where
+ *   our own modules lie; `packages`: the folder of those that pushed code can import; `isOpen`: it has sockets, and a temporary
+ *   folder of its own; `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
  */
-export function spawnIsolate(program, args, { folders, packages, cpuSeconds, heap }) {
+export function spawnIsolate(program, args, { folders, packages, isOpen = false, cpuSeconds, heap }) {
+  const scratch = isOpen ? makeScratch() : null;
   const node = [
     process.execPath,
     "--permission",
     ...(packages === null ? folders : [...folders, packages]).map((folder) => `--allow-fs-read=${folder}${path.sep}*`),
+    ...(scratch === null ? [] : ["read", "write"].map((right) => `--allow-fs-${right}=${scratch}${path.sep}*`)),
     "--experimental-vm-modules",
     "--disable-warning=ExperimentalWarning",
     `--max-old-space-size=${heap}`,
@@ -129,16 +137,31 @@ export function spawnIsolate(program, args, { folders, packages, cpuSeconds, hea
     program,
     ...args,
     ...(packages === null ? [] : [`--packages=${packages}`]),
+    ...(isOpen ? ["--open"] : []),
   ];
   // No core dump of an abort, and an end to a loop whose server was killed.
   const limited = `ulimit -c 0; ulimit -t ${cpuSeconds}; exec "$@"`;
   const child = spawn("/bin/sh", ["-c", limited, "sh", ...node], {
     cwd: path.dirname(program),
-    env: {},
+    env: scratch === null ? {} : { TMPDIR: scratch },
     stdio: ["pipe", "ignore", "ignore", "pipe"],
   });
   child.stdin?.on("error", () => {});
+  if (scratch !== null) child.on("exit", () => removeScratch(scratch));
   return child;
+}
+
+/** @returns {string} as the permission model compares paths: without links */
+function makeScratch() {
+  const folder = realpathSync(mkdtempSync(path.join(tmpdir(), "convex-eval-action-")));
+  scratches.add(folder);
+  return folder;
+}
+
+/** @param {string} folder */
+function removeScratch(folder) {
+  scratches.delete(folder);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** By what a process ended, as far as that says it. @param {ChildProcess} child */

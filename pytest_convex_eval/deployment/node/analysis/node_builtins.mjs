@@ -8,7 +8,7 @@
  */
 
 import dgram from "node:dgram";
-import { isBuiltin } from "node:module";
+import { builtinModules, isBuiltin } from "node:module";
 import net from "node:net";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -25,8 +25,12 @@ function noProcesses() {
   throw new Error("Processes and threads are unavailable to pushed code");
 }
 
+/** Whether sockets are pushed code's own business: a deployment that was started to be online. */
+const IS_OPEN = realProcess.argv.includes("--open");
+
 /** From now on no socket can be opened: neither by a builtin nor by a global (`WebSocket`) that is made of one. */
 export function closeNetwork() {
+  if (IS_OPEN) return;
   net.Socket.prototype.connect = noNetwork;
   net.Server.prototype.listen = noNetwork;
   dgram.createSocket = noNetwork;
@@ -62,16 +66,26 @@ export async function builtin(specifier) {
 const facades = {
   process: shownProcess,
   worker_threads: () => ({ isMainThread: true, parentPort: null, workerData: null, Worker: noProcesses }),
-  module: () => ({ builtinModules: [], isBuiltin, createRequire: () => noRequire }),
+  module: () => ({ builtinModules, isBuiltin, createRequire: () => requireBuiltin }),
   inspector: () => ({}),
   "inspector/promises": () => ({}),
   cluster: () => ({ isMaster: true, isPrimary: true, fork: noProcesses }),
 };
 
-/** @param {string} name @returns {never} */
-function noRequire(name) {
-  throw new Error(`require(${JSON.stringify(name)}) is unavailable at import time`);
+/** `require` of builtins: all else is bundled, or an external package, which is imported. @param {string} name */
+function requireBuiltin(name) {
+  if (!isBuiltin(name)) throw Object.assign(new Error(`Cannot find module '${name}'`), { code: "MODULE_NOT_FOUND" });
+  const own = name.replace(/^node:/, "");
+  const shown = facades[own];
+  if (shown !== undefined) return shown();
+  closeNetwork();
+  return realProcess.getBuiltinModule(`node:${own}`);
 }
+requireBuiltin.resolve = (/** @type {string} */ name) => {
+  if (isBuiltin(name)) return name;
+  throw Object.assign(new Error(`Cannot find module '${name}'`), { code: "MODULE_NOT_FOUND" });
+};
+requireBuiltin.cache = {};
 
 /** @type {Record<string, unknown> | null} */
 let shown = null;

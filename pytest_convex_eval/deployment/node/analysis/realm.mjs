@@ -189,15 +189,27 @@ function makeConsole() {
   };
 }
 
+/** Told of what is not the same each time, before it is given. */
+let onVarying = (/** @type {"Date" | "Math.random"} */ _what) => {};
+
+/** @param {typeof onVarying} listener may throw what the code that asks then gets */
+export function watchVarying(listener) {
+  onVarying = listener;
+}
+
 /** Time stands still during an import. */
 function fixTime() {
   const RealDate = Date;
-  const now = RealDate.now();
-  RealDate.now = () => now;
+  const fixed = RealDate.now();
+  const now = () => {
+    onVarying("Date");
+    return fixed;
+  };
+  RealDate.now = now;
   const FixedDate = new Proxy(RealDate, {
     construct: (target, args, newTarget) =>
-      Reflect.construct(target, args.length === 0 ? [now] : args, newTarget),
-    apply: () => new RealDate(now).toString(),
+      Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget),
+    apply: () => new RealDate(now()).toString(),
   });
   Object.defineProperty(RealDate.prototype, "constructor", { value: FixedDate });
   define("Date", FixedDate);
@@ -213,7 +225,10 @@ function seedRandomness() {
     state ^= state << 5;
     return state >>> 0;
   };
-  Math.random = () => next() / 2 ** 32;
+  Math.random = () => {
+    onVarying("Math.random");
+    return next() / 2 ** 32;
+  };
   /** @template {ArrayBufferView} T @param {T} view */
   const getRandomValues = (view) => {
     const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);

@@ -6,7 +6,7 @@
  */
 
 import { requireAdmin } from "../admin_key.mjs";
-import { actingAs, NOBODY } from "../running/identity.mjs";
+import { actingAs, NOBODY, originOf } from "../running/identity.mjs";
 import { verifyToken } from "../running/tokens.mjs";
 
 /** @typedef {{ name: string, adminKey: string }} Instance */
@@ -17,11 +17,12 @@ import { verifyToken } from "../running/tokens.mjs";
  */
 export async function callerOf(deployment, instance, request) {
   const { authorization } = request;
+  const origin = originOf(request.incoming);
   if (authorization.startsWith("Convex ")) {
     requireAdmin(request, instance.adminKey, instance.name);
-    return { admin: true, user: actingAs(authorization) };
+    return { admin: true, user: actingAs(authorization), origin };
   }
-  if (!authorization.startsWith("Bearer ")) return NOBODY;
+  if (!authorization.startsWith("Bearer ")) return { ...NOBODY, origin };
   const token = authorization.slice("Bearer ".length);
-  return { admin: false, user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services), token };
+  return { admin: false, user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services), token, origin };
 }

@@ -15,7 +15,7 @@ import { APP } from "../definitions.mjs";
 import { BadRequest } from "../errors.mjs";
 import { object } from "../push_request.mjs";
 import { asFailure, serverError } from "../running/failure.mjs";
-import { actingAs, asUser } from "../running/identity.mjs";
+import { actingAs, asUser, originOf } from "../running/identity.mjs";
 import { decodeTimestamp, encodeTimestamp } from "../values/timestamps.mjs";
 import { special, specialBytes } from "../values/values.mjs";
 import { callerOf } from "./callers.mjs";
@@ -67,7 +67,8 @@ export class FunctionApi {
     const body = object(await request.json(), "the body");
     const { kind = null, identity = null, admin = false } = body;
     if (kind !== null && kind !== "query" && kind !== "mutation" && kind !== "action") throw new BadRequest("no such kind");
-    const caller = { admin: admin === true, user: identity === null ? null : asUser(identity) };
+    const user = identity === null ? null : asUser(identity);
+    const caller = { admin: admin === true, user, origin: originOf(request.incoming) };
     return await this.#answer(kind, parseCall(body, "convex_encoded_json"), caller, true);
   }
 
@@ -81,7 +82,7 @@ export class FunctionApi {
     if (typeof path !== "string" || typeof source !== "string") throw new BadRequest("bundle must have a path and a source");
     const { args, format } = parseCall({ ...call, path }, "convex_encoded_json");
     const component = typeof componentId === "string" ? componentId : APP;
-    const caller = { admin: true, user: actingAs(request.authorization) };
+    const caller = { admin: true, user: actingAs(request.authorization), origin: originOf(request.incoming) };
     const { functions } = this.deployment.services;
     const [given = {}] = Array.isArray(args) ? args : [args];
     return await this.#told(functions.runOneOff({ component, bundle: { path, source }, args: given, caller }), format, false);

@@ -1,34 +1,41 @@
 /**
  * HTTP actions: the app's routes, and those that its components are mounted at.
  * @import { Deployment } from "../deployment.mjs"
+ * @import { IncomingMessage } from "node:http"
  * @import { Answer, Request } from "../http.mjs"
+ * @import { Push } from "../protocol.d.ts"
  * @import { Instance } from "./callers.mjs"
  */
 
 import { APP } from "../definitions.mjs";
 import { ApiError } from "../errors.mjs";
 import { asFailure, FunctionFailure } from "../running/failure.mjs";
-import { NOBODY } from "../running/identity.mjs";
+import { NOBODY, originOf } from "../running/identity.mjs";
 import { definitionOf } from "../running/targets.mjs";
 import { callerOf } from "./callers.mjs";
 import { ResponseStream, tooLarge } from "./response_stream.mjs";
 
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const NO_ROUTE = "No matching routes found";
+/** No component's path. */
+const NOWHERE = "/";
 const WITHOUT_BODY = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Of the connection and not of the message (RFC 9110, 7.6.1), or set by the server. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "content-length", "te", "trailer"]);
 
 /**
  * @param {Deployment} deployment @param {Instance} instance @param {Request} request
- * @param {string} path as the action sees it
+ * @param {string} path as the caller wrote it
  * @returns {Promise<Answer>}
  */
 export async function serveHttpAction(deployment, instance, request, path) {
-  const route = findRoute(deployment, path);
-  if (route === null) return { text: "This Convex deployment does not have HTTP actions enabled.", status: 404 };
+  const routable = request.method === "HEAD" ? "GET" : request.method;
+  const route = findRoute(deployment.live, path, routable);
+  if (route === null) return notFound("This Convex deployment does not have HTTP actions enabled.");
+  if (route.component === NOWHERE) return notFound(NO_ROUTE);
   // An Authorization header that is no identity of Convex's is the action's own business.
   const caller = await callerOf(deployment, instance, request).catch((error) => {
-    if (error instanceof ApiError) return NOBODY;
+    if (error instanceof ApiError) return { ...NOBODY, origin: originOf(request.incoming) };
     throw error;
   });
   const { incoming, method, url } = request;
@@ -39,10 +46,11 @@ export async function serveHttpAction(deployment, instance, request, path) {
     const [name = "", value = ""] = incoming.rawHeaders.slice(i, i + 2);
     if (!HOP_BY_HOP.has(name.toLowerCase())) headers.push([name, value]);
   }
-  const scheme = String(incoming.headers["x-forwarded-proto"] ?? "http");
   const described = {
-    url: `${scheme}://${incoming.headers.host ?? "localhost"}${route.path}${url.search}`,
-    method: method === "HEAD" ? "GET" : method,
+    // As the caller wrote it, wherever the component is mounted.
+    url: `${schemeOf(incoming)}://${incoming.headers.host ?? "localhost"}${path}${url.search}`,
+    route: route.path,
+    method: routable,
     ...{ headers, body },
   };
   const stream = new ResponseStream(MAX_BODY_BYTES);
@@ -51,8 +59,8 @@ export async function serveHttpAction(deployment, instance, request, path) {
   run.then(() => stream.end(null), (error) => stream.end(error));
   try {
     const answer = await Promise.race([run, stream.head.then((head) => ({ ...head, body: null }))]);
-    if (answer === null) return { text: "No matching routes found", status: 404 };
-    const head = { status: answer.status, headers: answer.headers.filter(([name]) => !HOP_BY_HOP.has(name)) };
+    if (answer === null) return notFound(NO_ROUTE);
+    const head = { isOwn: true, status: answer.status, headers: answer.headers.filter(([name]) => !HOP_BY_HOP.has(name)) };
     if (answer.body === null) return { ...head, stream: stream.body };
     const bytes = Buffer.from(answer.body, "base64");
     if (bytes.length > MAX_BODY_BYTES) throw new FunctionFailure(tooLarge(MAX_BODY_BYTES));
@@ -62,18 +70,55 @@ export async function serveHttpAction(deployment, instance, request, path) {
     const [first = ""] = text.replace(/^Uncaught (\w*Error: )?/, "").split("\n");
     const code = `[Request ID: ${requestId}] Server Error: ${first}`;
     const bytes = Buffer.from(JSON.stringify({ code, trace: text, ...(data === undefined ? {} : { data }) }));
-    return { status: 500, headers: [["Content-Type", "application/json"]], bytes };
+    return { isOwn: true, status: 500, headers: [["Content-Type", "application/json"]], bytes };
   }
 }
 
-/** The component that serves a path, and the path that it sees. @param {Deployment} deployment @param {string} path */
-function findRoute(deployment, path) {
-  const found = definitionOf(deployment.live, APP);
-  const mounts = Object.entries(found?.definition.definition.httpMounts ?? {}).sort(([a], [b]) => b.length - a.length);
-  for (const [prefix, reference] of mounts) {
-    if (path.startsWith(prefix)) {
-      return { component: reference.split("/").at(-1) ?? APP, path: `/${path.slice(prefix.length)}` };
+/** @param {string} text @returns {Answer} */
+function notFound(text) {
+  return { isOwn: true, status: 404, headers: [["Content-Type", "text/plain; charset=utf-8"]], bytes: Buffer.from(text) };
+}
+
+/**
+ * The component that serves a request, and the path that it is there for its router: an exact route of the app's or of
+ * a component's own, or else what has the longest prefix, a route or a component that is mounted there.
+ * @param {Push | null} push @param {string} path @param {string} method
+ * @returns {{ component: string, path: string } | null} null: there is no router
+ */
+function findRoute(push, path, method) {
+  const app = definitionOf(push, APP)?.definition.definition;
+  let component = APP;
+  let own = path;
+  for (;;) {
+    const definition = definitionOf(push, component)?.definition;
+    const { httpPrefix = null, httpMounts = {} } = definition?.definition ?? {};
+    const routes = definition?.functions.get("http.js")?.httpRoutes ?? null;
+    // Of the app alone: its own routes lie there.
+    const base = (httpPrefix ?? "/").replace(/\/$/, "");
+    const within = own.startsWith(`${base}/`) ? own.slice(base.length) : null;
+    const ofMethod = (routes ?? []).filter((each) => each.method === method && within !== null).map((each) => each.path);
+    const prefixes = ofMethod.filter((each) => each.endsWith("*")).map((each) => each.slice(0, -1));
+    const ownLength = longest(prefixes.filter((each) => within?.startsWith(each)))?.length ?? -1;
+    const mount = longest(Object.keys(httpMounts).filter((each) => own.startsWith(each)));
+    const isOwn = ofMethod.includes(within ?? "") || mount === undefined || (ownLength >= 0 && base.length + ownLength > mount.length);
+    if (isOwn) {
+      if (routes !== null && within !== null) return { component, path: within };
+      return component === APP && routes === null && Object.keys(app?.httpMounts ?? {}).length === 0 ? null : { component: NOWHERE, path };
     }
+    const child = httpMounts[mount]?.split("/").at(-1) ?? "";
+    component = component === APP ? child : `${component}/${child}`;
+    own = `/${own.slice(mount.length)}`;
   }
-  return found?.definition.functions.get("http.js")?.httpRoutes ? { component: APP, path } : null;
+}
+
+/** @param {string[]} texts */
+function longest(texts) {
+  return texts.sort((a, b) => b.length - a.length)[0];
+}
+
+/** How the client reached a proxy (RFC 7239), where one says so. @param {IncomingMessage} incoming */
+function schemeOf({ headers }) {
+  const forwarded = /(?:^|[;,\s])proto="?([a-z]+)/i.exec(headers.forwarded ?? "")?.[1];
+  const [given] = String(headers["x-forwarded-proto"] ?? forwarded ?? "http").split(",");
+  return given?.trim().toLowerCase() === "https" ? "https" : "http";
 }

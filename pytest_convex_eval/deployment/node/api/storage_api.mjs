@@ -1,11 +1,13 @@
 /**
  * Files over HTTP.
+ * @import { Transaction } from "../database/transaction.mjs"
  * @import { Services } from "../running/services.mjs"
  * @import { Answer, Request } from "../http.mjs"
  */
 
 import { STORAGE } from "../database/tables.mjs";
-import { ApiError } from "../errors.mjs";
+import { UserError } from "../database/user_error.mjs";
+import { ApiError, BadRequest } from "../errors.mjs";
 
 const MAX_FILE_BYTES = 512 * 1024 * 1024;
 
@@ -16,9 +18,11 @@ export async function upload(services, request) {
   const { "content-type": contentType = null, digest } = request.incoming.headers;
   const bytes = await request.bytes(MAX_FILE_BYTES);
   const sha256 = typeof digest === "string" && /^sha-256=/i.test(digest) ? digest.slice("sha-256=".length) : undefined;
-  const storageId = await services.functions.transaction((transaction) =>
-    services.storage.store(transaction, component, { bytes, contentType, ...(sha256 === undefined ? {} : { sha256 }) }),
-  );
+  const file = { bytes, contentType, ...(sha256 === undefined ? {} : { sha256 }) };
+  const store = (/** @type {Transaction} */ transaction) => services.storage.store(transaction, component, file);
+  const storageId = await services.functions.transaction(store).catch((error) => {
+    throw error instanceof UserError ? new BadRequest(error.message) : error;
+  });
   return { json: { storageId } };
 }
 

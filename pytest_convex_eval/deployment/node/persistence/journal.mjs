@@ -20,7 +20,7 @@ import v8 from "node:v8";
  * @property {Push | null} push
  * @property {Record<string, string>} variables
  * @property {Counters} counters
- * @property {number} calls how many functions were run
+ * @property {number} calls how many queries and mutations were run
  * @property {number} clockOffset milliseconds
  * @property {{ number: number, component: string, name: string, documents: Document[] }[]} tables
  * @property {SavedFile[]} files

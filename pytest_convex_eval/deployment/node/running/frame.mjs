@@ -50,7 +50,7 @@ export class Frame {
   constructor(caller, component, scheduledId, parent = null) {
     this.caller = caller;
     this.component = component;
-    this.scheduledId = scheduledId;
+    this.scheduledId = scheduledId ?? parent?.scheduledId ?? null;
     // The random half of a UUID: Node keeps the bytes of many, and those alone would be a system call each.
     this.requestId = parent?.requestId ?? randomUUID().slice(19).replace("-", "");
     if (parent !== null) this.depth = parent.depth + 1;

@@ -17,7 +17,7 @@ export class FunctionIsolate {
   /** Those that still run too. @type {Set<IsolateProcess>} */
   #processes = new Set();
 
-  /** @param {Pick<Options, "node" | "areAlone" | "limit" | "code" | "packages">} options */
+  /** @param {Pick<Options, "node" | "areAlone" | "limit" | "code" | "packages" | "isOpen">} options */
   constructor(options) {
     this.options = options;
   }

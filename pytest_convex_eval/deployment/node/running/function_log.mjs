@@ -7,6 +7,8 @@
 import { canonical } from "./targets.mjs";
 
 const KEPT_ENTRIES = 1000;
+/** How often the lines of actions that still run are told. */
+const PROGRESS_MILLISECONDS = 1000;
 const LINE = /^\[(LOG|DEBUG|INFO|WARN|ERROR)\] /;
 /** What is counted of executions here has no part of these. */
 const NOT_COUNTED = {
@@ -26,10 +28,40 @@ export class FunctionLog {
   #cursor = Date.now();
   /** @type {Set<() => void>} */
   #waiting = new Set();
+  /** What runs, and how many of its lines have been told. @type {Map<Frame, { route: string | null, told: number }>} */
+  #running = new Map();
+  /** @type {NodeJS.Timeout | null} */
+  #timer = null;
+
+  /** @param {() => number} now milliseconds, the deployment's */
+  constructor(now) {
+    this.now = now;
+  }
 
   /** Forgets all; who follows goes on with what comes. */
   clear() {
     this.#kept.length = 0;
+  }
+
+  /** An execution that has begun. @param {Frame} frame @param {string | null} route `GET /path` of an HTTP action */
+  begin(frame, route) {
+    this.#running.set(frame, { route, told: 0 });
+    this.#timer ??= setInterval(() => this.#tellProgress(), PROGRESS_MILLISECONDS).unref();
+  }
+
+  #tellProgress() {
+    if (this.#running.size === 0 && this.#timer !== null) {
+      clearInterval(this.#timer);
+      this.#timer = null;
+    }
+    for (const [frame, running] of this.#running) {
+      const { route, told } = running;
+      const isAction = route !== null || frame.target?.kind === "action";
+      if (!isAction || frame.logLines.length === told) continue;
+      running.told = frame.logLines.length;
+      const logLines = frame.logLines.slice(told);
+      this.#keep({ kind: "Progress", ...describe(frame, route, this.now(), logLines) });
+    }
   }
 
   /**
@@ -39,22 +71,18 @@ export class FunctionLog {
    */
   add(frame, route, { now, seconds, ending }) {
     const { target, caller, usage } = frame;
+    const told = this.#running.get(frame)?.told ?? 0;
+    this.#running.delete(frame);
     if (target === null && route === null) return; // No such function: there was no execution.
     const status = "status" in ending ? { status: String(ending.status) } : null;
     const entry = {
       kind: "Completion",
-      udfType: target === null ? "HttpAction" : KINDS[target.kind],
-      componentPath: frame.component === "" ? null : frame.component,
-      identifier: target === null ? route : canonical(target),
-      logLines: frame.logLines.map((line) => structured(line, now)),
-      timestamp: now / 1000,
+      ...describe(frame, route, now, frame.logLines.slice(told)),
       executionTimestamp: now / 1000,
       executionTime: seconds,
       userExecutionTime: null,
       success: status,
       error: ending.error,
-      requestId: frame.requestId,
-      executionId: frame.requestId,
       parentExecutionId: null,
       caller: frame.scheduledId !== null ? "Scheduler" : route !== null ? "HttpEndpoint" : "HttpApi",
       identityType: caller.user !== null ? "user" : caller.admin ? "instance_admin" : "unknown",
@@ -68,6 +96,11 @@ export class FunctionLog {
       },
       ...{ cachedResult: false, willRetry: false, occInfo: null, returnBytes: null },
     };
+    this.#keep(entry);
+  }
+
+  /** @param {object} entry */
+  #keep(entry) {
     this.#cursor = Math.max(this.#cursor + 2 ** -10, Date.now());
     this.#kept.push({ cursor: this.#cursor, entry });
     if (this.#kept.length > KEPT_ENTRIES) this.#kept.shift();
@@ -97,6 +130,19 @@ export class FunctionLog {
       this.#waiting.add(done);
     });
   }
+}
+
+/** What entries of both kinds tell. @param {Frame} frame @param {string | null} route @param {number} now @param {string[]} lines */
+function describe(frame, route, now, lines) {
+  const { target, component, requestId } = frame;
+  return {
+    udfType: target === null ? "HttpAction" : KINDS[target.kind],
+    componentPath: component === "" ? null : component,
+    identifier: target === null ? route : canonical(target),
+    logLines: lines.map((line) => structured(line, now)),
+    timestamp: now / 1000,
+    ...{ requestId, executionId: requestId },
+  };
 }
 
 /** @param {string} line `[LEVEL] text` @param {number} timestamp milliseconds */

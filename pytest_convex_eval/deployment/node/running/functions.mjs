@@ -43,6 +43,8 @@ export class Functions {
   /** The end of what queries and mutations wait for. @type {Promise<unknown>} */
   #turn = Promise.resolve();
   #calls = 0;
+  /** Isolates tell calls apart by it. */
+  #lastId = 0;
   /** Counts what ended all that ran: none of it may be tried again on what came after. */
   #epoch = 0;
   /** @type {Set<(changed: Set<string>) => void>} */
@@ -59,7 +61,8 @@ export class Functions {
     const packages = () => services.packages?.folderOf(this.push?.nodeDependencies ?? []) ?? null;
     this.transactions = new FunctionIsolate({ ...plain, areAlone: false, limit: limit("transaction") });
     this.actions = new FunctionIsolate({ ...plain, areAlone: true, limit: limit("action") });
-    this.nodeActions = new FunctionIsolate({ node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages });
+    const isOpen = () => services.isOnline;
+    this.nodeActions = new FunctionIsolate({ node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages, isOpen });
   }
 
   /** Ends everything that runs: other code is live, or none. */
@@ -80,12 +83,12 @@ export class Functions {
     return this.services.push();
   }
 
-  /** How many calls were made: what is random in them follows from their number. */
+  /** How many queries and mutations were run since the last reset: what is random in them follows from their number. */
   get calls() {
     return this.#calls;
   }
 
-  /** Goes on from another process's calls. @param {number} calls */
+  /** Goes on from another process's calls; 0: what is random starts over. @param {number} calls */
   restore(calls) {
     this.#calls = calls;
   }
@@ -123,6 +126,7 @@ export class Functions {
   async #logged(frame, route, work) {
     const { log, clock } = this.services;
     const started = performance.now();
+    log.begin(frame, route);
     const keep = (/** @type {import("./function_log.mjs").Ending} */ ending) =>
       log.add(frame, route, { now: clock.now(), seconds: (performance.now() - started) / 1000, ending });
     try {
@@ -308,6 +312,7 @@ export class Functions {
   async #attempt(frame, args, transaction) {
     frame.transaction = transaction;
     const epoch = this.#epoch;
+    const calls = this.#calls;
     try {
       return await this.#execute(this.transactions, frame, args);
     } catch (error) {
@@ -317,6 +322,7 @@ export class Functions {
       if (ownFault) throw error;
       transaction.restart();
       frame.restart();
+      this.#calls = calls;
       return await this.#execute(this.transactions, frame, args);
     } finally {
       frame.count(transaction);
@@ -352,7 +358,8 @@ export class Functions {
     const { push } = this;
     if (push === null) throw new FunctionFailure("Nothing has been pushed to this deployment.");
     const { tables, clock, history } = this.services;
-    this.#calls += 1;
+    // Actions have real randomness, and run beside others: they must not count.
+    if (isolate === this.transactions) this.#calls += 1;
     /** @type {Callee} */
     const callee = {
       syscall: async (op, args) => {
@@ -363,7 +370,7 @@ export class Functions {
       forget: (queryId, taken) => frame.forget(queryId, taken),
     };
     const request = {
-      id: this.#calls,
+      id: ++this.#lastId,
       ...what,
       definition: definitionPath === APP ? 0 : definitionIndex(push, definitionPath),
       now: Math.floor(clock.now()),

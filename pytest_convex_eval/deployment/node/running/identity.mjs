@@ -1,17 +1,25 @@
 /**
  * Who calls.
+ * @import { IncomingMessage } from "node:http"
  * @import { Json } from "../protocol.d.ts"
  */
 
 import { ApiError, BadRequest } from "../errors.mjs";
 
 /** @typedef {{ [field: string]: Json }} User what `ctx.auth.getUserIdentity()` returns */
-/** @typedef {{ admin: boolean, user: User | null, token?: string }} Caller */
+/** Where a request came from. @typedef {{ ip: string | null, userAgent: string | null }} Origin */
+/** `origin`: none where no request did. @typedef {{ admin: boolean, user: User | null, token?: string, origin?: Origin }} Caller */
 
 /** @type {Caller} */
 export const NOBODY = { admin: false, user: null };
 /** Scheduled functions and crons: they may call internal functions and are nobody. @type {Caller} */
 export const SYSTEM = { admin: true, user: null };
+
+/** @param {IncomingMessage} incoming @returns {Origin} */
+export function originOf({ headers, socket }) {
+  // IPv4 through a socket that is for both.
+  return { ip: socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, "") ?? null, userAgent: headers["user-agent"] ?? null };
+}
 
 /** @param {Json} json @returns {User} */
 export function asUser(json) {

@@ -63,6 +63,7 @@ export class LimitExceeded extends Error {
  * @property {() => TimeLimit} limit
  * @property {() => { definition: number, modules: [string, string][] }[]} code what the process is given
  * @property {() => string | null} packages the folder of those that its code can import
+ * @property {() => boolean} [isOpen] whether its code has sockets and a temporary folder
  * @property {(heapMebibytes: number) => void} done a call has ended
  * @property {() => void} retired it gets no more calls
  * @property {() => void} gone it has ended
@@ -88,12 +89,12 @@ export class IsolateProcess {
 
   /** @param {Options} options */
   constructor(options) {
-    const { node, limit, code, packages } = options;
+    const { node, limit, code, packages, isOpen = () => false } = options;
     this.options = options;
     const heap = HEAP_MEBIBYTES + LEFT_MEBIBYTES;
     // The kernel's limit is for servers that were killed: it must not end a call that has its time.
     const kernels = Math.ceil(MAX_CPU_SECONDS + limit().wall);
-    const child = spawnIsolate(PROGRAM, node ? ["--node"] : [], { folders: FOLDERS, packages: packages(), cpuSeconds: kernels, heap });
+    const child = spawnIsolate(PROGRAM, node ? ["--node"] : [], { folders: FOLDERS, packages: packages(), isOpen: isOpen(), cpuSeconds: kernels, heap });
     this.#child = child;
     this.#usage = new Usage(child.pid);
     const ended = () => this.#end(endedBy(child));

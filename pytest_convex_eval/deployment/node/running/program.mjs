@@ -145,10 +145,11 @@ function oneOff({ path, source }) {
 
 /**
  * @param {Call} call @param {any} router
- * @param {{ url: string, method: string, headers: [string, string][], body: string | null }} request
+ * @param {{ url: string, route: string, method: string, headers: [string, string][], body: string | null }} request
+ *   `route`: the path for the router
  */
-async function invokeHttp(call, router, { url, method, headers, body }) {
-  const found = router.lookup(new URL(url).pathname, method);
+async function invokeHttp(call, router, { url, route, method, headers, body }) {
+  const found = router.lookup(route, method);
   if (found === null) return stringify(null);
   const { Request, Response, Headers } = fetchClasses();
   const init = { method, headers: new Headers(headers), body: body === null ? null : Buffer.from(body, "base64") };

@@ -33,7 +33,7 @@ export class Services {
   tables = new Tables();
   history = new History();
   clock = new Clock();
-  log = new FunctionLog();
+  log = new FunctionLog(() => this.clock.now());
   keySets = new KeySets();
   /** Null where nothing outlives the process. @type {Journal | null} */
   journal = null;
@@ -43,6 +43,8 @@ export class Services {
   reachable = this.#usual;
   /** Null where none can be had. @type {Packages | null} */
   packages = null;
+  /** Whether actions in Node have sockets, and a temporary folder: never where others' code is evaluated. */
+  isOnline = false;
   /** How long functions may run. */
   timeLimits = TIME_LIMITS;
   /** The last functions that failed without anybody waiting for them. @type {{ path: string, error: string }[]} */
@@ -58,7 +60,7 @@ export class Services {
     this.push = push;
     this.variables = variables;
     this.name = name;
-    this.storage = new Storage(urls, () => this.journal);
+    this.storage = new Storage(urls, () => this.journal, () => this.clock.now());
     this.functions = new Functions(this);
     this.scheduler = new Scheduler(this);
     this.functions.onCommit((changed) => this.changed(changed));
@@ -89,6 +91,7 @@ export class Services {
   goOnline(packages) {
     this.#usual = this.reachable = new EveryOrigin();
     this.packages = packages;
+    this.isOnline = true;
   }
 
   /** Other code is live. */
@@ -105,6 +108,7 @@ export class Services {
   clear(now = null) {
     const push = this.push();
     this.functions.interrupt();
+    this.functions.restore(0);
     this.clock.reset(now);
     this.timeLimits = TIME_LIMITS;
     this.reachable = this.#usual;

@@ -23,10 +23,11 @@ export class Storage {
   /** @type {Map<string, { component: string, until: number }>} */
   #tokens = new Map();
 
-  /** @param {{ cloud: string, site: string }} urls @param {() => Journal | null} journal */
-  constructor(urls, journal) {
+  /** @param {{ cloud: string, site: string }} urls @param {() => Journal | null} journal @param {() => number} now milliseconds */
+  constructor(urls, journal, now) {
     this.urls = urls;
     this.journal = journal;
+    this.now = now;
   }
 
   /** What the store has. @param {Iterable<SavedFile>} files */
@@ -46,14 +47,14 @@ export class Storage {
   /** Where a file can be posted to, for an hour. @param {string} component */
   uploadUrl(component) {
     const token = randomBytes(24).toString("base64url");
-    this.#tokens.set(token, { component, until: Date.now() + TOKEN_MILLISECONDS });
+    this.#tokens.set(token, { component, until: this.now() + TOKEN_MILLISECONDS });
     return `${this.urls.cloud}/api/storage/upload?token=${token}`;
   }
 
   /** The component that a token lets upload to; null when it lets nobody. @param {string | null} token */
   redeem(token) {
     const found = token === null ? undefined : this.#tokens.get(token);
-    return found === undefined || found.until < Date.now() ? null : found.component;
+    return found === undefined || found.until < this.now() ? null : found.component;
   }
 
   /**

@@ -93,7 +93,8 @@ const COMMON = {
   }),
   "1.0/getDeploymentMetadata": ({ services }) => ({ name: services.name, region: null, class: "s16" }),
   "1.0/getRequestMetadata": ({ frame }) => ({
-    ...{ ip: null, userAgent: null, requestId: frame.requestId },
+    ...(frame.caller.origin ?? { ip: null, userAgent: null }),
+    requestId: frame.requestId,
     ...{ scheduledFunctionId: frame.scheduledId, authToken: frame.caller.token ?? null },
   }),
   "1.0/auditLog": () => null,

@@ -7,12 +7,16 @@
 import { BadRequest } from "../errors.mjs";
 import { object } from "../push_request.mjs";
 
-/** The backend's. @type {Readonly<Record<"transaction" | "action" | "nodeAction", TimeLimit>>} */
+/**
+ * The backend's; `operation`: of a client on the sync protocol, all but actions.
+ * @type {Readonly<Record<"transaction" | "action" | "nodeAction" | "operation", TimeLimit>>}
+ */
 export const TIME_LIMITS = {
   // The wall clock binds for code that neither computes nor asks for anything.
   transaction: { cpu: 1, wall: 15 },
   action: { cpu: Infinity, wall: 1800 },
   nodeAction: { cpu: Infinity, wall: 600 },
+  operation: { cpu: Infinity, wall: 60 },
 };
 
 /**
@@ -31,7 +35,12 @@ export function parseTimeLimits(json) {
     if (!isSeconds(cpu) || !isSeconds(wall)) throw new BadRequest(`${name} must have seconds: cpu, wall`);
     return { cpu, wall };
   };
-  return { transaction: limit("transaction"), action: limit("action"), nodeAction: limit("nodeAction") };
+  return {
+    transaction: limit("transaction"),
+    action: limit("action"),
+    nodeAction: limit("nodeAction"),
+    operation: limit("operation"),
+  };
 }
 
 /** @param {unknown} value @returns {value is number} */

@@ -8,6 +8,7 @@
  */
 
 import { FunctionApi } from "../api/function_api.mjs";
+import { originOf } from "../running/identity.mjs";
 import { Session } from "./session.mjs";
 import { accept } from "./websocket.mjs";
 
@@ -44,7 +45,7 @@ export class Hub {
     }
     const connection = accept(incoming, stream, head);
     if (connection === null) return;
-    const session = new Session(this, connection);
+    const session = new Session(this, connection, originOf(incoming));
     this.#sessions.add(session);
     connection.onClose = () => {
       session.close();

@@ -2,7 +2,7 @@
  * One client on the sync protocol: the queries that it follows, and the transitions from one version of their results
  * to the next.
  * @import { Json } from "../protocol.d.ts"
- * @import { Caller } from "../running/identity.mjs"
+ * @import { Caller, Origin } from "../running/identity.mjs"
  * @import { Transaction } from "../database/transaction.mjs"
  * @import { FunctionResult, Invocation } from "../running/functions.mjs"
  * @import { Kind } from "../running/targets.mjs"
@@ -21,6 +21,9 @@ import { encodeTimestamp } from "../values/timestamps.mjs";
 /** @typedef {{ success: boolean, result: Json, errorData?: Json, logLines: string[] }} Answer */
 /** @typedef {any} Message from the client: checked where it is used */
 
+/** What a client may have under way at once; more is its fault, or more than the server can do for it. */
+const MAX_UNDER_WAY = new Map([["Mutation", 1000], ["Action", 1000]]);
+
 export class Session {
   #version = { querySet: 0, identity: 0, ts: 0n };
   /** @type {Caller} */
@@ -32,18 +35,55 @@ export class Session {
   /** Transitions follow each other; none waits for a message. @type {Promise<unknown>} */
   #transitions = Promise.resolve();
   #closed = false;
+  /** How many messages of a type are under way. @type {Map<string, number>} */
+  #underWay = new Map();
   /** Whether a mutation of its own was committed and not answered yet. */
   #isUnanswered = false;
   /** The client's name for itself, also after it has connected again. */
   #sessionId = "";
 
-  /** @param {Hub} hub @param {WebSocketConnection} connection */
-  constructor(hub, connection) {
+  /** @param {Hub} hub @param {WebSocketConnection} connection @param {Origin} origin */
+  constructor(hub, connection, origin) {
     this.hub = hub;
+    this.origin = origin;
+    this.#caller = { ...NOBODY, origin };
     this.connection = connection;
     connection.onMessage = (text) => {
-      this.#messages = this.#messages.then(() => this.#receive(text)).catch((error) => this.#fail(error));
+      try {
+        this.#take(JSON.parse(text));
+      } catch (error) {
+        this.#fail(error);
+      }
     };
+  }
+
+  /** @param {Message} message */
+  #take(message) {
+    if (this.#closed) return;
+    const { type } = message;
+    const count = (this.#underWay.get(type) ?? 0) + 1;
+    const most = MAX_UNDER_WAY.get(type) ?? Infinity;
+    if (count > most) return this.#refuse("TooManyConcurrentRequests", `${most} ${type.toLowerCase()}s are under way`);
+    this.#underWay.set(type, count);
+    const over = () => this.#underWay.set(type, (this.#underWay.get(type) ?? 0) - 1);
+    const handled = this.#messages.then(() => this.#receive(message, over));
+    this.#messages = handled.catch((error) => this.#fail(error));
+  }
+
+  /** Ends the connection; the client comes back later. @param {string} code that clients know @param {string} reason */
+  #refuse(code, reason) {
+    if (!this.#closed) this.connection.close(1013, `${code}: ${reason}`);
+  }
+
+  /** @template T @param {Promise<T>} work one operation @returns {Promise<T>} */
+  async #inTime(work) {
+    const { wall } = this.hub.deployment.services.timeLimits.operation;
+    const timer = setTimeout(() => this.#refuse("SystemTimeoutError", `an operation took more than ${wall} s`), wall * 1000);
+    try {
+      return await work;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   close() {
@@ -83,9 +123,22 @@ export class Session {
     if (!this.#closed) this.connection.send(JSON.stringify(message));
   }
 
-  /** @param {string} text */
-  async #receive(text) {
-    const message = /** @type {Message} */ (JSON.parse(text));
+  /** @param {Message} message @param {() => void} over to be called when it is dealt with */
+  async #receive(message, over) {
+    if (message.type === "Action") {
+      // Not at its turn's end: actions run beside all that comes after them, for as long as an action may.
+      void this.#act(message).catch((error) => this.#fail(error)).finally(over);
+      return;
+    }
+    try {
+      await this.#inTime(this.#handle(message));
+    } finally {
+      over();
+    }
+  }
+
+  /** @param {Message} message */
+  async #handle(message) {
     switch (message.type) {
       case "Connect":
         this.#sessionId = String(message.sessionId ?? "");
@@ -99,9 +152,6 @@ export class Session {
       case "Mutation":
         await this.#mutate(message);
         break;
-      case "Action":
-        void this.#act(message).catch((error) => this.#fail(error));
-        break;
       default:
         break; // Event is telemetry.
     }
@@ -109,6 +159,7 @@ export class Session {
 
   /** @param {Message} message */
   async #authenticate(message) {
+    this.#checkBase(message.baseVersion, this.#version.identity);
     /** @type {Caller} */
     let caller;
     try {
@@ -125,29 +176,34 @@ export class Session {
     }, true);
   }
 
+  /** @param {unknown} given @param {number} current */
+  #checkBase(given, current) {
+    if (given === current) return;
+    throw new ApiError(400, "BaseVersionMismatch", `Base version ${given} passed up doesn't match the current version`);
+  }
+
   /** @param {Message} message @returns {Promise<Caller>} */
   async #identify({ tokenType, value, impersonating }) {
     const { deployment, instance } = this.hub;
     switch (tokenType) {
       case "Admin":
         requireKey(String(value), instance.adminKey, instance.name);
-        return { admin: true, user: impersonating == null ? null : asUser(impersonating) };
+        return { admin: true, user: impersonating == null ? null : asUser(impersonating), origin: this.origin };
       case "User":
         return {
           admin: false,
           user: await verifyToken(deployment.live?.auth ?? [], String(value), deployment.services),
           token: String(value),
+          origin: this.origin,
         };
       default:
-        return NOBODY;
+        return { ...NOBODY, origin: this.origin };
     }
   }
 
   /** @param {Message} message */
   async #modify({ baseVersion, newVersion, modifications }) {
-    if (baseVersion !== this.#version.querySet) {
-      throw new ApiError(400, "BaseVersionMismatch", `Base version ${baseVersion} passed up doesn't match the current version`);
-    }
+    this.#checkBase(baseVersion, this.#version.querySet);
     await this.#transition(() => {
       const removed = [];
       for (const { type, queryId, udfPath, args, componentPath } of modifications) {

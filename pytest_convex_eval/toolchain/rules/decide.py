@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import PurePosixPath
 
-from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place
-from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Project
+from pytest_convex_eval.toolchain.rules.facts import Declaration, FileFacts, Place
+from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Node, Project
 
 _RATE_LIMITER = "@convex-dev/rate-limiter"
 # Of a table whose documents belong to a user, when validated as a string; `v.id("users")` is one
@@ -100,35 +101,35 @@ def _routers(project: Project) -> Iterator[Decision]:
 
 
 def _unrouted(project: Project) -> Iterator[Decision]:
-    used = {
-        (other.path, id(other.declaration))
-        for node in project.nodes()
-        for other in project.uses(node)
-    }
+    used = {other for node in project.nodes() for other in project.uses(node)}
+    # Of a namespace, any may be meant.
+    used.update([other for whole in used for other in project.members(whole)])
     for node in project.nodes():
         registration = project.registration(node)
         if registration is None or not registration.http:
             continue
-        if (node.path, id(node.declaration)) not in used:
+        if node not in used:
             message = "no route leads to this HTTP action: it can't be called."
             yield Decision("unrouted-http-action", message, node.path, node.declaration.at)
 
 
 def _clock(project: Project) -> Iterator[Decision]:
-    told: set[tuple[str, Place]] = set()
-    for endpoint in project.endpoints():
-        if endpoint.registration.kind != "query":
-            continue
-        for node in project.reach(endpoint.node, through_runs=False):
-            # Within one file the plugin finds it itself.
-            if node.path == endpoint.node.path:
+    queries = [e for e in project.endpoints() if e.registration.kind == "query"]
+
+    def in_file(node: Node) -> Iterator[Node]:
+        return (other for other in project.uses(node) if other.path == node.path)
+
+    # What the plugin finds itself, which sees one file.
+    known = (e.node for e in queries if e.node.declaration.function is not None)
+    told = set(project.walk(known, in_file))
+    seen: set[Node] = set()
+    for query in queries:
+        for node in project.walk([query.node], project.uses, seen):
+            if node in told:
                 continue
             for at in node.declaration.clock:
-                if (node.path, at) in told:
-                    continue
-                told.add((node.path, at))
                 message = (
-                    f"the query {endpoint.name} of {endpoint.node.path} reads the clock here: it "
+                    f"the query {query.name} of {query.node.path} reads the clock here: it "
                     "does not run again because time passes. Pass the time as an argument."
                 )
                 yield Decision("no-date-in-query", message, node.path, at)
@@ -158,18 +159,22 @@ def _authorization(project: Project, public: Collection[str]) -> Iterator[Decisi
     has_users = any(facts.auth_config for facts in project.files.values()) or any(
         node.declaration.auth for node in project.nodes()
     )
+
+    def touches(declaration: Declaration) -> bool:
+        # Without its name, what is written to may be any table.
+        return any(
+            not owned or table in owned or (table is None and written)
+            for table, written in declaration.touches
+        )
+
+    asking = project.reaching(lambda declaration: declaration.auth)
+    touching = project.reaching(touches)
     for endpoint in project.endpoints():
         if not endpoint.registration.public or endpoint.registration.http:
             continue
         if endpoint.function_path in public:
             continue
-        reach = project.reach(endpoint.node)
-        touches = [touch for node in reach for touch in node.declaration.touches]
-        if not touches or any(node.declaration.auth for node in reach):
-            continue
-        # Without its name, what is written to may be any table.
-        reaches_owned = any(t in owned or (t is None and written) for t, written in touches)
-        if owned and not reaches_owned:
+        if endpoint.node in asking or endpoint.node not in touching:
             continue
         message = (
             f"anyone may call {endpoint.name}, and it reaches data without "
@@ -232,15 +237,20 @@ def _id_strings(project: Project) -> Iterator[Decision]:
         for table in facts.tables
         if table.name is not None
     }
+    stems: dict[str, set[str]] = {}
     for path, facts in project.files.items():
         for found in facts.id_strings:
             stem = found.stem.lower().replace("_", "")
             plural = stem[:-1] + "ies" if stem.endswith("y") else f"{stem}s"
             table = tables.get(plural) or tables.get(stem) or tables.get(f"{stem}es")
-            # A table that has the field itself knows its documents by another system's ids.
-            if table is None or stem in {_stem(field.name) for field in table.fields}:
+            if table is None or table.name is None:
                 continue
             name = table.name
+            if name not in stems:
+                stems[name] = {_stem(field.name) for field in table.fields}
+            # A table that has the field itself knows its documents by another system's ids.
+            if stem in stems[name]:
+                continue
             message = f'this is the id of a document of {name}: validate it by v.id("{name}").'
             yield Decision("id-validator", message, path, found.at)
 
@@ -257,7 +267,12 @@ def _known_any(project: Project) -> Iterator[Decision]:
         for table in facts.tables
         if table.name is not None and table.fields
     }
-    stored = [stored for facts in project.files.values() for stored in facts.stored]
+    # Whether all that is stored has a known shape, by table and field; None is one not known.
+    stored: dict[tuple[str | None, str | None], bool] = {}
+    for facts in project.files.values():
+        for value in facts.stored:
+            key = (value.table, value.field)
+            stored[key] = stored.get(key, True) and value.known
     for path, facts in project.files.items():
         for returned in facts.any_returns:
             if returned.table in tables:
@@ -271,11 +286,8 @@ def _known_any(project: Project) -> Iterator[Decision]:
                 if field.validator != "any":
                     continue
                 # What may be stored here: a table or a field that is not known may be this one.
-                values = [
-                    value.known
-                    for value in stored
-                    if value.table in (table.name, None) and value.field in (field.name, None)
-                ]
+                keys = product((table.name, None), (field.name, None))
+                values = [stored[key] for key in keys if key in stored]
                 if values and all(values):
                     message = (
                         f"what is stored into {field.name} of {table.name} has a known shape, and "
@@ -285,17 +297,15 @@ def _known_any(project: Project) -> Iterator[Decision]:
 
 
 def _cron_work(project: Project) -> Iterator[Decision]:
-    told: set[tuple[str, Place]] = set()
+    seen: set[Node] = set()
     for node in project.nodes():
         for run in node.declaration.runs:
             if run.via not in {"cron", "daily", "hourly", "interval", "monthly", "weekly"}:
                 continue
             target = project.target(node.path, run)
-            for reached in project.reach(target) if target is not None else ():
+            starts = () if target is None else (target,)
+            for reached in project.walk(starts, project.uses_or_runs, seen):
                 for at in reached.declaration.collects:
-                    if (reached.path, at) in told:
-                        continue
-                    told.add((reached.path, at))
                     message = (
                         f"the cron that runs {'.'.join(run.path)} collects a whole table here. "
                         "Work in batches: take(n), and schedule the next batch."

@@ -20,6 +20,8 @@ _OWNERS = frozenset(
     {"authorId", "createdBy", "owner", "ownerId", "tokenIdentifier", "user", "userId"}
 )
 _USERS = "users"
+# What an internal function may do.
+_OF_PUBLIC = frozenset({"returns-validator", "user-id-argument"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,19 @@ def decide(
     for rule in _RULES:
         yield from rule(project)
     yield from _authorization(project, public)
+
+
+def _by_builders(project: Project) -> Iterator[Decision]:
+    """What the plugin's rules say of functions whose builder stands in another file."""
+    for node in project.nodes():
+        registration = project.registration(node) if node.declaration.assumed else None
+        if registration is None:
+            continue
+        made = "http" if registration.http else registration.kind
+        for assumed in node.declaration.assumed:
+            is_said = assumed.made == made
+            if is_said and (registration.public or assumed.rule not in _OF_PUBLIC):
+                yield Decision(assumed.rule, assumed.message, node.path, assumed.at)
 
 
 def _node_import(project: Project) -> Iterator[Decision]:
@@ -314,6 +329,7 @@ def _cron_work(project: Project) -> Iterator[Decision]:
 
 
 _RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
+    _by_builders,
     _node_import,
     _same_runtime,
     _routers,

@@ -10,7 +10,6 @@
  */
 
 import {
-  isFunction,
   keyOf,
   methodNode,
   methodOf,
@@ -23,7 +22,13 @@ import {
 import { clockReadings } from "./shared/clock.mjs";
 import { databaseCalls, partOf } from "./shared/context.mjs";
 import { SourceFile } from "./shared/file.mjs";
-import { exportedNames, hasDefaultExport, registered, registrarOf } from "./shared/functions.mjs";
+import {
+  exportedNames,
+  foreignCalls,
+  hasDefaultExport,
+  registered,
+  registrarOf,
+} from "./shared/functions.mjs";
 import { valueImports } from "./shared/imports.mjs";
 import { isParallel } from "./shared/loops.mjs";
 import { querySteps, usesIndex } from "./shared/queries.mjs";
@@ -32,6 +37,7 @@ import { routerCalls } from "./shared/routes.mjs";
 import { follow, imported, variableOf } from "./shared/scope.mjs";
 import { holdsAny, shapeOf, shapeReturned } from "./shared/shapes.mjs";
 import { tables, validatorOf } from "./shared/tables.mjs";
+import { ASSUMED, assumedFindings } from "./assumed.mjs";
 import { isAllowedFilter } from "./no-query-filter.mjs";
 
 const VERSION = 1;
@@ -59,7 +65,9 @@ export default {
 /** @param {File} file */
 function factsOf(file) {
   if (file.isSkipped) return { v: VERSION };
-  const graph = new Graph(file);
+  // What a builder of another file makes is read too: which kind it is matters to nothing here.
+  const whole = file.assuming(ASSUMED.mutation);
+  const graph = new Graph(file, whole);
   return {
     v: VERSION,
     uses_node: file.usesNode,
@@ -78,11 +86,11 @@ function factsOf(file) {
       ),
     routers: routerCalls(file).map(place),
     auth_config: file.module === "auth.config" ? isAuthConfig(file) : null,
-    allowed_filters: querySteps(file)
-      .filter((step) => step.name === "filter" && isAllowedFilter(file, step))
+    allowed_filters: querySteps(whole)
+      .filter((step) => step.name === "filter" && isAllowedFilter(whole, step))
       .map(({ call }) => place(methodNode(call))),
-    any_returns: anyReturns(file).slice(0, MOST),
-    stored: storedFields(file).slice(0, MOST),
+    any_returns: anyReturns(whole).slice(0, MOST),
+    stored: storedFields(whole).slice(0, MOST),
   };
 }
 
@@ -137,9 +145,14 @@ const undecided = (declared) => ({
  * them (crons, routes) belongs to one without a name.
  */
 class Graph {
-  /** @param {File} file */
-  constructor(file) {
+  /**
+   * @param {File} file
+   * @param {File} whole  The file with what builders of other files may make.
+   */
+  constructor(file, whole) {
     this.file = file;
+    this.whole = whole;
+    this.assumed = assumedFindings(file);
     /** In source order, as they follow each other. */
     this.found = declared(file).map(undecided);
     this.rest = undecided({ node: file.ast, names: [], init: null });
@@ -169,34 +182,34 @@ class Graph {
   }
 
   declarations() {
-    const { file } = this;
+    const { file, whole } = this;
     this.#references();
     for (const node of file.nodes("MemberExpression")) {
-      const path = partOf(file, node)?.path ?? [];
+      const path = partOf(whole, node)?.path ?? [];
       // By its name too: a context that a builder or a class hands on is not seen as one.
       const asked = unwrap(node).property.name === "getUserIdentity";
       if (path[0] === "auth" || asked) this.#asks(node);
     }
     for (const node of file.nodes("CallExpression")) {
-      if (partOf(file, node.callee)?.path[0] === "auth") this.#asks(node);
+      if (partOf(whole, node.callee)?.path[0] === "auth") this.#asks(node);
     }
     for (const node of clockReadings(file)) this.#owner(node).clock.push(place(node));
-    for (const { method, call } of databaseCalls(file)) {
+    for (const { method, call } of databaseCalls(whole)) {
       if (!/^(?:query|get|insert|patch|replace|delete)$/.test(method)) continue;
       const write = method !== "query" && method !== "get";
       const table = stringOf(call.arguments[0]);
       this.#owner(call).touches.add(JSON.stringify([table, write]));
     }
-    for (const { via, call, target, reference } of runs(file)) {
+    for (const { via, call, target, reference } of runs(whole)) {
       this.#owner(call).runs.push({
         via,
         root: reference?.root ?? null,
         path: reference?.path ?? [],
-        parallel: isParallel(file, call),
+        parallel: isParallel(whole, call),
         at: place(target),
       });
     }
-    for (const { name, call, query } of querySteps(file)) {
+    for (const { name, call, query } of querySteps(whole)) {
       if (name === "collect" && !usesIndex(query))
         this.#owner(call).collects.push(place(methodNode(call)));
     }
@@ -208,6 +221,7 @@ class Graph {
       at: place(d.node),
       function: this.#registered(d.init),
       builder: this.#builder(d.init),
+      assumed: this.#assumed(d.init),
       refs: [...d.refs].slice(0, MOST).map((ref) => JSON.parse(ref)),
       auth: d.auth,
       identity: d.identity,
@@ -252,6 +266,15 @@ class Graph {
   }
 
   /**
+   * What there is to say of a declaration if a builder of another file makes it.
+   * @param {Node | null} init
+   */
+  #assumed(init) {
+    const found = init === null ? undefined : this.assumed.get(unwrap(init));
+    return (found ?? []).slice(0, MOST).map(({ node, ...told }) => ({ ...told, at: place(node) }));
+  }
+
+  /**
    * What a declaration is made by, when that may be a builder of another file, or is a builder.
    * @param {Node | null} init
    */
@@ -262,13 +285,8 @@ class Graph {
     if (made !== null && made.builder === call) {
       return { makes: { kind: made.kind, public: made.isPublic, http: made.isHttp }, by: null };
     }
-    const [argument] = call.arguments;
-    const options =
-      argument && argument.type !== "SpreadElement" ? follow(this.file, argument) : null;
-    const handles =
-      isFunction(options) || (options?.type === "ObjectExpression" && valueOf(options, "handler"));
-    const by = handles ? imported(this.file, call.callee) : null;
-    return by === null ? null : { makes: null, by: [by.from, by.path[0] ?? "*"] };
+    const by = foreignCalls(this.file).get(call);
+    return by === undefined ? null : { makes: null, by };
   }
 }
 

@@ -40,6 +40,16 @@ class Builder:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumed:
+    """What the rule `rule` says of a declaration if its builder, of another file, makes `made`."""
+
+    rule: str
+    made: Kind | Literal["http"]
+    message: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A call that has another function run: `ctx.run*`, the scheduler, a cron.
 
@@ -74,6 +84,7 @@ class Declaration:
     touches: tuple[tuple[str | None, bool], ...]
     runs: tuple[Run, ...]
     collects: tuple[Place, ...]
+    assumed: tuple[Assumed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import TypeGuard
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint_rules import AS_OF, OURS, RULES, Rule, Selection
 from pytest_convex_eval.toolchain.positions import Position, SourceTree
-from pytest_convex_eval.toolchain.rules.decide import Decision, decide
+from pytest_convex_eval.toolchain.rules.decide import decide
+from pytest_convex_eval.toolchain.rules.decision import Decision
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place, parse
 
@@ -113,7 +114,7 @@ class _Judged:
 
     def decided(self, decision: Decision) -> None:
         rule = _BY_CODE[f"{OURS}{decision.name}"]
-        if decision.certain or rule.code in self.selection.required:
+        if self.selection.hears(rule.code, decision.evidence):
             place = self._place(decision.path, decision.at)
             self._find(rule, decision.message, decision.path, place, None)
 

@@ -6,36 +6,21 @@ Each is a generator over a `Project`; what is not known gives no verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import PurePosixPath
 
-from pytest_convex_eval.toolchain.rules.facts import Declaration, FileFacts, Place
+from pytest_convex_eval.toolchain.rules.authentication import (
+    auth_config,
+    authentication,
+    authorization,
+)
+from pytest_convex_eval.toolchain.rules.decision import Decision
+from pytest_convex_eval.toolchain.rules.facts import FileFacts
 from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Node, Project
 
 _RATE_LIMITER = "@convex-dev/rate-limiter"
-# Of a table whose documents belong to a user, when validated as a string; `v.id("users")` is one
-# under any name.
-_OWNERS = frozenset(
-    {"authorId", "createdBy", "owner", "ownerId", "tokenIdentifier", "user", "userId"}
-)
-_USERS = "users"
 # What an internal function may do.
 _OF_PUBLIC = frozenset({"returns-validator", "user-id-argument"})
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A finding of the rule `name` (without its prefix) at a place of a file.
-
-    `certain` is False where the rule holds only if the case says that it matters.
-    """
-
-    name: str
-    message: str
-    path: str
-    at: Place
-    certain: bool = True
 
 
 def decide(
@@ -48,7 +33,9 @@ def decide(
     project = Project(files)
     for rule in _RULES:
         yield from rule(project)
-    yield from _authorization(project, public)
+    yield from auth_config(project)
+    yield from authentication(project, public)
+    yield from authorization(project, public)
 
 
 def _by_builders(project: Project) -> Iterator[Decision]:
@@ -148,68 +135,6 @@ def _clock(project: Project) -> Iterator[Decision]:
                     "does not run again because time passes. Pass the time as an argument."
                 )
                 yield Decision("no-date-in-query", message, node.path, at)
-
-
-def _auth_config(project: Project) -> Iterator[Decision]:
-    if any(facts.auth_config for facts in project.files.values()):
-        return
-    for path in project.named(f"{FUNCTIONS}auth.config"):
-        message = "this auth configuration names no provider, so that nobody can log in."
-        found = project.declaration(path, "default")
-        at = found.declaration.at if found is not None else (1, 0)
-        yield Decision("auth-config", message, path, at)
-        return
-    for node in project.nodes():
-        if node.declaration.identity is not None:
-            message = (
-                "this asks who the user is, and no convex/auth.config.ts says who may tell: "
-                "the answer is always null."
-            )
-            yield Decision("auth-config", message, node.path, node.declaration.identity)
-            return
-
-
-def _authorization(project: Project, public: Collection[str]) -> Iterator[Decision]:
-    owned = _owned_tables(project)
-    has_users = any(facts.auth_config for facts in project.files.values()) or any(
-        node.declaration.auth for node in project.nodes()
-    )
-
-    def touches(declaration: Declaration) -> bool:
-        # Without its name, what is written to may be any table.
-        return any(
-            not owned or table in owned or (table is None and written)
-            for table, written in declaration.touches
-        )
-
-    asking = project.reaching(lambda declaration: declaration.auth)
-    touching = project.reaching(touches)
-    for endpoint in project.endpoints():
-        if not endpoint.registration.public or endpoint.registration.http:
-            continue
-        if endpoint.function_path in public:
-            continue
-        if endpoint.node in asking or endpoint.node not in touching:
-            continue
-        message = (
-            f"anyone may call {endpoint.name}, and it reaches data without "
-            "asking who calls. Check ctx.auth.getUserIdentity(), or make it internal."
-        )
-        path, at = endpoint.node.path, endpoint.node.declaration.at
-        yield Decision("authorization", message, path, at, certain=bool(owned) and has_users)
-
-
-def _owned_tables(project: Project) -> frozenset[str | None]:
-    tables = [table for facts in project.files.values() for table in facts.tables]
-    return frozenset(
-        table.name
-        for table in tables
-        if table.name is not None
-        and any(
-            field.table == _USERS or (field.name in _OWNERS and field.validator in {"string", "id"})
-            for field in table.fields
-        )
-    )
 
 
 def _rate_limiter(project: Project) -> Iterator[Decision]:
@@ -335,7 +260,6 @@ _RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
     _routers,
     _unrouted,
     _clock,
-    _auth_config,
     _rate_limiter,
     _unused_index,
     _id_strings,

@@ -292,6 +292,14 @@ class Project:
             pending.extend(target for target in targets if target is not None)
         return found
 
+    def in_component(self, path: str) -> bool:
+        """Whether a file belongs to a component, which has a configuration of its own."""
+        folders = PurePosixPath(path).parents
+        app = FUNCTIONS.rstrip("/")
+        return any(
+            bool(self.named(f"{folder}/convex.config")) for folder in folders if str(folder) != app
+        )
+
     def named(self, *stems: str) -> Sequence[str]:
         """The files of these paths without their suffix."""
         return [self._paths[stem] for stem in stems if stem in self._paths]

@@ -234,6 +234,7 @@ RULES: tuple[Rule, ...] = (
     _ours("user-id-argument", _GUIDELINES, "off", "error", groups=["auth"]),
     _ours("bounded-take", _COST, "off", "error", groups=["cost"]),
     _ours("no-unbounded-write-loop", _COST, "off", "error", groups=["cost"]),
+    _ours("no-unbounded-read-loop", _COST, "off", "error", groups=["cost"]),
     _ours("no-query-in-loop", _COST, "off", "error", groups=["cost"]),
     _ours("cron-interval", _COST, "off", "error", groups=["cost"]),
     _over_files("bounded-cron", _COST, "off", "error", groups=["cost"]),

@@ -25,6 +25,7 @@ import noQueryInLoop from "./no-query-in-loop.mjs";
 import noRunInLoop from "./no-run-in-loop.mjs";
 import noSequentialRuns from "./no-sequential-runs.mjs";
 import noSubtransaction from "./no-subtransaction.mjs";
+import noUnboundedReadLoop from "./no-unbounded-read-loop.mjs";
 import noUnboundedWriteLoop from "./no-unbounded-write-loop.mjs";
 import noUnindexedCollect from "./no-unindexed-collect.mjs";
 import nodeActionsOnly from "./node-actions-only.mjs";
@@ -47,6 +48,7 @@ const RULES = {
   "no-run-in-loop": noRunInLoop,
   "no-sequential-runs": noSequentialRuns,
   "no-subtransaction": noSubtransaction,
+  "no-unbounded-read-loop": noUnboundedReadLoop,
   "no-unbounded-write-loop": noUnboundedWriteLoop,
   "no-unindexed-collect": noUnindexedCollect,
   "node-actions-only": nodeActionsOnly,

@@ -15,7 +15,7 @@ from pytest_convex_eval.toolchain.rules.authentication import (
     authorization,
 )
 from pytest_convex_eval.toolchain.rules.decision import Decision
-from pytest_convex_eval.toolchain.rules.facts import FileFacts
+from pytest_convex_eval.toolchain.rules.facts import Declaration, FileFacts
 from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Node, Project
 
 _RATE_LIMITER = "@convex-dev/rate-limiter"
@@ -102,6 +102,29 @@ def _routers(project: Project) -> Iterator[Decision]:
             yield Decision("http-routes", message, path, at)
 
 
+def _misplaced(project: Project) -> Iterator[Decision]:
+    loaded = project.loads(project.named(f"{FUNCTIONS}crons"))
+    for path, facts in project.files.items():
+        if project.in_component(path):
+            continue
+        own = facts.own_of_component
+        if own is not None:
+            message = (
+                f"this default export looks like the {own.name}, which Convex looks for in "
+                f"convex/{own.name}.ts only: no component stands in this folder."
+            )
+            yield Decision("file-names", message, path, own.at)
+        for crons in facts.cron_tables:
+            # What is exported as the default tells its wrong place already.
+            if crons.exported or path in loaded:
+                continue
+            message = (
+                "crons run from convex/crons.ts only, and it does not load this file. Move them "
+                "there."
+            )
+            yield Decision("file-names", message, path, crons.at)
+
+
 def _unrouted(project: Project) -> Iterator[Decision]:
     used = {other for node in project.nodes() for other in project.uses(node)}
     # Of a namespace, any may be meant.
@@ -138,8 +161,11 @@ def _clock(project: Project) -> Iterator[Decision]:
 
 
 def _rate_limiter(project: Project) -> Iterator[Decision]:
-    imports = {given.module for facts in project.files.values() for given in facts.imports}
-    if _RATE_LIMITER in imports:
+    limiting = project.reaching(_limits)
+    # What stands outside of all declarations: routes, whose actions have no name.
+    if any(e.node in limiting for e in project.endpoints()) or any(
+        node in limiting for node in project.nodes() if not node.declaration.names
+    ):
         return
     for endpoint in project.endpoints():
         registration = endpoint.registration
@@ -148,6 +174,15 @@ def _rate_limiter(project: Project) -> Iterator[Decision]:
             node = endpoint.node
             yield Decision("rate-limiter", message, node.path, node.declaration.at)
             return
+
+
+def _limits(declaration: Declaration) -> bool:
+    """Whether something is asked of the rate limiter, or one is made."""
+    by_class = any(module == _RATE_LIMITER for module, _ in declaration.refs)
+    return by_class or any(
+        run.root == "components" and run.path[:1] and "ratelimit" in run.path[0].lower()
+        for run in declaration.runs
+    )
 
 
 def _unused_index(project: Project) -> Iterator[Decision]:
@@ -247,7 +282,7 @@ def _cron_work(project: Project) -> Iterator[Decision]:
             for reached in project.walk(starts, project.uses_or_runs, seen):
                 for at in reached.declaration.collects:
                     message = (
-                        f"the cron that runs {'.'.join(run.path)} collects a whole table here. "
+                        f"the cron that runs {'.'.join(run.path)} reads a whole table here. "
                         "Work in batches: take(n), and schedule the next batch."
                     )
                     yield Decision("bounded-cron", message, reached.path, at)
@@ -258,6 +293,7 @@ _RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
     _node_import,
     _same_runtime,
     _routers,
+    _misplaced,
     _unrouted,
     _clock,
     _rate_limiter,

@@ -24,6 +24,7 @@ import { databaseCalls, partOf } from "./shared/context.mjs";
 import { SourceFile } from "./shared/file.mjs";
 import {
   exportedNames,
+  exportsOf,
   foreignCalls,
   hasDefaultExport,
   registered,
@@ -32,11 +33,12 @@ import {
 import { valueImports } from "./shared/imports.mjs";
 import { isParallel } from "./shared/loops.mjs";
 import { querySteps, usesIndex } from "./shared/queries.mjs";
-import { runs } from "./shared/references.mjs";
+import { cronTables, runs } from "./shared/references.mjs";
 import { routerCalls } from "./shared/routes.mjs";
-import { follow, imported, variableOf } from "./shared/scope.mjs";
+import { follow, imported, isImport, variableOf } from "./shared/scope.mjs";
 import { holdsAny, shapeOf, shapeReturned } from "./shared/shapes.mjs";
 import { tables, validatorOf } from "./shared/tables.mjs";
+import { streamedTables } from "./shared/unbounded.mjs";
 import { ASSUMED, assumedFindings } from "./assumed.mjs";
 import { isAllowedFilter } from "./no-query-filter.mjs";
 
@@ -85,6 +87,11 @@ function factsOf(file) {
         (call) => /^with(?:Search)?Index$/.test(methodOf(call) ?? "") && isComputed(file, call),
       ),
     routers: routerCalls(file).map(place),
+    cron_tables: cronTables(file).map((call) => ({
+      exported: exportsOf(file, call).includes("default"),
+      at: place(call),
+    })),
+    own_of_component: ownOfComponent(file),
     auth_config: file.module === "auth.config" ? isAuthConfig(file) : null,
     allowed_filters: querySteps(whole)
       .filter((step) => step.name === "filter" && isAllowedFilter(whole, step))
@@ -213,6 +220,7 @@ class Graph {
       if (name === "collect" && !usesIndex(query))
         this.#owner(call).collects.push(place(methodNode(call)));
     }
+    for (const node of streamedTables(whole)) this.#owner(node).collects.push(place(node));
     return [...this.found, this.rest].map((d) => ({
       names: d.names,
       exports: d.names.flatMap((name) =>
@@ -394,6 +402,21 @@ function wordsOf(file) {
 function isComputed(file, call) {
   const [name] = call.arguments;
   return name !== undefined && stringOf(follow(file, name)) === null;
+}
+
+/**
+ * `schema` or `crons`, where this is the default export of a file that Convex would look for in a
+ * component of this folder.
+ * @param {File} file
+ */
+function ownOfComponent(file) {
+  const name = /.\/(schema|crons)$/.exec(file.module)?.[1];
+  const [node] = file.nodes("ExportDefaultDeclaration");
+  const value = name === undefined || node === undefined ? null : follow(file, node.declaration);
+  if (value?.type !== "CallExpression") return null;
+  const maker = name === "schema" ? "defineSchema" : "cronJobs";
+  if (!isImport(file, value.callee, "convex/server", maker)) return null;
+  return { name, at: place(node.declaration) };
 }
 
 /** @param {File} file */

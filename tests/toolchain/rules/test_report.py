@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,12 +36,14 @@ def judged(
     *,
     profile: Profile = "recommended",
     require: Sequence[str] = (),
+    public: Collection[str] = (),
 ) -> list[Finding]:
     (folder / "convex").mkdir(exist_ok=True)
     (folder / "convex" / "a.ts").write_text("first\nsecond 😀 third\n")
     selection = select(profile, off=[], require=require)
     tree = SourceTree(folder)
-    return judge(read_oxlint(diagnostics, tree), ["convex/a.ts"], selection, tree)
+    spoken = read_oxlint(diagnostics, tree)
+    return judge(spoken, ["convex/a.ts"], selection, tree, public=public)
 
 
 BOTH = (
@@ -181,3 +183,11 @@ def test_authorization_in_strict_is_heard_only_where_there_are_users(tmp_path: P
     unowned = facts(tables=[{**NOTES, "fields": []}], declarations=[reading(), other])
     assert severities(tmp_path, unowned, "strict") == {}
     assert severities(tmp_path, unowned, "strict", ["auth"]) == {"authorization": "error"}
+
+
+def test_a_run_of_a_function_that_the_case_makes_public_is_no_finding(tmp_path: Path) -> None:
+    run = {"via": "runQuery", "root": "api", "path": ["a", "list"], "parallel": False, "at": [1, 2]}
+    told = facts(declarations=[{**reading(), "runs": [run]}])
+    both = [said("convex-eval(internal-targets)", offset=2), told]
+    assert len(judged(tmp_path, both, public=["a:other"])) == 1
+    assert judged(tmp_path, both, public=["a:list"], require=["internal-targets"]) == []

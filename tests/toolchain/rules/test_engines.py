@@ -107,7 +107,8 @@ def test_eslint_and_oxlint_find_the_same_with_types(
             for spoken in (Spoken(tuple(said[root])), theirs)
         )
         found = list(differences(oxlint, eslint_found))
-        assert all(map(explanation, found)), "; ".join(map(str, found))
+        texts = [SourceTree(root)[one.path].text if one.path else "" for one in found]
+        assert all(map(explanation, found, texts)), "; ".join(map(str, found))
         heard |= {finding.code for finding in oxlint}
     # Every rule was compared on code that it reports.
     assert {rule.code for rule in RULES} <= heard

@@ -176,14 +176,18 @@ class Linter:
         }
 
     def oxlint(
-        self, paths: Sequence[str], rules: Mapping[str, object], folder: Path
+        self,
+        paths: Sequence[str],
+        rules: Mapping[str, object],
+        folder: Path,
+        plugins: Sequence[Path] = (),
     ) -> list[dict[str, object]]:
-        """oxlint's own diagnostics on files of `folder`."""
-        plugins = [str(self.toolchain.lint_plugin), str(self.toolchain.rules_plugin)]
+        """oxlint's own diagnostics on files of `folder`, by our two plugins or by others."""
+        ours = (self.toolchain.lint_plugin, self.toolchain.rules_plugin)
         config = {
             "plugins": [],
             "categories": {"correctness": "off"},
-            "jsPlugins": plugins,
+            "jsPlugins": [str(plugin) for plugin in plugins or ours],
             "rules": rules,
         }
         (folder / "oxlint.json").write_text(json.dumps(config))

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -153,9 +153,11 @@ def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) 
         ]
         for paths in (whole.unparsable, whole.too_deep)
     )
+    # One process for all: what it took is the last one's.
+    cpu = [0.0] * (len(projects) - 1) + [whole.cpu_seconds]
     return [
-        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)))
-        for told, broken, deep in zip(said, unparsable, too_deep, strict=True)
+        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)), cpu_seconds=seconds)
+        for told, broken, deep, seconds in zip(said, unparsable, too_deep, cpu, strict=True)
     ]
 
 
@@ -210,16 +212,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             theirs = [pool.submit(by_eslint, eslint, chunk, a_folder(folder)) for chunk in chunks]
             ours = [pool.submit(by_oxlint, toolchain, chunk, a_folder(folder)) for chunk in chunks]
             found: list[Compared] = []
+            cpu = {"oxlint": 0.0, "ESLint": 0.0}
             for chunk, oxlint, reference in zip(chunks, ours, theirs, strict=True):
                 for project, one, other in zip(
                     chunk, oxlint.result(), reference.result(), strict=True
                 ):
+                    cpu["oxlint"] += one.cpu_seconds
+                    cpu["ESLint"] += other.cpu_seconds
                     seen = [path for path in project.paths if not passed_over(path)]
                     of_oxlint = judged(project, one, seen)
                     of_eslint = judged(project, other, project.paths)
                     found.append(compared(project, of_oxlint, of_eslint))
         seconds = time.monotonic() - started
-    return told(found, seconds)
+    return told(found, seconds, cpu)
 
 
 def compared(project: Project, oxlint: list[Finding], eslint: list[Finding]) -> Compared:
@@ -231,7 +236,7 @@ def compared(project: Project, oxlint: list[Finding], eslint: list[Finding]) -> 
     return Compared(project.name, oxlint, eslint, found)
 
 
-def told(found: Sequence[Compared], seconds: float) -> int:
+def told(found: Sequence[Compared], seconds: float, cpu: Mapping[str, float]) -> int:
     """Prints how oxlint's and ESLint's findings differ and returns the program's status."""
     unexplained = 0
     reasons: Counter[str] = Counter()
@@ -255,6 +260,9 @@ def told(found: Sequence[Compared], seconds: float) -> int:
         "ESLint's findings": sum(len(each.eslint) for each in found),
         "unexplained differences": unexplained,
         "seconds": round(seconds, 1),
+        # Many answers a process, as here; by itself each costs a start more.
+        **{f"{engine}'s CPU seconds": round(spent, 1) for engine, spent in cpu.items()},
+        "times the CPU": round(cpu["ESLint"] / cpu["oxlint"], 1),
     }
     print(json.dumps(summary))
     return 1 if unexplained else 0

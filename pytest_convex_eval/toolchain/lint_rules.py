@@ -123,7 +123,7 @@ def _over_files(
 
 _BEST_PRACTICES = "docs.convex.dev/understanding/best-practices"
 _CONVEX_ESLINT = "docs.convex.dev/eslint"
-_GUIDELINES = "Convex's AI guidelines"
+_GUIDELINES = "Convex's AI guidelines for convex ^1.44"
 _ACTIONS = "docs.convex.dev/functions/actions"
 _INDEXES = "docs.convex.dev/database/reading-data/indexes"
 _STRICT_MODE = "Convex's strict-mode list"
@@ -223,7 +223,7 @@ RULES: tuple[Rule, ...] = (
     _ours("no-node-builtin", _ACTIONS, "warning"),
     _ours("route-path", "docs.convex.dev/functions/http-actions", "warning"),
     _over_files("unrouted-http-action", "docs.convex.dev/functions/http-actions", "warning"),
-    _ours("file-names", "docs.convex.dev/understanding/", "warning"),
+    _ours("file-names", "docs.convex.dev/understanding", "warning"),
     _ours("returns-validator", _STRICT_MODE, "off", "error"),
     _ours("index-name", _GUIDELINES, "off", "error"),
     # Convex's guidelines forbid what its documentation and its own lint rule recommend.

@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,12 @@ from pytest_convex_eval.stages.package_json import read_package_json
 from pytest_convex_eval.toolchain.dependencies import DependencyError, DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_compare import differences, explanation
+from pytest_convex_eval.toolchain.lint_compare import (
+    Difference,
+    Explained,
+    differences,
+    explanation,
+)
 from pytest_convex_eval.toolchain.lint_eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint, passed_over
 from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
@@ -54,6 +59,16 @@ class Project:
     name: str
     root: Path
     paths: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The findings of both engines on an answer, and their differences with the known reasons."""
+
+    name: str
+    oxlint: Sequence[Finding]
+    eslint: Sequence[Finding]
+    differences: Sequence[tuple[Difference, Explained | None]]
 
 
 def answers(cases: Path) -> Iterator[tuple[str, Files]]:
@@ -138,9 +153,11 @@ def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) 
         ]
         for paths in (whole.unparsable, whole.too_deep)
     )
+    # One process for all: what it took is the last one's.
+    cpu = [0.0] * (len(projects) - 1) + [whole.cpu_seconds]
     return [
-        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)))
-        for told, broken, deep in zip(said, unparsable, too_deep, strict=True)
+        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)), cpu_seconds=seconds)
+        for told, broken, deep, seconds in zip(said, unparsable, too_deep, cpu, strict=True)
     ]
 
 
@@ -194,43 +211,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The slower engine first, so that no core is left with it at the end.
             theirs = [pool.submit(by_eslint, eslint, chunk, a_folder(folder)) for chunk in chunks]
             ours = [pool.submit(by_oxlint, toolchain, chunk, a_folder(folder)) for chunk in chunks]
-            found: list[tuple[str, list[Finding], list[Finding]]] = []
+            found: list[Compared] = []
+            cpu = {"oxlint": 0.0, "ESLint": 0.0}
             for chunk, oxlint, reference in zip(chunks, ours, theirs, strict=True):
                 for project, one, other in zip(
                     chunk, oxlint.result(), reference.result(), strict=True
                 ):
+                    cpu["oxlint"] += one.cpu_seconds
+                    cpu["ESLint"] += other.cpu_seconds
                     seen = [path for path in project.paths if not passed_over(path)]
-                    said = judged(project, other, project.paths)
-                    found.append((project.name, judged(project, one, seen), said))
+                    of_oxlint = judged(project, one, seen)
+                    of_eslint = judged(project, other, project.paths)
+                    found.append(compared(project, of_oxlint, of_eslint))
         seconds = time.monotonic() - started
-    return told(found, seconds)
+    return told(found, seconds, cpu)
 
 
-def told(found: Sequence[tuple[str, list[Finding], list[Finding]]], seconds: float) -> int:
+def compared(project: Project, oxlint: list[Finding], eslint: list[Finding]) -> Compared:
+    tree = SourceTree(project.root)
+    found = [
+        (difference, explanation(difference, tree[difference.path].text if difference.path else ""))
+        for difference in differences(oxlint, eslint)
+    ]
+    return Compared(project.name, oxlint, eslint, found)
+
+
+def told(found: Sequence[Compared], seconds: float, cpu: Mapping[str, float]) -> int:
     """Prints how oxlint's and ESLint's findings differ and returns the program's status."""
     unexplained = 0
     reasons: Counter[str] = Counter()
-    for name, oxlint, eslint in found:
-        for difference in differences(oxlint, eslint):
-            known = explanation(difference)
+    for each in found:
+        for difference, known in each.differences:
             if known is None:
                 unexplained += 1
-                print(f"{name}: {difference}")
+                print(f"{each.name}: {difference}")
             else:
                 reasons[f"{difference.code}: {known.reason}"] += difference.count
     for reason, count in reasons.most_common():
         print(f"{count} × explained: {reason}")
     for rule, why in UNAVAILABLE.items():
         print(f"not in ESLint: {rule}: {why}")
-    said = {finding.code for _, ours, theirs in found for finding in (*ours, *theirs)}
+    said = {finding.code for each in found for finding in (*each.oxlint, *each.eslint)}
     summary = {
         "answers": len(found),
         "rules": len(RULES),
         "rules that reported": len(said),
-        "oxlint's findings": sum(len(ours) for _, ours, _ in found),
-        "ESLint's findings": sum(len(theirs) for _, _, theirs in found),
+        "oxlint's findings": sum(len(each.oxlint) for each in found),
+        "ESLint's findings": sum(len(each.eslint) for each in found),
         "unexplained differences": unexplained,
         "seconds": round(seconds, 1),
+        # Many answers a process, as here; by itself each costs a start more.
+        **{f"{engine}'s CPU seconds": round(spent, 1) for engine, spent in cpu.items()},
+        "times the CPU": round(cpu["ESLint"] / cpu["oxlint"], 1),
     }
     print(json.dumps(summary))
     return 1 if unexplained else 0

@@ -217,5 +217,8 @@ class LintPolicy(StrictModel):
     ] = ()
     public: Annotated[
         tuple[FunctionPath, ...],
-        Field(description="Functions that anyone may call, for the rule `authorization`"),
+        Field(
+            description="Functions that anyone may call: no finding of `authorization`, "
+            "`authentication` and `internal-targets`"
+        ),
     ] = ()

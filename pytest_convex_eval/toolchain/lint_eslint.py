@@ -1,8 +1,9 @@
 """ESLint with typescript-eslint as the linter: what oxlint's word is compared with.
 
-Ten times slower, with types in Convex's own rules, which oxlint has not. Its packages are no part
-of the toolchain: they are installed when they are first asked for, from a lock file that names
-every package's digest. (None of them differs by platform, so that the lock holds everywhere.)
+Slower (`benchmarks/lint_engines.py` prints by how much), with types in Convex's own rules, which
+oxlint has not. Its packages are no part of the toolchain: they are installed when they are first
+asked for, from a lock file that names every package's digest. (None of them differs by platform, so
+that the lock holds everywhere.)
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ that counts more speaks, and Convex's when both count the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeGuard
@@ -14,17 +14,19 @@ from typing import TypeGuard
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint_rules import AS_OF, OURS, RULES, Rule, Selection
 from pytest_convex_eval.toolchain.positions import Position, SourceTree
-from pytest_convex_eval.toolchain.rules.decide import Decision, decide
+from pytest_convex_eval.toolchain.rules.decide import decide
+from pytest_convex_eval.toolchain.rules.decision import Decision
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place, parse
 
 _FILTER = "@convex-dev/no-filter-in-query"
+_TARGETS = f"{OURS}internal-targets"
 # About what anyone on the internet may call. A component's public functions are its app's to call.
 _OF_PUBLIC = frozenset(
     {
         "@convex-dev/require-access-control",
         f"{OURS}authorization",
-        f"{OURS}internal-targets",
+        _TARGETS,
         f"{OURS}user-id-argument",
     }
 )
@@ -85,7 +87,7 @@ def judge(
         # Engines look at files in parallel: what is told of the first is always told of the same.
         for decision in decide(dict(sorted(judged.facts.items())), public):
             judged.decided(decision)
-    return judged.findings()
+    return judged.findings(public)
 
 
 @dataclass(slots=True)
@@ -113,23 +115,16 @@ class _Judged:
 
     def decided(self, decision: Decision) -> None:
         rule = _BY_CODE[f"{OURS}{decision.name}"]
-        if decision.certain or rule.code in self.selection.required:
+        if self.selection.hears(rule.code, decision.evidence):
             place = self._place(decision.path, decision.at)
             self._find(rule, decision.message, decision.path, place, None)
 
-    def findings(self) -> list[Finding]:
+    def findings(self, public: Collection[str]) -> list[Finding]:
         """What is found, each root cause once."""
-        allowed = {
-            (path, place.line, place.column)
-            for path, facts in self.facts.items()
-            for place in (self._place(path, at) for at in facts.allowed_filters)
-            if _FILTER not in self.selection.required
-        }
+        allowed = set(self._allowed(public))
         places = {(f.code, f.path, f.line, f.column): f for f in self._found}
         silent: set[int] = {
-            id(f)
-            for f in self._found
-            if f.code == _FILTER and (f.path, f.line, f.column) in allowed
+            id(f) for f in self._found if (f.code, f.path, f.line, f.column) in allowed
         }
         for finding in self._found:
             rule = _BY_CODE.get(finding.code)
@@ -139,6 +134,22 @@ class _Judged:
                 counts_more = finding.severity == "error" != other.severity
                 silent.add(id(other if counts_more else finding))
         return [finding for finding in self._found if id(finding) not in silent]
+
+    def _allowed(self, public: Collection[str]) -> Iterator[tuple[str, str, int, int]]:
+        """Code and place of what is no finding here: filters on which Convex's sources disagree,
+        unless the case requires their rule, and runs of functions that it says are `public`."""
+        for path, facts in self.facts.items():
+            told = [(_FILTER, at) for at in facts.allowed_filters]
+            if _FILTER in self.selection.required:
+                told = []
+            for declaration in facts.declarations if public else ():
+                for run in declaration.runs:
+                    *modules, name = run.path or ("",)
+                    if run.root == "api" and f"{'/'.join(modules)}:{name}" in public:
+                        told.append((_TARGETS, run.at))
+            for code, at in told:
+                place = self._place(path, at)
+                yield code, path, place.line, place.column
 
     def _find(
         self, rule: Rule, message: str, path: str, place: Position, help_text: str | None

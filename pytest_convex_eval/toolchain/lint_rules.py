@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pytest_convex_eval.toolchain.rules.decision import Evidence
+
 AS_OF = "2026-11"
 
 Profile: TypeAlias = Literal["correctness", "recommended", "strict"]
@@ -121,7 +123,7 @@ def _over_files(
 
 _BEST_PRACTICES = "docs.convex.dev/understanding/best-practices"
 _CONVEX_ESLINT = "docs.convex.dev/eslint"
-_GUIDELINES = "Convex's AI guidelines"
+_GUIDELINES = "Convex's AI guidelines for convex ^1.44"
 _ACTIONS = "docs.convex.dev/functions/actions"
 _INDEXES = "docs.convex.dev/database/reading-data/indexes"
 _STRICT_MODE = "Convex's strict-mode list"
@@ -221,16 +223,18 @@ RULES: tuple[Rule, ...] = (
     _ours("no-node-builtin", _ACTIONS, "warning"),
     _ours("route-path", "docs.convex.dev/functions/http-actions", "warning"),
     _over_files("unrouted-http-action", "docs.convex.dev/functions/http-actions", "warning"),
-    _ours("file-names", "docs.convex.dev/understanding/", "warning"),
+    _ours("file-names", "docs.convex.dev/understanding", "warning"),
     _ours("returns-validator", _STRICT_MODE, "off", "error"),
     _ours("index-name", _GUIDELINES, "off", "error"),
     # Convex's guidelines forbid what its documentation and its own lint rule recommend.
     _ours("cron-helpers", _GUIDELINES, "off", "warning"),
     _over_files("auth-config", _STRICT_MODE, "off", "error", groups=["auth"]),
+    _over_files("authentication", _STRICT_MODE, "warning", "error", groups=["auth"]),
     _over_files("authorization", _STRICT_MODE, "off", "error", groups=["auth"]),
     _ours("user-id-argument", _GUIDELINES, "off", "error", groups=["auth"]),
     _ours("bounded-take", _COST, "off", "error", groups=["cost"]),
     _ours("no-unbounded-write-loop", _COST, "off", "error", groups=["cost"]),
+    _ours("no-unbounded-read-loop", _COST, "off", "error", groups=["cost"]),
     _ours("no-query-in-loop", _COST, "off", "error", groups=["cost"]),
     _ours("cron-interval", _COST, "off", "error", groups=["cost"]),
     _over_files("bounded-cron", _COST, "off", "error", groups=["cost"]),
@@ -250,6 +254,13 @@ class Selection:
 
     levels: Mapping[str, Level]
     required: frozenset[str] = frozenset()
+    profile: Profile = "recommended"
+
+    def hears(self, code: str, evidence: Evidence) -> bool:
+        """Whether so much evidence is enough for a finding of the rule `code`."""
+        if evidence == "certain" or code in self.required:
+            return True
+        return evidence == "likely" and self.profile == "strict"
 
     @property
     def needs_facts(self) -> bool:
@@ -284,7 +295,7 @@ def select(profile: Profile, *, off: Iterable[str], require: Iterable[str]) -> S
     levels.update(dict.fromkeys(required, "error"))
     for name in off:
         levels.update(dict.fromkeys(_with_twins(resolve(name)), "off"))
-    return Selection(levels, required)
+    return Selection(levels, required, profile)
 
 
 def _with_twins(codes: Iterable[str]) -> Iterator[str]:

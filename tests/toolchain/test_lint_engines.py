@@ -14,7 +14,7 @@ from pytest_convex_eval.toolchain import lint_eslint
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache
 from pytest_convex_eval.toolchain.lint import lint
-from pytest_convex_eval.toolchain.lint_compare import differences, explanation
+from pytest_convex_eval.toolchain.lint_compare import Difference, differences, explanation
 from pytest_convex_eval.toolchain.lint_eslint import Eslint, install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.workspace.layout import lay_out
@@ -79,7 +79,7 @@ def test_a_finding_of_one_engine_is_a_difference_that_needs_a_reason() -> None:
     one, other = finding("lint/await-thenable", 1), finding("lint/no-explicit-any", 2)
     (difference,) = differences([one, other], [other])
     assert (difference.only, difference.code) == ("oxlint", "lint/await-thenable")
-    assert explanation(difference) is None
+    assert explanation(difference, "") is None
     (difference,) = differences([other], [one, other])
     assert difference.only == "eslint"
     assert str(difference) == "only eslint reports lint/await-thenable at convex/a.ts:1"
@@ -95,11 +95,41 @@ def test_columns_and_which_of_two_rules_speaks_are_no_difference() -> None:
     assert len(list(differences([finding(code, 1), finding(code, 1)], [finding(code, 1)]))) == 1
 
 
-def test_types_that_only_eslint_has_are_explained() -> None:
-    (difference,) = differences([], [finding("@convex-dev/no-filter-in-query", 1)])
-    known = explanation(difference)
+def test_types_that_only_eslint_has_explain_what_stands_behind_a_name() -> None:
+    (difference,) = differences([], [finding("@convex-dev/no-filter-in-query", 3)])
+    behind = "const notes = await tableOf(ctx)\n  .order()\n  .filter((q) => true)\n  .first();\n"
+    known = explanation(difference, behind)
     assert known is not None
     assert "types" in known.reason
+    # Here ours should have seen it too.
+    assert explanation(difference, behind.replace("tableOf(ctx)", 'ctx.db.query("notes")')) is None
+
+
+def test_only_arguments_of_an_error_type_are_explained() -> None:
+    def difference(message: str) -> Difference:
+        found = Finding("lint/no-unsafe-argument", message, path="convex/a.ts", line=1)
+        (one,) = differences([], [found])
+        return one
+
+    assert explanation(difference("Unsafe argument of type error typed assigned"), "") is not None
+    assert explanation(difference("Unsafe argument of type `any` assigned"), "") is None
+
+
+def test_only_a_name_of_minified_code_is_explained() -> None:
+    def difference(path: str) -> Difference:
+        (one,) = differences([Finding("lint/not-linted", "no", path=path)], [])
+        return one
+
+    assert explanation(difference("convex/a.min.ts"), "") is not None
+    assert explanation(difference("convex/a.ts"), "") is None
+
+
+def test_each_finding_more_needs_a_reason_of_its_own() -> None:
+    code = "@convex-dev/explicit-table-ids"
+    (two,) = differences([], [finding(code, 1), finding(code, 1)])
+    assert explanation(two, "db().get(a) && db().get(b)") is not None
+    (one,) = differences([finding("convex-eval/explicit-table-name", 1)], [finding(code, 1)] * 2)
+    assert explanation(one, "ctx.db.get(a) && db().get(b)") is None
 
 
 def test_positions_count_characters_as_oxlints_do(lint_by_eslint: Lint) -> None:

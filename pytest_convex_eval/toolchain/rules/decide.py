@@ -6,33 +6,21 @@ Each is a generator over a `Project`; what is not known gives no verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from itertools import product
 from pathlib import PurePosixPath
 
-from pytest_convex_eval.toolchain.rules.facts import FileFacts, Place
-from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Project
+from pytest_convex_eval.toolchain.rules.authentication import (
+    auth_config,
+    authentication,
+    authorization,
+)
+from pytest_convex_eval.toolchain.rules.decision import Decision
+from pytest_convex_eval.toolchain.rules.facts import Declaration, FileFacts
+from pytest_convex_eval.toolchain.rules.project import FUNCTIONS, Node, Project
 
 _RATE_LIMITER = "@convex-dev/rate-limiter"
-# Of a table whose documents belong to a user, when validated as a string; `v.id("users")` is one
-# under any name.
-_OWNERS = frozenset(
-    {"authorId", "createdBy", "owner", "ownerId", "tokenIdentifier", "user", "userId"}
-)
-_USERS = "users"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A finding of the rule `name` (without its prefix) at a place of a file.
-
-    `certain` is False where the rule holds only if the case says that it matters.
-    """
-
-    name: str
-    message: str
-    path: str
-    at: Place
-    certain: bool = True
+# What an internal function may do.
+_OF_PUBLIC = frozenset({"returns-validator", "user-id-argument"})
 
 
 def decide(
@@ -45,7 +33,22 @@ def decide(
     project = Project(files)
     for rule in _RULES:
         yield from rule(project)
-    yield from _authorization(project, public)
+    yield from auth_config(project)
+    yield from authentication(project, public)
+    yield from authorization(project, public)
+
+
+def _by_builders(project: Project) -> Iterator[Decision]:
+    """What the plugin's rules say of functions whose builder stands in another file."""
+    for node in project.nodes():
+        registration = project.registration(node) if node.declaration.assumed else None
+        if registration is None:
+            continue
+        made = "http" if registration.http else registration.kind
+        for assumed in node.declaration.assumed:
+            is_said = assumed.made == made
+            if is_said and (registration.public or assumed.rule not in _OF_PUBLIC):
+                yield Decision(assumed.rule, assumed.message, node.path, assumed.at)
 
 
 def _node_import(project: Project) -> Iterator[Decision]:
@@ -99,102 +102,70 @@ def _routers(project: Project) -> Iterator[Decision]:
             yield Decision("http-routes", message, path, at)
 
 
+def _misplaced(project: Project) -> Iterator[Decision]:
+    loaded = project.loads(project.named(f"{FUNCTIONS}crons"))
+    for path, facts in project.files.items():
+        if project.in_component(path):
+            continue
+        own = facts.own_of_component
+        if own is not None:
+            message = (
+                f"this default export looks like the {own.name}, which Convex looks for in "
+                f"convex/{own.name}.ts only: no component stands in this folder."
+            )
+            yield Decision("file-names", message, path, own.at)
+        for crons in facts.cron_tables:
+            # What is exported as the default tells its wrong place already.
+            if crons.exported or path in loaded:
+                continue
+            message = (
+                "crons run from convex/crons.ts only, and it does not load this file. Move them "
+                "there."
+            )
+            yield Decision("file-names", message, path, crons.at)
+
+
 def _unrouted(project: Project) -> Iterator[Decision]:
-    used = {
-        (other.path, id(other.declaration))
-        for node in project.nodes()
-        for other in project.uses(node)
-    }
+    used = {other for node in project.nodes() for other in project.uses(node)}
+    # Of a namespace, any may be meant.
+    used.update([other for whole in used for other in project.members(whole)])
     for node in project.nodes():
         registration = project.registration(node)
         if registration is None or not registration.http:
             continue
-        if (node.path, id(node.declaration)) not in used:
+        if node not in used:
             message = "no route leads to this HTTP action: it can't be called."
             yield Decision("unrouted-http-action", message, node.path, node.declaration.at)
 
 
 def _clock(project: Project) -> Iterator[Decision]:
-    told: set[tuple[str, Place]] = set()
-    for endpoint in project.endpoints():
-        if endpoint.registration.kind != "query":
-            continue
-        for node in project.reach(endpoint.node, through_runs=False):
-            # Within one file the plugin finds it itself.
-            if node.path == endpoint.node.path:
+    queries = [e for e in project.endpoints() if e.registration.kind == "query"]
+
+    def in_file(node: Node) -> Iterator[Node]:
+        return (other for other in project.uses(node) if other.path == node.path)
+
+    # What the plugin finds itself, which sees one file.
+    known = (e.node for e in queries if e.node.declaration.function is not None)
+    told = set(project.walk(known, in_file))
+    seen: set[Node] = set()
+    for query in queries:
+        for node in project.walk([query.node], project.uses, seen):
+            if node in told:
                 continue
             for at in node.declaration.clock:
-                if (node.path, at) in told:
-                    continue
-                told.add((node.path, at))
                 message = (
-                    f"the query {endpoint.name} of {endpoint.node.path} reads the clock here: it "
+                    f"the query {query.name} of {query.node.path} reads the clock here: it "
                     "does not run again because time passes. Pass the time as an argument."
                 )
                 yield Decision("no-date-in-query", message, node.path, at)
 
 
-def _auth_config(project: Project) -> Iterator[Decision]:
-    if any(facts.auth_config for facts in project.files.values()):
-        return
-    for path in project.named(f"{FUNCTIONS}auth.config"):
-        message = "this auth configuration names no provider, so that nobody can log in."
-        found = project.declaration(path, "default")
-        at = found.declaration.at if found is not None else (1, 0)
-        yield Decision("auth-config", message, path, at)
-        return
-    for node in project.nodes():
-        if node.declaration.identity is not None:
-            message = (
-                "this asks who the user is, and no convex/auth.config.ts says who may tell: "
-                "the answer is always null."
-            )
-            yield Decision("auth-config", message, node.path, node.declaration.identity)
-            return
-
-
-def _authorization(project: Project, public: Collection[str]) -> Iterator[Decision]:
-    owned = _owned_tables(project)
-    has_users = any(facts.auth_config for facts in project.files.values()) or any(
-        node.declaration.auth for node in project.nodes()
-    )
-    for endpoint in project.endpoints():
-        if not endpoint.registration.public or endpoint.registration.http:
-            continue
-        if endpoint.function_path in public:
-            continue
-        reach = project.reach(endpoint.node)
-        touches = [touch for node in reach for touch in node.declaration.touches]
-        if not touches or any(node.declaration.auth for node in reach):
-            continue
-        # Without its name, what is written to may be any table.
-        reaches_owned = any(t in owned or (t is None and written) for t, written in touches)
-        if owned and not reaches_owned:
-            continue
-        message = (
-            f"anyone may call {endpoint.name}, and it reaches data without "
-            "asking who calls. Check ctx.auth.getUserIdentity(), or make it internal."
-        )
-        path, at = endpoint.node.path, endpoint.node.declaration.at
-        yield Decision("authorization", message, path, at, certain=bool(owned) and has_users)
-
-
-def _owned_tables(project: Project) -> frozenset[str | None]:
-    tables = [table for facts in project.files.values() for table in facts.tables]
-    return frozenset(
-        table.name
-        for table in tables
-        if table.name is not None
-        and any(
-            field.table == _USERS or (field.name in _OWNERS and field.validator in {"string", "id"})
-            for field in table.fields
-        )
-    )
-
-
 def _rate_limiter(project: Project) -> Iterator[Decision]:
-    imports = {given.module for facts in project.files.values() for given in facts.imports}
-    if _RATE_LIMITER in imports:
+    limiting = project.reaching(_limits)
+    # What stands outside of all declarations: routes, whose actions have no name.
+    if any(e.node in limiting for e in project.endpoints()) or any(
+        node in limiting for node in project.nodes() if not node.declaration.names
+    ):
         return
     for endpoint in project.endpoints():
         registration = endpoint.registration
@@ -203,6 +174,15 @@ def _rate_limiter(project: Project) -> Iterator[Decision]:
             node = endpoint.node
             yield Decision("rate-limiter", message, node.path, node.declaration.at)
             return
+
+
+def _limits(declaration: Declaration) -> bool:
+    """Whether something is asked of the rate limiter, or one is made."""
+    by_class = any(module == _RATE_LIMITER for module, _ in declaration.refs)
+    return by_class or any(
+        run.root == "components" and run.path[:1] and "ratelimit" in run.path[0].lower()
+        for run in declaration.runs
+    )
 
 
 def _unused_index(project: Project) -> Iterator[Decision]:
@@ -232,15 +212,20 @@ def _id_strings(project: Project) -> Iterator[Decision]:
         for table in facts.tables
         if table.name is not None
     }
+    stems: dict[str, set[str]] = {}
     for path, facts in project.files.items():
         for found in facts.id_strings:
             stem = found.stem.lower().replace("_", "")
             plural = stem[:-1] + "ies" if stem.endswith("y") else f"{stem}s"
             table = tables.get(plural) or tables.get(stem) or tables.get(f"{stem}es")
-            # A table that has the field itself knows its documents by another system's ids.
-            if table is None or stem in {_stem(field.name) for field in table.fields}:
+            if table is None or table.name is None:
                 continue
             name = table.name
+            if name not in stems:
+                stems[name] = {_stem(field.name) for field in table.fields}
+            # A table that has the field itself knows its documents by another system's ids.
+            if stem in stems[name]:
+                continue
             message = f'this is the id of a document of {name}: validate it by v.id("{name}").'
             yield Decision("id-validator", message, path, found.at)
 
@@ -257,7 +242,12 @@ def _known_any(project: Project) -> Iterator[Decision]:
         for table in facts.tables
         if table.name is not None and table.fields
     }
-    stored = [stored for facts in project.files.values() for stored in facts.stored]
+    # Whether all that is stored has a known shape, by table and field; None is one not known.
+    stored: dict[tuple[str | None, str | None], bool] = {}
+    for facts in project.files.values():
+        for value in facts.stored:
+            key = (value.table, value.field)
+            stored[key] = stored.get(key, True) and value.known
     for path, facts in project.files.items():
         for returned in facts.any_returns:
             if returned.table in tables:
@@ -271,11 +261,8 @@ def _known_any(project: Project) -> Iterator[Decision]:
                 if field.validator != "any":
                     continue
                 # What may be stored here: a table or a field that is not known may be this one.
-                values = [
-                    value.known
-                    for value in stored
-                    if value.table in (table.name, None) and value.field in (field.name, None)
-                ]
+                keys = product((table.name, None), (field.name, None))
+                values = [stored[key] for key in keys if key in stored]
                 if values and all(values):
                     message = (
                         f"what is stored into {field.name} of {table.name} has a known shape, and "
@@ -285,31 +272,30 @@ def _known_any(project: Project) -> Iterator[Decision]:
 
 
 def _cron_work(project: Project) -> Iterator[Decision]:
-    told: set[tuple[str, Place]] = set()
+    seen: set[Node] = set()
     for node in project.nodes():
         for run in node.declaration.runs:
             if run.via not in {"cron", "daily", "hourly", "interval", "monthly", "weekly"}:
                 continue
             target = project.target(node.path, run)
-            for reached in project.reach(target) if target is not None else ():
+            starts = () if target is None else (target,)
+            for reached in project.walk(starts, project.uses_or_runs, seen):
                 for at in reached.declaration.collects:
-                    if (reached.path, at) in told:
-                        continue
-                    told.add((reached.path, at))
                     message = (
-                        f"the cron that runs {'.'.join(run.path)} collects a whole table here. "
+                        f"the cron that runs {'.'.join(run.path)} reads a whole table here. "
                         "Work in batches: take(n), and schedule the next batch."
                     )
                     yield Decision("bounded-cron", message, reached.path, at)
 
 
 _RULES: tuple[Callable[[Project], Iterator[Decision]], ...] = (
+    _by_builders,
     _node_import,
     _same_runtime,
     _routers,
+    _misplaced,
     _unrouted,
     _clock,
-    _auth_config,
     _rate_limiter,
     _unused_index,
     _id_strings,

@@ -2,46 +2,29 @@
  * What a file says that only matters next to other files, as one diagnostic whose message is JSON.
  *
  * `facts.py` reads it and `decide.py` decides; no person is shown it. Places are `[line, column]`
- * as ESTree counts them: the line from 1, the column in UTF-16 units from 0. A list that would grow
- * without measure is cut: what is not told is not judged.
+ * as ESTree counts them: the line from 1, the column in UTF-16 units from 0.
  *
  * @typedef {import("./shared/ast.mjs").Node} Node
  * @typedef {import("./shared/file.mjs").SourceFile} File
  */
 
-import {
-  isFunction,
-  keyOf,
-  methodNode,
-  methodOf,
-  outer,
-  stringOf,
-  unwrap,
-  valueOf,
-  within,
-} from "./shared/ast.mjs";
-import { clockReadings } from "./shared/clock.mjs";
-import { databaseCalls, partOf } from "./shared/context.mjs";
+import { keyOf, methodNode, methodOf, stringOf, valueOf } from "./shared/ast.mjs";
+import { databaseCalls } from "./shared/context.mjs";
 import { SourceFile } from "./shared/file.mjs";
-import { exportedNames, hasDefaultExport, registered, registrarOf } from "./shared/functions.mjs";
+import { exportsOf, hasDefaultExport, registered } from "./shared/functions.mjs";
 import { valueImports } from "./shared/imports.mjs";
-import { isParallel } from "./shared/loops.mjs";
-import { querySteps, usesIndex } from "./shared/queries.mjs";
-import { runs } from "./shared/references.mjs";
+import { querySteps } from "./shared/queries.mjs";
+import { cronTables } from "./shared/references.mjs";
 import { routerCalls } from "./shared/routes.mjs";
-import { follow, imported, variableOf } from "./shared/scope.mjs";
+import { follow, imported, isImport, variableOf } from "./shared/scope.mjs";
 import { holdsAny, shapeOf, shapeReturned } from "./shared/shapes.mjs";
 import { tables, validatorOf } from "./shared/tables.mjs";
+import { MOST, place } from "./shared/telling.mjs";
+import { ASSUMED } from "./assumed.mjs";
+import { Graph } from "./declarations.mjs";
 import { isAllowedFilter } from "./no-query-filter.mjs";
 
 const VERSION = 1;
-const MOST = 1000;
-
-/** Packages whose functions tell who the user is. */
-const AUTH_PACKAGES = /auth|clerk|descope|kinde|stytch|supertokens|workos/i;
-
-/** @param {Node} node @returns {[number, number]} */
-const place = ({ loc }) => [loc.start.line, loc.start.column];
 
 export default {
   meta: { type: "problem", messages: {}, schema: [] },
@@ -59,7 +42,9 @@ export default {
 /** @param {File} file */
 function factsOf(file) {
   if (file.isSkipped) return { v: VERSION };
-  const graph = new Graph(file);
+  // What a builder of another file makes is read too: which kind it is matters to nothing here.
+  const whole = file.assuming(ASSUMED.mutation);
+  const graph = new Graph(file, whole);
   return {
     v: VERSION,
     uses_node: file.usesNode,
@@ -77,12 +62,17 @@ function factsOf(file) {
         (call) => /^with(?:Search)?Index$/.test(methodOf(call) ?? "") && isComputed(file, call),
       ),
     routers: routerCalls(file).map(place),
+    cron_tables: cronTables(file).map((call) => ({
+      exported: exportsOf(file, call).includes("default"),
+      at: place(call),
+    })),
+    own_of_component: ownOfComponent(file),
     auth_config: file.module === "auth.config" ? isAuthConfig(file) : null,
-    allowed_filters: querySteps(file)
-      .filter((step) => step.name === "filter" && isAllowedFilter(file, step))
+    allowed_filters: querySteps(whole)
+      .filter((step) => step.name === "filter" && isAllowedFilter(whole, step))
       .map(({ call }) => place(methodNode(call))),
-    any_returns: anyReturns(file).slice(0, MOST),
-    stored: storedFields(file).slice(0, MOST),
+    any_returns: anyReturns(whole).slice(0, MOST),
+    stored: storedFields(whole).slice(0, MOST),
   };
 }
 
@@ -113,197 +103,6 @@ function storedFields(file) {
       return { table, field: keyOf(property), known };
     });
   });
-}
-
-/** @typedef {{ node: Node, names: string[], init: Node | null }} Declared */
-
-/**
- * A declaration of which nothing is known yet.
- * @param {Declared} declared
- */
-const undecided = (declared) => ({
-  ...declared,
-  refs: new Set(),
-  auth: false,
-  identity: /** @type {[number, number] | null} */ (null),
-  clock: /** @type {[number, number][]} */ ([]),
-  touches: new Set(),
-  runs: /** @type {object[]} */ ([]),
-  collects: /** @type {[number, number][]} */ ([]),
-});
-
-/**
- * The declarations at the top of a file, and what each of them uses. What stands outside of all of
- * them (crons, routes) belongs to one without a name.
- */
-class Graph {
-  /** @param {File} file */
-  constructor(file) {
-    this.file = file;
-    /** In source order, as they follow each other. */
-    this.found = declared(file).map(undecided);
-    this.rest = undecided({ node: file.ast, names: [], init: null });
-    this.functions = new Map(registered(file).map(({ call, registrar }) => [call, registrar]));
-  }
-
-  /**
-   * The declaration that a node stands in.
-   * @param {Node} node
-   */
-  #owner(node) {
-    let [low, high] = [0, this.found.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.found[middle].node.range[1] <= node.range[0]) low = middle + 1;
-      else high = middle;
-    }
-    const found = this.found[low];
-    return found !== undefined && within(node, found.node) ? found : this.rest;
-  }
-
-  /** @param {Node} node */
-  #asks(node) {
-    const owner = this.#owner(node);
-    owner.auth = true;
-    owner.identity ??= place(node);
-  }
-
-  declarations() {
-    const { file } = this;
-    this.#references();
-    for (const node of file.nodes("MemberExpression")) {
-      const path = partOf(file, node)?.path ?? [];
-      // By its name too: a context that a builder or a class hands on is not seen as one.
-      const asked = unwrap(node).property.name === "getUserIdentity";
-      if (path[0] === "auth" || asked) this.#asks(node);
-    }
-    for (const node of file.nodes("CallExpression")) {
-      if (partOf(file, node.callee)?.path[0] === "auth") this.#asks(node);
-    }
-    for (const node of clockReadings(file)) this.#owner(node).clock.push(place(node));
-    for (const { method, call } of databaseCalls(file)) {
-      if (!/^(?:query|get|insert|patch|replace|delete)$/.test(method)) continue;
-      const write = method !== "query" && method !== "get";
-      const table = stringOf(call.arguments[0]);
-      this.#owner(call).touches.add(JSON.stringify([table, write]));
-    }
-    for (const { via, call, target, reference } of runs(file)) {
-      this.#owner(call).runs.push({
-        via,
-        root: reference?.root ?? null,
-        path: reference?.path ?? [],
-        parallel: isParallel(file, call),
-        at: place(target),
-      });
-    }
-    for (const { name, call, query } of querySteps(file)) {
-      if (name === "collect" && !usesIndex(query))
-        this.#owner(call).collects.push(place(methodNode(call)));
-    }
-    return [...this.found, this.rest].map((d) => ({
-      names: d.names,
-      exports: d.names.flatMap((name) =>
-        name === "default" ? ["default"] : (exportedNames(file).get(name) ?? []),
-      ),
-      at: place(d.node),
-      function: this.#registered(d.init),
-      builder: this.#builder(d.init),
-      refs: [...d.refs].slice(0, MOST).map((ref) => JSON.parse(ref)),
-      auth: d.auth,
-      identity: d.identity,
-      clock: d.clock.slice(0, MOST),
-      touches: [...d.touches].slice(0, MOST).map((touch) => JSON.parse(touch)),
-      runs: d.runs.slice(0, MOST),
-      collects: d.collects.slice(0, MOST),
-    }));
-  }
-
-  #references() {
-    const { file } = this;
-    const global = file.sourceCode.getScope(file.ast);
-    const scope = global.childScopes.find(({ type }) => type === "module") ?? global;
-    for (const variable of scope.variables) {
-      const [definition] = variable.defs;
-      for (const { identifier, isValueReference } of variable.references) {
-        if (isValueReference === false || definition === undefined) continue;
-        // An export uses nothing.
-        if (/^Export(?:Specifier|DefaultDeclaration)$/.test(identifier.parent.type)) continue;
-        const owner = this.#owner(identifier);
-        if (definition.type !== "ImportBinding") {
-          if (!owner.names.includes(variable.name))
-            owner.refs.add(JSON.stringify([null, variable.name]));
-          continue;
-        }
-        const member = outer(identifier).parent;
-        const used = member.type === "MemberExpression" ? imported(file, member) : null;
-        const found = used ?? imported(file, identifier);
-        if (found === null) continue;
-        owner.refs.add(JSON.stringify([found.from, found.path[0] ?? "*"]));
-        if (!found.from.startsWith(".") && AUTH_PACKAGES.test(found.from)) owner.auth = true;
-      }
-    }
-  }
-
-  /** @param {Node | null} init */
-  #registered(init) {
-    const found = init === null ? undefined : this.functions.get(unwrap(init));
-    if (found === undefined) return null;
-    return { kind: found.kind, public: found.isPublic, http: found.isHttp };
-  }
-
-  /**
-   * What a declaration is made by, when that may be a builder of another file, or is a builder.
-   * @param {Node | null} init
-   */
-  #builder(init) {
-    const call = init && unwrap(init);
-    if (call?.type !== "CallExpression") return null;
-    const made = registrarOf(this.file, call);
-    if (made !== null && made.builder === call) {
-      return { makes: { kind: made.kind, public: made.isPublic, http: made.isHttp }, by: null };
-    }
-    const [argument] = call.arguments;
-    const options =
-      argument && argument.type !== "SpreadElement" ? follow(this.file, argument) : null;
-    const handles =
-      isFunction(options) || (options?.type === "ObjectExpression" && valueOf(options, "handler"));
-    const by = handles ? imported(this.file, call.callee) : null;
-    return by === null ? null : { makes: null, by: [by.from, by.path[0] ?? "*"] };
-  }
-}
-
-/** @param {File} file @returns {Declared[]} */
-function declared(file) {
-  return file.ast.body.flatMap((/** @type {Node} */ statement) => {
-    const node = statement.type === "ExportNamedDeclaration" ? statement.declaration : statement;
-    if (node?.type === "VariableDeclaration") {
-      return node.declarations.map((/** @type {Node} */ d) => ({
-        node: d,
-        names: namesIn(d.id),
-        init: d.init,
-      }));
-    }
-    if (node?.type === "FunctionDeclaration" || node?.type === "ClassDeclaration") {
-      return [{ node, names: [node.id.name], init: null }];
-    }
-    if (node?.type === "ExportDefaultDeclaration") {
-      const { declaration } = node;
-      // A name that is exported so is declared elsewhere.
-      if (declaration.type === "Identifier") return [];
-      const names = declaration.id ? [declaration.id.name] : ["default"];
-      return [{ node, names, init: declaration.type.endsWith("Declaration") ? null : declaration }];
-    }
-    return [];
-  });
-}
-
-/** @param {Node} pattern @returns {string[]} */
-function namesIn(pattern) {
-  if (pattern.type === "Identifier") return [pattern.name];
-  if (pattern.type !== "ObjectPattern") return [];
-  return pattern.properties.flatMap((/** @type {Node} */ property) =>
-    property.value?.type === "Identifier" ? [property.value.name] : [],
-  );
 }
 
 /** @param {File} file */
@@ -376,6 +175,21 @@ function wordsOf(file) {
 function isComputed(file, call) {
   const [name] = call.arguments;
   return name !== undefined && stringOf(follow(file, name)) === null;
+}
+
+/**
+ * `schema` or `crons`, where this is the default export of a file that Convex would look for in a
+ * component of this folder.
+ * @param {File} file
+ */
+function ownOfComponent(file) {
+  const name = /.\/(schema|crons)$/.exec(file.module)?.[1];
+  const [node] = file.nodes("ExportDefaultDeclaration");
+  const value = name === undefined || node === undefined ? null : follow(file, node.declaration);
+  if (value?.type !== "CallExpression") return null;
+  const maker = name === "schema" ? "defineSchema" : "cronJobs";
+  if (!isImport(file, value.callee, "convex/server", maker)) return null;
+  return { name, at: place(node.declaration) };
 }
 
 /** @param {File} file */

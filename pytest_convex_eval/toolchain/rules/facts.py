@@ -40,6 +40,16 @@ class Builder:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumed:
+    """What the rule `rule` says of a declaration if its builder, of another file, makes `made`."""
+
+    rule: str
+    made: Kind | Literal["http"]
+    message: str
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A call that has another function run: `ctx.run*`, the scheduler, a cron.
 
@@ -58,7 +68,7 @@ class Declaration:
     """One declaration at the top of a file; the one without names is everything outside of them.
 
     `refs` are the values it uses, by module (None: its own) and name; `touches` the tables, None
-    where the name isn't known, and whether they are written to; `collects` where it collects a
+    where the name isn't known, and whether they are written to; `collects` where it reads a
     whole table. `auth`: it asks who the user is, `identity` where it asks Convex.
     """
 
@@ -74,6 +84,7 @@ class Declaration:
     touches: tuple[tuple[str | None, bool], ...]
     runs: tuple[Run, ...]
     collects: tuple[Place, ...]
+    assumed: tuple[Assumed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,22 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class CronTable:
+    """A call of `cronJobs()`, and whether it is the file's default export."""
+
+    exported: bool
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOfComponent:
+    """The default export of `folder/schema` or `folder/crons`, which only a component has."""
+
+    name: Literal["schema", "crons"]
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
 class IdString:
     """A field called `<stem>Id` that is validated as a string."""
 
@@ -162,6 +189,8 @@ class FileFacts:
     words: frozenset[str] = frozenset()
     computed_indexes: bool = False
     routers: tuple[Place, ...] = ()
+    cron_tables: tuple[CronTable, ...] = ()
+    own_of_component: OwnOfComponent | None = None
     auth_config: bool | None = None
     allowed_filters: tuple[Place, ...] = ()
     any_returns: tuple[AnyReturn, ...] = ()

@@ -27,6 +27,7 @@ import noSequentialRuns from "./no-sequential-runs.mjs";
 import noSubtransaction from "./no-subtransaction.mjs";
 import noSystemFieldInIndex from "./no-system-field-in-index.mjs";
 import noSystemFieldInTable from "./no-system-field-in-table.mjs";
+import noUnboundedReadLoop from "./no-unbounded-read-loop.mjs";
 import noUnboundedWriteLoop from "./no-unbounded-write-loop.mjs";
 import noUnindexedCollect from "./no-unindexed-collect.mjs";
 import nodeActionsOnly from "./node-actions-only.mjs";
@@ -64,6 +65,7 @@ export default {
     "no-subtransaction": noSubtransaction,
     "no-system-field-in-index": noSystemFieldInIndex,
     "no-system-field-in-table": noSystemFieldInTable,
+    "no-unbounded-read-loop": noUnboundedReadLoop,
     "no-unbounded-write-loop": noUnboundedWriteLoop,
     "no-unindexed-collect": noUnindexedCollect,
     "node-actions-only": nodeActionsOnly,

@@ -1,6 +1,6 @@
 /** Reading every document to count them. */
 
-import { outer, unwrap } from "./shared/ast.mjs";
+import { isCounted } from "./shared/counted.mjs";
 import { querySteps } from "./shared/queries.mjs";
 import { rule } from "./shared/rule.mjs";
 
@@ -12,12 +12,7 @@ export default rule({
     "aggregate component.",
   check(file, report) {
     for (const { name, call } of querySteps(file)) {
-      if (name !== "collect") continue;
-      let at = outer(call);
-      if (at.parent.type === "AwaitExpression") at = outer(at.parent);
-      const member = at.parent;
-      if (member.type !== "MemberExpression" || unwrap(member.object) !== unwrap(at)) continue;
-      if (!member.computed && member.property.name === "length") report(call);
+      if (name === "collect" && isCounted(file, call)) report(call);
     }
   },
 });

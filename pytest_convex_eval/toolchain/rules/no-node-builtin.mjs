@@ -3,11 +3,13 @@
 import { rule } from "./shared/rule.mjs";
 import { valueImports } from "./shared/imports.mjs";
 
-/** Without those that a package of the same name stands in for: `buffer`, `events`, `url`. */
+/** Without those that packages of the same name are common for: `buffer`, `events`, `url`. */
 const BUILTINS = new Set(
   (
-    "child_process cluster crypto dgram dns fs fs/promises http http2 https module net os path " +
-    "perf_hooks readline stream stream/promises timers/promises tls tty v8 vm worker_threads zlib"
+    "assert async_hooks child_process cluster crypto dgram diagnostics_channel dns dns/promises fs " +
+    "fs/promises http http2 https inspector module net os path path/posix perf_hooks readline " +
+    "readline/promises repl stream stream/promises stream/web timers/promises tls tty util v8 vm " +
+    "wasi worker_threads zlib"
   ).split(" "),
 );
 

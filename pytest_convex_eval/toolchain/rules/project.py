@@ -1,34 +1,53 @@
-"""The files of an answer as one program: which module and which declaration a name leads to."""
+"""The files of an answer as one program: which module and which declaration a name leads to.
+
+An answer may hold thousands of declarations that all use each other, so that everything here is
+looked up by name, and no walk visits a declaration twice.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from pytest_convex_eval.toolchain.rules.facts import (
     Declaration,
     FileFacts,
+    Reexport,
     Registration,
     Run,
 )
 
 FUNCTIONS = "convex/"
 _SUFFIXES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
-_MOST_REEXPORTS = 8
-_MOST_BUILDERS = 4
+_GENERATED_SERVER = re.compile(r"(?:.*/)?_generated/server(?:\.[cm]?[jt]s)?")
+_REGISTRARS: Mapping[str, Registration] = {
+    "query": Registration("query", public=True, http=False),
+    "mutation": Registration("mutation", public=True, http=False),
+    "action": Registration("action", public=True, http=False),
+    "internalQuery": Registration("query", public=False, http=False),
+    "internalMutation": Registration("mutation", public=False, http=False),
+    "internalAction": Registration("action", public=False, http=False),
+    "httpAction": Registration("action", public=True, http=True),
+}
+
+Named: TypeAlias = tuple[str, str]
+"""A module, as a path of this program or the name of what is outside of it, and an export of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """A declaration and the file it stands in."""
+    """A declaration and the file it stands in; there is one of each."""
 
     path: str
     declaration: Declaration
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """A function that is registered with Convex, under the name that it is exported as."""
 
@@ -43,14 +62,54 @@ class Endpoint:
 
 
 @dataclass(slots=True)
+class _Module:
+    """What a file declares and gives on, by name."""
+
+    nodes: Sequence[Node]
+    declared: dict[str, list[Node]] = field(default_factory=lambda: defaultdict(list))
+    exported: dict[str, Node] = field(default_factory=dict)
+    given_on: dict[str, Reexport] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: str, facts: FileFacts) -> _Module:
+        module = cls([Node(path, declaration) for declaration in facts.declarations])
+        for node in module.nodes:
+            for name in node.declaration.names:
+                module.declared[name].append(node)
+            for name in node.declaration.exports:
+                module.exported.setdefault(name, node)
+        for given in facts.reexports:
+            if given.name == given.exported == "*":
+                module.stars.append(given.module)
+            else:
+                module.given_on.setdefault(given.exported, given)
+        return module
+
+
+@dataclass(slots=True)
 class Project:
     """The facts of all files, by path relative to the workspace."""
 
     files: Mapping[str, FileFacts]
-    _modules: dict[str, str] = field(init=False)
+    _paths: dict[str, str] = field(init=False)
+    _modules: dict[str, _Module] = field(init=False)
+    # What is asked of every reference, once each.
+    _origins: dict[Named, Named | None] = field(init=False, default_factory=dict)
+    _stars: dict[str, dict[str, None]] = field(init=False, default_factory=dict)
+    _sources: dict[str, set[str]] = field(init=False)
+    _uses: dict[Node, Sequence[Node]] = field(init=False, default_factory=dict)
+    _wholes: dict[str, Node] = field(init=False, default_factory=dict)
+    _endpoints: Sequence[Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._modules = {_without_suffix(path): path for path in reversed(list(self.files))}
+        self._paths = {_without_suffix(path): path for path in reversed(list(self.files))}
+        self._modules = {path: _Module.of(path, facts) for path, facts in self.files.items()}
+        self._sources = defaultdict(set)
+        for path, module in self._modules.items():
+            for name in (*module.exported, *module.given_on):
+                self._sources[name].add(path)
+        self._endpoints = list(self._find_endpoints())
 
     def file(self, importer: str, module: str) -> str | None:
         """The path that `module` means in `importer`; None for packages and what is not there."""
@@ -60,103 +119,165 @@ class Project:
         if target in self.files:
             return target
         for stem in (target, _without_suffix(target), f"{target}/index"):
-            if stem in self._modules:
-                return self._modules[stem]
+            if stem in self._paths:
+                return self._paths[stem]
         return None
 
-    def declaration(self, path: str, name: str, budget: int = _MOST_REEXPORTS) -> Node | None:
+    def declaration(self, path: str, name: str) -> Node | None:
         """What the file `path` exports as `name`, given on by any number of files."""
-        facts = self.files[path]
-        for declaration in facts.declarations:
-            if name in declaration.exports:
-                return Node(path, declaration)
-        if budget == 0:
+        origin = self._origin(path, name)
+        if origin is None or origin[0] not in self._modules:
             return None
-        for given in facts.reexports:
-            if given.exported != name and not (given.name == given.exported == "*"):
-                continue
-            source = self.file(path, given.module)
-            if source is not None:
-                inner = name if given.name == "*" else given.name
-                found = self.declaration(source, inner, budget - 1)
-                if found is not None:
-                    return found
-        return None
+        path, name = origin
+        return self.whole(path) if name == "*" else self._modules[path].exported[name]
 
-    def uses(self, node: Node) -> Iterator[Node]:
-        """The declarations that `node` uses in code; of a namespace without a known member, all."""
-        facts = self.files[node.path]
+    def _origin(self, path: str, name: str) -> Named | None:
+        """Where what `path` exports as `name` comes from: a file that declares it, or a module that
+        is no file of this program."""
+        passed: list[Named] = []
+        at: Named | None = (path, name)
+        while at is not None and at not in self._origins:
+            # Files that give a name on in a circle.
+            self._origins[at] = None
+            passed.append(at)
+            here = self._modules[at[0]]
+            if at[1] in here.exported:
+                self._origins[at] = at
+                break
+            given = here.given_on.get(at[1])
+            if given is None:
+                source = self._by_star(*at)
+                at = None if source is None else (source, at[1])
+                continue
+            source = self.file(at[0], given.module)
+            if source is None or given.name == "*":
+                self._origins[at] = (source or given.module, given.name)
+                break
+            at = (source, given.name)
+        origin = None if at is None else self._origins[at]
+        self._origins.update(dict.fromkeys(passed, origin))
+        return origin
+
+    def _by_star(self, path: str, name: str) -> str | None:
+        """The first file that knows `name` of those whose names `path` gives on as a whole."""
+        if path not in self._stars:
+            found: dict[str, None] = {}
+            pending = [path]
+            while pending:
+                at = pending.pop()
+                if at in found:
+                    continue
+                found[at] = None
+                sources = (self.file(at, module) for module in self._modules[at].stars)
+                pending.extend(source for source in sources if source is not None)
+            del found[path]
+            self._stars[path] = found
+        given, known = self._stars[path], self._sources.get(name, set())
+        few, many = (given, known) if len(given) < len(known) else (sorted(known), given)
+        # A default is never given on so.
+        return next((at for at in few if at in many), None) if name != "default" else None
+
+    def uses(self, node: Node) -> Sequence[Node]:
+        """The declarations that `node` uses in code; of a namespace without a known member, one
+        that stands for the file and uses all of it."""
+        if node not in self._uses:
+            self._uses[node] = list(self._find_uses(node))
+        return self._uses[node]
+
+    def _find_uses(self, node: Node) -> Iterator[Node]:
+        here = self._modules[node.path]
         for module, name in node.declaration.refs:
             if module is None:
-                yield from (
-                    Node(node.path, other) for other in facts.declarations if name in other.names
-                )
+                yield from here.declared.get(name, ())
                 continue
             path = self.file(node.path, module)
             if path is None:
                 continue
-            if name == "*":
-                yield from (Node(path, other) for other in self.files[path].declarations)
-                continue
-            found = self.declaration(path, name)
+            found = self.whole(path) if name == "*" else self.declaration(path, name)
             if found is not None:
                 yield found
+
+    def whole(self, path: str) -> Node:
+        """Stands for the file `path`, and uses every declaration of it."""
+        if path not in self._wholes:
+            node = self._wholes[path] = Node(path, _NOTHING)
+            self._uses[node] = self._modules[path].nodes
+        return self._wholes[path]
+
+    def members(self, node: Node) -> Sequence[Node]:
+        """The declarations that `node` stands for, when it stands for a file."""
+        return self._uses[node] if node is self._wholes.get(node.path) else ()
 
     def target(self, path: str, run: Run) -> Node | None:
         """The function that a run aims at: the longest module that its path begins with."""
         if run.root not in {"api", "internal"} or len(run.path) < 2:
             return None
         *modules, name = run.path
-        module = self._modules.get(FUNCTIONS + "/".join(modules))
+        module = self._paths.get(FUNCTIONS + "/".join(modules))
         return None if module is None else self.declaration(module, name)
 
-    def reach(self, start: Node, *, through_runs: bool = True) -> list[Node]:
-        """`start` and all that it uses, directly or not, also by running functions."""
-        found: dict[tuple[str, int], Node] = {}
-        pending = [start]
+    def uses_or_runs(self, node: Node) -> Iterator[Node]:
+        yield from self.uses(node)
+        targets = (self.target(node.path, run) for run in node.declaration.runs)
+        yield from (target for target in targets if target is not None)
+
+    def walk(
+        self,
+        starts: Iterable[Node],
+        step: Callable[[Node], Iterable[Node]],
+        seen: set[Node] | None = None,
+    ) -> Iterator[Node]:
+        """`starts` and what `step` leads to from there; without what is in `seen`, to which it is
+        added."""
+        seen = set() if seen is None else seen
+        pending = list(starts)
         while pending:
             node = pending.pop()
-            key = (node.path, id(node.declaration))
-            if key in found:
-                continue
-            found[key] = node
-            pending.extend(self.uses(node))
-            if through_runs:
-                targets = (self.target(node.path, run) for run in node.declaration.runs)
-                pending.extend(target for target in targets if target is not None)
-        return list(found.values())
+            if node not in seen:
+                seen.add(node)
+                yield node
+                pending.extend(step(node))
 
-    def registration(self, node: Node, budget: int = _MOST_BUILDERS) -> Registration | None:
-        """What `node` registers, also through custom builders of other files."""
+    def reaching(self, is_goal: Callable[[Declaration], bool]) -> set[Node]:
+        """All that uses or runs, directly or not, something for which `is_goal` holds."""
+        users: dict[Node, list[Node]] = defaultdict(list)
+        everything = list(self.walk(self.nodes(), self.uses_or_runs))
+        for node in everything:
+            for other in self.uses_or_runs(node):
+                users[other].append(node)
+        goals = (node for node in everything if is_goal(node.declaration))
+        return set(self.walk(goals, lambda node: users.get(node, ())))
+
+    def registration(self, node: Node) -> Registration | None:
+        """What `node` registers, also through a custom builder of another file."""
         declaration = node.declaration
         if declaration.function is not None or declaration.builder is None:
             return declaration.function
-        maker = self._maker(node)
-        if maker is None or budget == 0 or maker.declaration.builder is None:
+        if declaration.builder.by is None:
             return None
-        return maker.declaration.builder.makes
-
-    def _maker(self, node: Node) -> Node | None:
-        builder = node.declaration.builder
-        if builder is None or builder.by is None:
-            return None
-        module, name = builder.by
+        module, name = declaration.builder.by
         path = self.file(node.path, module)
-        return None if path is None else self.declaration(path, name)
+        origin = None if path is None else self._origin(path, name)
+        if origin is not None and _GENERATED_SERVER.fullmatch(origin[0]):
+            return _REGISTRARS.get(origin[1])
+        maker = None if path is None else self.declaration(path, name)
+        builder = None if maker is None else maker.declaration.builder
+        return None if builder is None else builder.makes
 
-    def endpoints(self) -> Iterator[Endpoint]:
+    def endpoints(self) -> Sequence[Endpoint]:
         """The functions that this program registers and exports."""
-        for path, facts in self.files.items():
-            for declaration in facts.declarations:
-                node = Node(path, declaration)
-                registration = self.registration(node)
-                if registration is not None and declaration.exports:
-                    yield Endpoint(node, declaration.exports[0], registration)
+        return self._endpoints
+
+    def _find_endpoints(self) -> Iterator[Endpoint]:
+        for node in self.nodes():
+            registration = self.registration(node)
+            if registration is not None and node.declaration.exports:
+                yield Endpoint(node, node.declaration.exports[0], registration)
 
     def nodes(self) -> Iterator[Node]:
         """Every declaration of every file."""
-        for path, facts in self.files.items():
-            yield from (Node(path, declaration) for declaration in facts.declarations)
+        for module in self._modules.values():
+            yield from module.nodes
 
     def loads(self, starts: Iterable[str]) -> set[str]:
         """The files that any of `starts` loads when it runs, themselves among them."""
@@ -171,11 +292,22 @@ class Project:
             pending.extend(target for target in targets if target is not None)
         return found
 
+    def in_component(self, path: str) -> bool:
+        """Whether a file belongs to a component, which has a configuration of its own."""
+        folders = PurePosixPath(path).parents
+        app = FUNCTIONS.rstrip("/")
+        return any(
+            bool(self.named(f"{folder}/convex.config")) for folder in folders if str(folder) != app
+        )
+
     def named(self, *stems: str) -> Sequence[str]:
         """The files of these paths without their suffix."""
-        return [self._modules[stem] for stem in stems if stem in self._modules]
+        return [self._paths[stem] for stem in stems if stem in self._paths]
 
 
 def _without_suffix(path: str) -> str:
     pure = PurePosixPath(path)
     return str(pure.with_suffix("")) if pure.suffix in _SUFFIXES else path
+
+
+_NOTHING = Declaration((), (), (1, 0), None, None, (), False, None, (), (), (), ())

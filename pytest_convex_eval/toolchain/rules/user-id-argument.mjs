@@ -1,9 +1,9 @@
 /** A user's id taken from the caller where access is decided. */
 
-import { memberName, outer, settled } from "./shared/ast.mjs";
+import { argumentName } from "./shared/arguments.mjs";
+import { outer, settled } from "./shared/ast.mjs";
 import { registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
-import { pathIn, variableOf } from "./shared/scope.mjs";
 
 const PERSON = "author|caller|owner|requester|user|viewer";
 const NAMED = new RegExp(
@@ -11,31 +11,7 @@ const NAMED = new RegExp(
   "i",
 );
 
-/**
- * @typedef {import("./shared/ast.mjs").Node} Node
- * @typedef {import("./shared/file.mjs").SourceFile} SourceFile
- */
-
-/**
- * The argument of the handler that an expression is.
- * @param {SourceFile} file
- * @param {Node} handler
- * @param {Node} node
- */
-function argumentName(file, handler, node) {
-  const bare = settled(node);
-  const [, parameter] = handler.params;
-  if (parameter === undefined) return null;
-  const member = bare.type === "MemberExpression" ? bare : null;
-  const base = member === null ? bare : settled(member.object);
-  if (base.type !== "Identifier") return null;
-  const [definition] = variableOf(file, base)?.defs ?? [];
-  if (definition?.type !== "Parameter" || definition.node !== handler) return null;
-  const path = pathIn(parameter, definition.name);
-  if (path === null) return null;
-  const whole = member === null ? path : [...path, memberName(member) ?? "?"];
-  return whole.length === 1 ? whole[0] : null;
-}
+/** @typedef {import("./shared/ast.mjs").Node} Node */
 
 /** Whether a condition decides that the handler ends. @param {Node} test */
 function refuses(test) {

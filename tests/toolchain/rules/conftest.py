@@ -14,7 +14,7 @@ import pytest
 from pytest_convex_eval.outcomes import Files, Finding, StageName, as_stage
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
-from pytest_convex_eval.toolchain.lint_report import judge
+from pytest_convex_eval.toolchain.lint_report import Spoken, judge
 from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
@@ -22,6 +22,7 @@ from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 
 SNIPPETS = Path(__file__).with_name("snippets")
 PAGES = Path(__file__).parents[3] / "docs" / "rules"
+EVERYTHING = select("strict", off=[], require=[r.code for r in RULES if r.code.startswith(OURS)])
 MARK = "/*!*/"
 """Stands before what a rule has to report."""
 
@@ -138,15 +139,23 @@ class Linter:
 
     toolchain: Toolchain
 
-    def projects(
-        self, projects: Mapping[str, Files], folder: Path, require: Sequence[str] = ()
-    ) -> dict[str, list[Finding]]:
+    def projects(self, projects: Mapping[str, Files], folder: Path) -> dict[str, list[Finding]]:
         """The findings on each project; one process for all of them."""
-        everything = [rule.code for rule in RULES if rule.code.startswith(OURS)]
-        selection = select("strict", off=[], require=[*everything, *require])
+        return {
+            name: judge(
+                spoken,
+                [path for path in projects[name] if "convex/" in path],
+                EVERYTHING,
+                SourceTree(folder / name),
+            )
+            for name, spoken in self.spoken(projects, folder).items()
+        }
+
+    def spoken(self, projects: Mapping[str, Files], folder: Path) -> dict[str, Spoken]:
+        """What oxlint says of each project before anything is made of it."""
         rules = {
             name: level
-            for name, level in selection.configured().items()
+            for name, level in EVERYTHING.configured().items()
             if name.startswith(("@convex-dev/", OURS))
         }
         paths = []
@@ -163,24 +172,22 @@ class Linter:
             name, _, path = str(diagnostic["filename"]).partition("/")
             diagnostics[name].append({**diagnostic, "filename": path})
         return {
-            name: judge(
-                read_oxlint(diagnostics[name], SourceTree(folder / name)),
-                [path for path in files if "convex/" in path],
-                selection,
-                SourceTree(folder / name),
-            )
-            for name, files in projects.items()
+            name: read_oxlint(diagnostics[name], SourceTree(folder / name)) for name in projects
         }
 
     def oxlint(
-        self, paths: Sequence[str], rules: Mapping[str, object], folder: Path
+        self,
+        paths: Sequence[str],
+        rules: Mapping[str, object],
+        folder: Path,
+        plugins: Sequence[Path] = (),
     ) -> list[dict[str, object]]:
-        """oxlint's own diagnostics on files of `folder`."""
-        plugins = [str(self.toolchain.lint_plugin), str(self.toolchain.rules_plugin)]
+        """oxlint's own diagnostics on files of `folder`, by our two plugins or by others."""
+        ours = (self.toolchain.lint_plugin, self.toolchain.rules_plugin)
         config = {
             "plugins": [],
             "categories": {"correctness": "off"},
-            "jsPlugins": plugins,
+            "jsPlugins": [str(plugin) for plugin in plugins or ours],
             "rules": rules,
         }
         (folder / "oxlint.json").write_text(json.dumps(config))
@@ -226,13 +233,32 @@ def snippets() -> Sequence[Snippet]:
 
 
 @pytest.fixture(scope="session")
+def snippets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("snippets")
+
+
+@pytest.fixture(scope="session")
+def spoken_of_snippets(linter: Linter, snippets_folder: Path) -> Mapping[int, Spoken]:
+    """What oxlint says of each snippet, by its number."""
+    projects = {f"p{number}": snippet.files for number, snippet in enumerate(SNIPPETS_OF_ALL)}
+    spoken = linter.spoken(projects, snippets_folder)
+    return {number: spoken[f"p{number}"] for number in range(len(SNIPPETS_OF_ALL))}
+
+
+@pytest.fixture(scope="session")
 def findings_of_snippets(
-    linter: Linter, tmp_path_factory: pytest.TempPathFactory
+    spoken_of_snippets: Mapping[int, Spoken], snippets_folder: Path
 ) -> Mapping[int, list[Finding]]:
     """What is found in each snippet, by its number."""
-    projects = {f"p{number}": snippet.files for number, snippet in enumerate(SNIPPETS_OF_ALL)}
-    found = linter.projects(projects, tmp_path_factory.mktemp("snippets"))
-    return {number: found[f"p{number}"] for number in range(len(SNIPPETS_OF_ALL))}
+    return {
+        number: judge(
+            spoken,
+            [path for path in SNIPPETS_OF_ALL[number].files if "convex/" in path],
+            EVERYTHING,
+            SourceTree(snippets_folder / f"p{number}"),
+        )
+        for number, spoken in spoken_of_snippets.items()
+    }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

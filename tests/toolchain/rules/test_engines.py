@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
 from pytest_convex_eval.toolchain.install import default_cache
 from pytest_convex_eval.toolchain.lint import sources_of
+from pytest_convex_eval.toolchain.lint_bundle import PLUGIN
 from pytest_convex_eval.toolchain.lint_compare import differences, explanation
 from pytest_convex_eval.toolchain.lint_eslint import Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
@@ -33,6 +35,51 @@ SCRIPT = Path(__file__).with_name("eslint.mjs")
 @pytest.fixture(scope="session")
 def eslint(toolchain: Toolchain) -> Eslint:
     return install_eslint(default_cache(), toolchain)
+
+
+def test_convexs_plugin_says_the_same_slim_and_as_published(
+    linter: Linter,
+    snippets: Sequence[Snippet],
+    pitfalls: Sequence[Pitfall],
+    eslint: Eslint,
+    tmp_path: Path,
+) -> None:
+    projects = [*(snippet.files for snippet in snippets), *(pitfall.files for pitfall in pitfalls)]
+    paths = []
+    for number, files in enumerate(projects):
+        for path, text in {"package.json": "{}", **files}.items():
+            target = tmp_path / f"p{number}" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            if path != "package.json":
+                paths.append(f"p{number}/{path}")
+    names = {rule.name for rule in RULES if rule.name.startswith("@convex-dev/")}
+    rules = dict.fromkeys(sorted(names), "error")
+    published = eslint.root / "node_modules" / PLUGIN / "dist" / "esm" / "index.js"
+    slim = linter.oxlint(paths, rules, tmp_path, [linter.toolchain.lint_plugin])
+    whole = linter.oxlint(paths, rules, tmp_path, [published])
+    assert {code_of(one) for one in slim} == {f"@convex-dev({n.split('/')[1]})" for n in names}
+
+    def places(said: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
+        return sorted(
+            (str(one["filename"]), code_of(one), json.dumps(one["labels"]), text_of(one))
+            for one in said
+        )
+
+    assert places(slim) == places(whole)
+
+
+def code_of(diagnostic: Mapping[str, object]) -> str:
+    return str(diagnostic["code"])
+
+
+def text_of(diagnostic: Mapping[str, object]) -> str:
+    """The message without what the slim plugin adds and leaves out: an id, and advice that cannot
+    be followed here."""
+    text = re.sub(r"\A\[[\w-]+\] ", "", str(diagnostic["message"]))
+    first, _, note = text.partition("\n\n")
+    text = first if note.startswith("Note: type-aware") else text
+    return " ".join(s for s in re.split(r"(?<=[.!?]) ", text) if "eslint-disable" not in s)
 
 
 def test_eslint_and_oxlint_agree_on_every_snippet(
@@ -107,7 +154,8 @@ def test_eslint_and_oxlint_find_the_same_with_types(
             for spoken in (Spoken(tuple(said[root])), theirs)
         )
         found = list(differences(oxlint, eslint_found))
-        assert all(map(explanation, found)), "; ".join(map(str, found))
+        texts = [SourceTree(root)[one.path].text if one.path else "" for one in found]
+        assert all(map(explanation, found, texts)), "; ".join(map(str, found))
         heard |= {finding.code for finding in oxlint}
     # Every rule was compared on code that it reports.
     assert {rule.code for rule in RULES} <= heard

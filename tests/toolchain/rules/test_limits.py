@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain import lint_oxlint
 from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_rules import Profile
-from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 
 SECONDS = 30.0
 IMPORT = 'import { query } from "./_generated/server";\n'
@@ -22,15 +22,21 @@ IMPORT = 'import { query } from "./_generated/server";\n'
 def findings(
     toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: Profile = "strict"
 ) -> tuple[Finding, ...]:
+    return report(toolchain, folder, files, profile).findings
+
+
+def report(
+    toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: Profile
+) -> ToolReport:
     root = folder / "answer"
     for path, text in {"package.json": "{}", **files}.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     started = time.monotonic()
-    report = lint(toolchain, root, profile=profile, scratch=folder / "scratch", deadline_seconds=60)
+    done = lint(toolchain, root, profile=profile, scratch=folder / "scratch", deadline_seconds=60)
     assert time.monotonic() - started < SECONDS
-    return report.findings
+    return done
 
 
 @pytest.mark.parametrize(
@@ -73,17 +79,31 @@ def test_functions_that_call_each_other_in_circles_are_the_answers_fault(
     assert [f.code for f in found] == ["lint/resource-limit"]
 
 
+CONVEXS_OLD = "@convex-dev/no-old-registered-function-syntax"
+OLD = "convex-eval/old-function-syntax"
+LAST = "export const last = query(async () => 1);\n"
+"""A finding at the end of a file: that it is told shows that the whole file was looked at."""
+
+
+def ours(found: Sequence[Finding]) -> list[tuple[str, int | None]]:
+    return [(f.code, f.line) for f in found if f.code in {OLD, CONVEXS_OLD}]
+
+
 def test_names_for_names_are_followed_only_so_far(toolchain: Toolchain, tmp_path: Path) -> None:
     aliases = "".join(f"const a{i + 1} = a{i};\n" for i in range(2000))
     circle = "const b = c;\nconst c = b;\nexport const d = c({});\n"
-    code = f"{IMPORT}const a0 = query;\n{aliases}{circle}export const e = a2000(() => 1);\n"
-    codes = {f.code for f in findings(toolchain, tmp_path, {"convex/a.ts": code}, "correctness")}
-    assert codes <= {"lint/no-unsafe-argument"}
+    near, far = "export const near = a20(() => 1);\n", "export const far = a2000(() => 1);\n"
+    code = f"{IMPORT}const a0 = query;\n{near}{far}{aliases}{circle}{LAST}"
+    found = ours(findings(toolchain, tmp_path, {"convex/a.ts": code}, "correctness"))
+    assert found == [(OLD, 3), (CONVEXS_OLD, code.count("\n"))]
 
 
 def test_a_file_of_five_megabytes_ends_soon(toolchain: Toolchain, tmp_path: Path) -> None:
     rows = "  { name: 'sk_live', at: 1, list: [1, 2, 3] },\n" * 100_000
-    assert findings(toolchain, tmp_path, {"convex/a.ts": f"export const a = [\n{rows}];\n"}) == ()
+    code = f"{IMPORT}export const a = [\n{rows}];\n{LAST}"
+    found = findings(toolchain, tmp_path, {"convex/a.ts": code}, "correctness")
+    assert ours(found) == [(CONVEXS_OLD, code.count("\n"))]
+    assert {finding.line for finding in found} == {code.count("\n")}
 
 
 def test_two_thousand_files_that_import_each_other_end_soon(
@@ -105,8 +125,17 @@ def test_two_thousand_files_that_import_each_other_end_soon(
     ["sk-" * 2000, "a" * 7999, "A1" * 3999 + "!", "/:a" * 2000 + "*", "AKIA" * 1900],
 )
 def test_no_pattern_backtracks(toolchain: Toolchain, tmp_path: Path, text: str) -> None:
-    code = "\n".join(f'export const apiKey{i} = "{text}";' for i in range(200))
-    findings(toolchain, tmp_path, {"convex/a.ts": code}, "recommended")
+    def seconds(text: str, name: str) -> float:
+        lines = "\n".join(f'export const apiKey{i} = "{text}";' for i in range(200))
+        secret = 'export const apiKey = "k3y9f2a7c1d84b6e5f0a";\n'
+        files = {"convex/a.ts": f"{lines}\n{secret}"}
+        done = report(toolchain, tmp_path / name, files, "recommended")
+        # It is known that all of the file was looked at.
+        assert "convex-eval/no-hardcoded-secret" in {f.code for f in done.findings if f.line == 201}
+        return done.cpu_seconds
+
+    # Words of as many letters; what a pattern goes back over takes a multiple of that.
+    assert seconds(text, "hostile") < 2 * seconds("word " * (len(text) // 5), "words") + 1
 
 
 def test_a_plugin_that_throws_is_not_the_answers_fault(

@@ -15,6 +15,21 @@ from pytest_convex_eval.toolchain.lint_rules import AS_OF, OURS, RULES
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Linter
 
+DIFFER = "Sources differ: "
+LEAST_WORDS = 10
+CONTRADICTED = {
+    "bounded-take",
+    "cron-helpers",
+    "cron-interval",
+    "index-name",
+    "no-query-filter",
+    "no-query-in-loop",
+    "no-subtransaction",
+    "no-unbounded-read-loop",
+    "no-unbounded-write-loop",
+    "returns-validator",
+}
+"""Rules that one source asks for and another does not."""
 PAGES = Path(__file__).parents[3] / "docs" / "rules"
 OUR_RULES = [rule for rule in RULES if rule.code.startswith(OURS)]
 
@@ -58,7 +73,33 @@ def test_every_page_names_the_levels_and_the_source() -> None:
         groups = ", ".join(sorted(rule.groups)) or "none"
         assert f"| {' | '.join(levels)} | {groups} | {sees} |" in page, code
         assert page.startswith(f"# {code}\n")
-        assert page.endswith(f"Source: {rule.source}, {AS_OF}.\n")
+        # An address, where there is one.
+        source = f"<https://{rule.source}>" if rule.source.startswith("docs.") else rule.source
+        assert page.endswith(f"Source: {source}, {AS_OF}.\n")
+
+
+def test_every_page_says_why_before_anything_else() -> None:
+    for code, page in pages():
+        why, table, _ = page.removeprefix(f"# {code}\n").partition("\n| correctness |")
+        assert table, code
+        first = next(text for text in why.split("\n\n") if text.strip())
+        assert not first.lstrip().startswith(DIFFER), code
+        assert len(first.split()) >= LEAST_WORDS, code
+
+
+def test_where_sources_contradict_each_other_the_page_says_so() -> None:
+    said = {
+        code.removeprefix(OURS): paragraph
+        for code, page in pages()
+        for paragraph in page.split("\n\n")
+        if paragraph.startswith(DIFFER)
+    }
+    assert said.keys() == CONTRADICTED
+    for name, paragraph in said.items():
+        # Both sides, one of them Convex, and what follows from it.
+        assert "Convex" in paragraph, name
+        assert re.search(r"\b(?:list|documentation|backends)\b", paragraph), name
+        assert re.search(r"\bdefault\b|\bSo\b", paragraph), name
 
 
 def test_there_is_no_page_without_a_rule() -> None:

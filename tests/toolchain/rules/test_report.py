@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
 from pytest_convex_eval.toolchain.lint_report import judge
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, Profile, select
+from pytest_convex_eval.toolchain.lint_rules import RULES, Profile, select
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.rules.facts import FileFacts, parse
 
@@ -36,12 +36,14 @@ def judged(
     *,
     profile: Profile = "recommended",
     require: Sequence[str] = (),
+    public: Collection[str] = (),
 ) -> list[Finding]:
     (folder / "convex").mkdir(exist_ok=True)
     (folder / "convex" / "a.ts").write_text("first\nsecond 😀 third\n")
     selection = select(profile, off=[], require=require)
     tree = SourceTree(folder)
-    return judge(read_oxlint(diagnostics, tree), ["convex/a.ts"], selection, tree)
+    spoken = read_oxlint(diagnostics, tree)
+    return judge(spoken, ["convex/a.ts"], selection, tree, public=public)
 
 
 BOTH = (
@@ -120,19 +122,72 @@ def test_every_twin_is_a_rule_of_convexs_plugin() -> None:
     assert all(twin.startswith("@convex-dev/") for twin in twins)
 
 
-def test_errors_by_default_are_only_what_never_fired_on_accepted_code() -> None:
-    errors = {
-        rule.code.removeprefix(OURS)
-        for rule in RULES
-        if rule.code.startswith(OURS) and rule.recommended == "error"
+NOTES = {"name": "notes", "at": [1, 0], "indexes": []}
+OWNED = {
+    **NOTES,
+    "fields": [{"name": "userId", "validator": "id", "table": "users", "at": [1, 0]}],
+}
+BY_IDENTITY = {
+    **NOTES,
+    "fields": [{"name": "tokenIdentifier", "validator": "string", "table": None, "at": [1, 0]}],
+}
+
+
+def reading(*, asks: bool = False) -> dict[str, object]:
+    """A public query of the table notes."""
+    return {
+        "names": ["list"],
+        "exports": ["list"],
+        "at": [1, 0],
+        "function": {"kind": "query", "public": True, "http": False},
+        "builder": None,
+        "refs": [],
+        "auth": asks,
+        "identity": None,
+        "clock": [],
+        "touches": [["notes", False]],
+        "runs": [],
+        "collects": [],
     }
-    assert errors == {
-        "args-validator",
-        "duplicate-index",
-        "http-routes",
-        "no-collect-length",
-        "no-node-import",
-        "no-system-field-in-index",
-        "node-actions-only",
-        "old-function-syntax",
-    }
+
+
+def severities(
+    folder: Path, told: Mapping[str, object], profile: Profile, require: Sequence[str] = ()
+) -> dict[str, str]:
+    found = judged(folder, [told], profile=profile, require=require)
+    return {finding.code.removeprefix("convex-eval/"): finding.severity for finding in found}
+
+
+def test_owned_data_alone_counts_in_strict_or_where_it_is_required(tmp_path: Path) -> None:
+    told = facts(tables=[OWNED], declarations=[reading()])
+    assert severities(tmp_path, told, "recommended") == {}
+    assert severities(tmp_path, told, "strict") == {"authentication": "error"}
+    required = severities(tmp_path, told, "recommended", ["authentication"])
+    assert required == {"authentication": "error"}
+    # What a case requires is heard whatever the evidence.
+    both = severities(tmp_path, told, "recommended", ["auth"])
+    assert both == {"authentication": "error", "authorization": "error"}
+
+
+def test_users_that_nobody_reads_are_told_in_a_plain_profile(tmp_path: Path) -> None:
+    told = facts(tables=[BY_IDENTITY], declarations=[reading()])
+    assert severities(tmp_path, told, "correctness") == {}
+    assert severities(tmp_path, told, "recommended") == {"authentication": "warning"}
+    assert severities(tmp_path, told, "strict") == {"authentication": "error"}
+
+
+def test_authorization_in_strict_is_heard_only_where_there_are_users(tmp_path: Path) -> None:
+    other = {**reading(asks=True), "names": ["me"], "exports": ["me"], "touches": []}
+    told = facts(tables=[OWNED], declarations=[reading(), other])
+    assert severities(tmp_path, told, "strict") == {"authorization": "error"}
+    unowned = facts(tables=[{**NOTES, "fields": []}], declarations=[reading(), other])
+    assert severities(tmp_path, unowned, "strict") == {}
+    assert severities(tmp_path, unowned, "strict", ["auth"]) == {"authorization": "error"}
+
+
+def test_a_run_of_a_function_that_the_case_makes_public_is_no_finding(tmp_path: Path) -> None:
+    run = {"via": "runQuery", "root": "api", "path": ["a", "list"], "parallel": False, "at": [1, 2]}
+    told = facts(declarations=[{**reading(), "runs": [run]}])
+    both = [said("convex-eval(internal-targets)", offset=2), told]
+    assert len(judged(tmp_path, both, public=["a:other"])) == 1
+    assert judged(tmp_path, both, public=["a:list"], require=["internal-targets"]) == []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.toolchain.lint_report import Spoken
 from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
 
 if TYPE_CHECKING:
@@ -37,3 +38,22 @@ def test_each_rule_has_bad_and_good_snippets(snippets: Sequence[Snippet]) -> Non
             name = rule.code.removeprefix(OURS)
             assert count[name, "bad"] >= LEAST_BAD, name
             assert count[name, "good"] >= LEAST_GOOD, name
+
+
+def test_a_rule_of_ours_speaks_itself_where_convexs_does_too(
+    snippets: Sequence[Snippet], spoken_of_snippets: Mapping[int, Spoken]
+) -> None:
+    twins = [rule for rule in RULES if rule.twin is not None]
+    spoken = Counter[str]()
+    for number, snippet in enumerate(snippets):
+        for rule in twins:
+            if snippet.kind == "bad" and rule.code == OURS + snippet.rule:
+                said = {
+                    (said.path, said.place.line, said.place.column)
+                    for said in spoken_of_snippets[number].said
+                    if said.rule == rule.name and said.place is not None
+                }
+                # What a builder of another file makes is decided over all files.
+                spoken[rule.code] += said == snippet.expected
+    assert len(spoken) == len(twins) > 5
+    assert {code: count for code, count in spoken.items() if count < LEAST_BAD} == {}

@@ -2,6 +2,7 @@
  * One source file under lint, read once and shared by all rules.
  *
  * @typedef {import("./ast.mjs").Node} Node
+ * @typedef {import("./functions.mjs").Registrar} Registrar
  * @typedef {{ name: string, defs: { type: string, name: Node, node: Node, parent: Node }[],
  *   references: { identifier: Node, init?: boolean, isWrite(): boolean, isRead(): boolean,
  *     isValueReference?: boolean }[] }} Variable
@@ -17,7 +18,7 @@ const read = new WeakMap();
 
 export class SourceFile {
   /** @type {Map<string, Node[]>} */
-  #byType = new Map();
+  #byType;
   /** @type {Map<Function, unknown>} */
   #derived = new Map();
 
@@ -32,13 +33,29 @@ export class SourceFile {
     return file;
   }
 
-  /** @param {Context} context */
-  constructor({ filename, sourceCode }) {
+  /**
+   * @param {Pick<Context, "filename" | "sourceCode">} context
+   * @param {SourceFile} [same] The same file, already read.
+   * @param {Registrar} [assumed]
+   */
+  constructor({ filename, sourceCode }, same, assumed) {
+    this.filename = filename;
     this.sourceCode = sourceCode;
     this.ast = sourceCode.ast;
     /** POSIX, relative to the functions' folder. */
     this.path = withinConvex(filename.replaceAll("\\", "/"));
-    this.#index();
+    /** What functions that builders of other files make are taken for; null: they are not known. */
+    this.assumed = assumed ?? null;
+    this.#byType = same === undefined ? new Map() : same.#byType;
+    if (same === undefined) this.#index();
+  }
+
+  /**
+   * This file as it is where builders of other files make functions of one kind.
+   * @param {Registrar} registrar
+   */
+  assuming(registrar) {
+    return new SourceFile(this, this, registrar);
   }
 
   /** Generated code, declarations and tests hold no functions of the backend. */

@@ -11,7 +11,7 @@
  *   `takesFunction`: it was given its handler, and not an object that holds one.
  */
 
-import { outer, valueOf } from "./ast.mjs";
+import { outer, unwrap, valueOf } from "./ast.mjs";
 import { follow, functionOf, imported } from "./scope.mjs";
 
 const GENERATED_SERVER = /(?:^|\/)_generated\/server(?:\.[cm]?[jt]s)?$/;
@@ -58,11 +58,47 @@ function plainRegistrar(file, node) {
   return { kind, isPublic, isHttp, builder: null };
 }
 
+/**
+ * @param {SourceFile} file @returns {Map<Node, [string, string]>}
+ */
+function findForeign(file) {
+  const values = file.ast.body.flatMap((/** @type {Node} */ statement) => {
+    const { type, declaration } = statement;
+    if (type === "ExportDefaultDeclaration") return [declaration];
+    const node = type === "ExportNamedDeclaration" ? declaration : statement;
+    return node?.declarations?.map((/** @type {Node} */ d) => d.init) ?? [];
+  });
+  const found = new Map();
+  for (const value of values) {
+    const call = value && unwrap(value);
+    if (call?.type !== "CallExpression" || registrarOf(file, call.callee) !== null) continue;
+    const by = imported(file, call.callee);
+    if (by === null || !by.from.startsWith(".")) continue;
+    const { options, handler } = argumentOf(file, call);
+    if (handler !== null || (options !== null && valueOf(options, "handler") !== null)) {
+      found.set(call, [by.from, by.path[0] ?? "*"]);
+    }
+  }
+  return found;
+}
+
+/**
+ * The calls at the top of a file that are given a handler by which a builder of another file may
+ * make a function, and the module and name of each builder. Only over all files is it known.
+ * @param {SourceFile} file
+ */
+export const foreignCalls = (file) => file.derived(findForeign);
+
+/** @param {SourceFile} file @param {Node} call */
+function assumedRegistrar(file, call) {
+  return file.assumed !== null && foreignCalls(file).has(call) ? file.assumed : null;
+}
+
 /** @param {SourceFile} file @returns {Registered[]} */
 function findRegistered(file) {
   const found = [];
   for (const call of file.nodes("CallExpression")) {
-    const registrar = registrarOf(file, call.callee);
+    const registrar = registrarOf(file, call.callee) ?? assumedRegistrar(file, call);
     if (registrar === null) continue;
     found.push({ call, registrar, ...argumentOf(file, call), exports: exportsOf(file, call) });
   }

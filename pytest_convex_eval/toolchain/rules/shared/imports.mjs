@@ -6,8 +6,8 @@
  * @typedef {{ from: string, node: Node, isDynamic: boolean }} ValueImport
  */
 
-import { stringOf } from "./ast.mjs";
-import { variableOf } from "./scope.mjs";
+import { stringOf, unwrap } from "./ast.mjs";
+import { isGlobal, variableOf } from "./scope.mjs";
 
 /** @param {SourceFile} file @returns {ValueImport[]} */
 function findImports(file) {
@@ -29,6 +29,11 @@ function findImports(file) {
   }
   for (const node of file.nodes("ImportExpression")) {
     const from = stringOf(node.source);
+    if (from !== null) found.push({ from, node, isDynamic: true });
+  }
+  for (const node of file.nodes("CallExpression")) {
+    const [argument] = node.arguments;
+    const from = isGlobal(file, unwrap(node.callee), "require") ? stringOf(argument) : null;
     if (from !== null) found.push({ from, node, isDynamic: true });
   }
   return found;

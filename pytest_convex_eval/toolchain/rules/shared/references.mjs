@@ -9,7 +9,7 @@
  *   Run  `via` is the method called: `runQuery`, `runAfter`, `interval`.
  */
 
-import { methodOf, receiverOf } from "./ast.mjs";
+import { enclosingFunction, methodOf, receiverOf } from "./ast.mjs";
 import { calledPart } from "./context.mjs";
 import { follow, imported, isImport } from "./scope.mjs";
 
@@ -28,6 +28,14 @@ export function referenceOf(file, node) {
 export function isCrons(file, node) {
   const made = follow(file, node);
   return made.type === "CallExpression" && isImport(file, made.callee, "convex/server", "cronJobs");
+}
+
+/** The calls of `cronJobs()` at the top of a file. @param {SourceFile} file */
+export function cronTables(file) {
+  return file
+    .nodes("CallExpression")
+    .filter((call) => isImport(file, call.callee, "convex/server", "cronJobs"))
+    .filter((call) => enclosingFunction(call) === null);
 }
 
 /** @param {SourceFile} file @returns {{ method: string, call: Node }[]} */

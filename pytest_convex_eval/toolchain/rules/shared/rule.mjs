@@ -4,10 +4,14 @@
  * @typedef {import("./ast.mjs").Node} Node
  * @typedef {import("./file.mjs").Context} Context
  * @typedef {import("./file.mjs").SourceFile} File
+ * @typedef {{ node: Node, message: string }} Found
  * @typedef {(node: Node, data?: Record<string, string>, messageId?: string) => void} Report
  */
 
 import { SourceFile } from "./file.mjs";
+
+/** @type {WeakMap<object, (file: File) => Found[]>} */
+const checks = new WeakMap();
 
 const PAGES = "https://github.com/pytest-convex-eval/pytest-convex-eval/blob/main/docs/rules";
 
@@ -20,7 +24,7 @@ const PAGES = "https://github.com/pytest-convex-eval/pytest-convex-eval/blob/mai
  */
 export function rule({ name, description, message, check }) {
   const messages = typeof message === "string" ? { found: message } : message;
-  return {
+  const made = {
     meta: {
       type: "problem",
       docs: { description, url: `${PAGES}/${name}.md` },
@@ -40,4 +44,21 @@ export function rule({ name, description, message, check }) {
       };
     },
   };
+  checks.set(made, (file) => {
+    /** @type {Found[]} */
+    const found = [];
+    check(file, (node, data = {}, messageId = Object.keys(messages)[0]) => {
+      const text = messages[messageId].replace(/\{\{(\w+)\}\}/g, (_, name) => data[name]);
+      found.push({ node, message: text });
+    });
+    return found;
+  });
+  return made;
 }
+
+/**
+ * What a rule of ours says of a file, to nobody.
+ * @param {object} made
+ * @param {File} file
+ */
+export const findings = (made, file) => checks.get(made)?.(file) ?? [];

@@ -8,11 +8,12 @@
  *   `empty`: null or nothing, which says nothing; `table`: it is documents of that table.
  */
 
-import { isFunction, memberName, settled, stringOf, valueOf } from "./ast.mjs";
+import { argumentPath } from "./arguments.mjs";
+import { isFunction, settled, stringOf, valueOf } from "./ast.mjs";
 import { databaseCalls } from "./context.mjs";
 import { registered } from "./functions.mjs";
 import { queryOf } from "./queries.mjs";
-import { definitionOf, follow, isGlobal, pathIn, variableOf } from "./scope.mjs";
+import { follow, isGlobal } from "./scope.mjs";
 import { objectFields, validatorName, validatorOf } from "./tables.mjs";
 
 const UNKNOWN = { known: false, empty: false, table: null };
@@ -87,24 +88,11 @@ function argumentsOf(file) {
  * @param {SourceFile} file @param {Node} node
  */
 function isValidated(file, node) {
-  const [handler, name] = argument(file, node) ?? [null, ""];
-  const value = handler && file.derived(argumentsOf).get(handler)?.get(name);
+  const found = argumentPath(file, node);
+  if (found?.path.length !== 1) return false;
+  const value = file.derived(argumentsOf).get(found.handler)?.get(found.path[0]);
   const validator = value ? validatorOf(file, value) : null;
   return validator !== null && !holdsAny(file, validator.call);
-}
-
-/** The function and the argument of it that an expression is. @param {SourceFile} file @param {Node} node */
-function argument(file, node) {
-  const member = node.type === "MemberExpression" ? node : null;
-  const base = member === null ? node : settled(member.object);
-  if (base.type !== "Identifier") return null;
-  const definition = definitionOf(variableOf(file, base));
-  const parameter = definition?.type === "Parameter" ? definition.node.params[1] : undefined;
-  const path = parameter && pathIn(parameter, /** @type {any} */ (definition).name);
-  if (!path) return null;
-  const whole = member === null ? path : [...path, memberName(member) ?? "?"];
-  if (whole.length !== 1) return null;
-  return /** @type {const} */ ([/** @type {any} */ (definition).node, whole[0]]);
 }
 
 /**

@@ -1,0 +1,127 @@
+"""Code that people accept gives no error, and the suite's own references give nothing at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_convex_eval.cases.loader import load_case
+from pytest_convex_eval.outcomes import Files, Finding
+from pytest_convex_eval.stages.package_json import read_package_json
+from pytest_convex_eval.toolchain.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.lint import sources_of
+from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
+from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.positions import SourceTree
+from pytest_convex_eval.workspace.layout import lay_out
+from pytest_convex_eval.workspace.paths import admit
+
+ROOT = Path(__file__).parents[3]
+ALTERNATIVES = ROOT / "tests" / "suite" / "alternatives"
+GUIDELINES = ROOT / "pytest_convex_eval" / "generation" / "guidelines" / "default.md"
+EVERYTHING = select("strict", off=[], require=[rule.code for rule in RULES])
+
+
+def references() -> Iterator[tuple[str, Files]]:
+    for path in sorted((ROOT / "cases").rglob("*.yaml")):
+        case = load_case(path, path.name).case
+        yield f"{path.stem}[reference]", {**case.files, **case.reference}
+
+
+def alternatives() -> Iterator[tuple[str, Files]]:
+    """Correct answers unlike the references."""
+    for path in sorted(ALTERNATIVES.glob("*.yaml")):
+        told = yaml.safe_load(path.read_text("utf-8"))
+        case = load_case(ROOT / "cases" / f"{told['case']}.yaml", path.name).case
+        yield f"{path.stem}[alternative]", {**case.files, **told["files"]}
+
+
+def examples() -> Files:
+    """What our guidelines show: one whole project."""
+    text = GUIDELINES.read_text("utf-8")
+    return dict(re.findall(r'^```\w+ title="(.+)"\n(.*?)^```$', text, flags=re.M | re.S))
+
+
+@pytest.fixture(scope="session")
+def findings_on_accepted_code(
+    toolchain: Toolchain, store: DependencyStore, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, list[Finding]]:
+    """By the answer's name, under `recommended`. One process for all of them."""
+    folder = tmp_path_factory.mktemp("accepted")
+    answers = dict([*references(), *alternatives(), ("guidelines", examples())])
+    roots = dict[str, Path]()
+    for number, (name, files) in enumerate(answers.items()):
+        declared = dict(read_package_json(files.get("package.json", "{}")).usable)
+        installed = store.get({"convex": store.default_set().convex_version, **declared})
+        roots[name] = lay_out(
+            folder / str(number),
+            admit(files).files,
+            node_modules=installed.node_modules,
+            templates=installed.templates,
+        ).root
+    paths = {
+        f"{root.name}/{path}": (name, path)
+        for name, root in roots.items()
+        for path in sources_of(root)
+    }
+    spoken = ask_oxlint(
+        toolchain, folder, list(paths), EVERYTHING, scratch=folder, deadline_seconds=300
+    )
+    assert not spoken.exhausted
+    assert not spoken.unparsable
+    said: dict[str, list[Said]] = {name: [] for name in roots}
+    for one in spoken.said:
+        name, path = paths[one.path]
+        said[name].append(replace(one, path=path))
+    selection = select("recommended", off=[], require=[])
+    return {
+        name: judge(Spoken(tuple(said[name])), sources_of(root), selection, SourceTree(root))
+        for name, root in roots.items()
+    }
+
+
+def told(found: Mapping[str, list[Finding]], *, errors: bool) -> list[str]:
+    return [
+        f"{name}: {finding.location()} {finding.code}"
+        for name, findings in found.items()
+        for finding in findings
+        if finding.severity == "error" or not errors
+    ]
+
+
+def test_the_references_and_the_guidelines_give_no_finding_at_all(
+    findings_on_accepted_code: Mapping[str, list[Finding]],
+) -> None:
+    whole = {
+        name: findings
+        for name, findings in findings_on_accepted_code.items()
+        if not name.endswith("[alternative]")
+    }
+    assert len(whole) > 70
+    assert told(whole, errors=False) == []
+
+
+def test_errors_by_default_are_only_what_never_fires_on_accepted_code(
+    findings_on_accepted_code: Mapping[str, list[Finding]],
+) -> None:
+    assert len(findings_on_accepted_code) > 100
+    assert told(findings_on_accepted_code, errors=True) == []
+    # A rule that is an error counts by this test: that it is one has to be meant.
+    errors = {r.code.removeprefix(OURS) for r in RULES if r.level("correctness") == "error"}
+    assert {name for name in errors if "/" not in name} == {
+        "args-validator",
+        "duplicate-index",
+        "http-routes",
+        "no-collect-length",
+        "no-node-import",
+        "no-system-field-in-index",
+        "node-actions-only",
+        "old-function-syntax",
+    }

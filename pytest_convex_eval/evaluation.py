@@ -38,7 +38,8 @@ from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.lint_eslint import install_eslint
-from pytest_convex_eval.toolchain.tsapi import TypeServer
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.collector import Emit, Plan
@@ -56,15 +57,19 @@ class Evaluator:
         arms: Sequence[Arm],
         run_folder: Path,
         progress: Callable[[str], None],
+        tools: Callable[[Toolchain], WarmTools] = own_tools,
     ) -> None:
+        """`tools` gives what checks code without starting anew."""
         self._settings = settings
         self._run_folder = run_folder
         self._progress = progress
+        self._tools = tools
         self.replies = Replies(settings, arms, run_folder)
         self._new_deployment: Callable[[], Deployment] | None = None
         self._deployment: Deployment | None = None
         self._ahead: Future[Deployment] | None = None
         self._bench: Bench | None = None
+        self._evaluates = False
 
     def bench(self) -> Bench:
         """The tools, installed when they are not there yet. Raises InfrastructureError."""
@@ -90,16 +95,15 @@ class Evaluator:
                 install_eslint(cache, toolchain, progress=self._progress)
                 if self._settings.lint_engine == "eslint"
                 else None,
-                TypeServer(toolchain.tsc),
+                self._tools(toolchain),
                 None if self._settings.no_cache else VerdictCache(cache / "verdicts"),
             )
-            self._start_ahead()
         return self._bench
 
     def close(self) -> None:
         self._close_deployment()
-        if self._bench is not None and self._bench.type_server is not None:
-            self._bench.type_server.close()
+        if self._bench is not None and self._bench.warm is not None:
+            self._bench.warm.close()
         if self._bench is not None and self._bench.verdicts is not None:
             self._bench.verdicts.close()
         self.replies.close()
@@ -147,6 +151,7 @@ class Evaluator:
         try:
             try:
                 bench = self.bench()
+                self._start_ahead()
             except InfrastructureError as error:
                 return replace(_blank(plan), message=_with_detail("toolchain", error))
             stages = self._settings.stages
@@ -181,6 +186,9 @@ class Evaluator:
     def _start_ahead(self) -> None:
         """Starts the first deployment while the first item is in stages that need none. One at a
         URL is locked when it starts: that is left until it is needed."""
+        if self._evaluates:
+            return
+        self._evaluates = True
         if self._settings.backend.kind == "url" or _DEPLOYED.isdisjoint(self._settings.stages):
             return
         pool = ThreadPoolExecutor(1, thread_name_prefix="deployment")

@@ -157,6 +157,11 @@ def cpu_seconds_of(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
+def kill(leader: int) -> None:
+    """Ends the group of `leader`, a child that serves; whoever holds it waits for it."""
+    _signal_group(leader, signal.SIGKILL)
+
+
 def _session_cpu_seconds(leader: int) -> float:
     """CPU seconds of all processes in the session of `leader`; 0.0 where the system does not say.
 

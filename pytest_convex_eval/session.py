@@ -7,6 +7,8 @@ evaluates items), or both when there is no xdist. Nothing is made before the fir
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +34,12 @@ from pytest_convex_eval.runs.reporter import RunReporter
 if TYPE_CHECKING:
     from pytest_convex_eval.evaluation import Evaluator
     from pytest_convex_eval.generation.prompts import Arm
+    from pytest_convex_eval.toolchain.model import Toolchain
+    from pytest_convex_eval.toolchain.sharing import Host, WarmTools
+
 _RUN_KEY = "convex_eval_run"
+_TOOLS_KEY = "convex_eval_tools"
+_LONGEST_ADDRESS = 100
 
 
 class EvalSession:
@@ -48,7 +55,10 @@ class EvalSession:
         self._arms: tuple[Arm, ...] | None = None
         self._matrix: Matrix | None = None
         self._evaluator: Evaluator | None = None
-        self._run_id: str | None = getattr(config, "workerinput", {}).get(_RUN_KEY)
+        given = getattr(config, "workerinput", {})
+        self._run_id: str | None = given.get(_RUN_KEY)
+        self._shared_tools: str | None = given.get(_TOOLS_KEY)
+        self._host: Host | None = None
 
     @property
     def run_folder(self) -> Path:
@@ -59,8 +69,9 @@ class EvalSession:
         return self.settings.runs / self._run_id
 
     def configure_worker(self, workerinput: dict[str, Any]) -> None:
-        """Tells a worker which run it works for."""
+        """Tells a worker which run it works for, and where the tools are that it shares."""
         workerinput[_RUN_KEY] = self.run_folder.name
+        workerinput[_TOOLS_KEY] = self._shared_tools = self._shared_tools or _new_address()
 
     # Before the first item.
 
@@ -184,6 +195,8 @@ class EvalSession:
                     check_key(model, os.environ)
             sweep()
             bench = self.evaluator().bench()
+            if self._shared_tools is not None:
+                self._host = _hosted(self._shared_tools, bench.toolchain)
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
             content = manifest(self.config, self.settings, self.arms(), bench, paths)
             reporter.begin(RunRecord.begin(self.run_folder, content), nodeids)
@@ -219,8 +232,17 @@ class EvalSession:
         if self._evaluator is None:
             from pytest_convex_eval.evaluation import Evaluator
 
-            self._evaluator = Evaluator(self.settings, self.arms(), self.run_folder, self._progress)
+            self._evaluator = Evaluator(
+                self.settings, self.arms(), self.run_folder, self._progress, self._tools
+            )
         return self._evaluator
+
+    def _tools(self, toolchain: Toolchain) -> WarmTools:
+        from pytest_convex_eval.toolchain.sharing import own_tools, shared_tools
+
+        if self._shared_tools is not None and (tools := shared_tools(self._shared_tools)):
+            return tools
+        return own_tools(toolchain)
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
         """The result of `plan`; an item that there is no money for is skipped."""
@@ -236,10 +258,31 @@ class EvalSession:
         if self._evaluator is not None:
             self._evaluator.close()
             self._evaluator = None
+        if self._host is not None:
+            self._host.close()
+            self._host = None
 
     def _progress(self, line: str) -> None:
         if self.reporter is not None:
             self.reporter.write(f"convex-eval: {line}")
+
+
+def _new_address() -> str:
+    """Of a socket that nobody has, and nothing is made yet: there may be no cases."""
+    name = f"convex-eval-tools-{secrets.token_hex(8)}/socket"
+    address = Path(tempfile.gettempdir(), name)
+    # Systems take some hundred bytes for a socket's address.
+    return str(address) if len(bytes(address)) < _LONGEST_ADDRESS else f"/tmp/{name}"
+
+
+def _hosted(address: str, toolchain: Toolchain) -> Host | None:
+    """The tools that workers share; without, each has its own."""
+    from pytest_convex_eval.toolchain.sharing import Host
+
+    try:
+        return Host(Path(address), toolchain)
+    except OSError:
+        return None
 
 
 def _exit(message: str) -> NoReturn:

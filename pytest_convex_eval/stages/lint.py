@@ -37,7 +37,7 @@ class LintStage:
         workspace = ground.workspace()
         if workspace is None:
             return Report(missing=NO_WORKSPACE)
-        policy = ground.subject.lint
+        policy, warm = ground.subject.lint, ground.bench.warm
         report = lint(
             ground.bench.toolchain,
             workspace.root,
@@ -48,6 +48,7 @@ class LintStage:
             scratch=ground.scratch,
             deadline_seconds=self.deadline_seconds,
             eslint=ground.bench.eslint,
+            server=None if warm is None else warm.linter,
         )
         findings = report.findings
         if ground.ended.get("typecheck") == "failed":

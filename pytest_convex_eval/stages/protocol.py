@@ -17,7 +17,7 @@ from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.lint_eslint import Eslint
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
-from pytest_convex_eval.toolchain.tsapi import TypeServer
+from pytest_convex_eval.toolchain.sharing import WarmTools
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Bench:
     """The warm tools of one process, shared by all its items.
 
     `deployment` gives the running deployment, empty, starting it when there is none.
-    `eslint` lints instead of oxlint where it is given. Without `type_server` each typecheck is a
-    process of its own; without `verdicts` each stage is asked every time.
+    `eslint` lints instead of oxlint where it is given. Without `warm` each typecheck and each lint
+    is a process of its own; without `verdicts` each stage is asked every time.
     """
 
     toolchain: Toolchain
@@ -41,7 +41,7 @@ class Bench:
     lint_profile: Profile
     compile_cache: Path
     eslint: Eslint | None = None
-    type_server: TypeServer | None = None
+    warm: WarmTools | None = None
     verdicts: VerdictCache | None = None
 
 

@@ -38,11 +38,12 @@ class TypecheckStage:
             if not pushed.accepted:
                 return Report(missing="its generated code needs a push that is accepted")
             cpu_seconds = pushed.result.cpu_seconds
+        warm = ground.bench.warm
         report = check_types(
             ground.bench.toolchain,
             workspace.root,
             scratch=ground.scratch,
             deadline_seconds=self.deadline_seconds,
-            server=ground.bench.type_server,
+            server=None if warm is None else warm.types,
         )
         return Report(report.findings, report.output, report.cpu_seconds + cpu_seconds)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pytest_convex_eval.outcomes import Finding
 from pytest_convex_eval.toolchain.lint_eslint import Eslint, ask_eslint
-from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint, passed_over
-from pytest_convex_eval.toolchain.lint_report import Spoken, judge
-from pytest_convex_eval.toolchain.lint_rules import Profile, Selection, select
+from pytest_convex_eval.toolchain.lint_oxlint import Linter, ask_oxlint, passed_over
+from pytest_convex_eval.toolchain.lint_report import judge
+from pytest_convex_eval.toolchain.lint_rules import Profile, select
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.suppressions import is_source
@@ -32,9 +32,11 @@ def lint(
     scratch: Path,
     deadline_seconds: float,
     eslint: Eslint | None = None,
+    server: Linter | None = None,
 ) -> ToolReport:
     """Lints `convex/` of a laid-out workspace, generated code left out; by `eslint` if given.
 
+    `server` is a warm oxlint, which is asked first.
     `off` and `require` name rules or groups (`lint_rules.select`), `public` the functions that
     anyone may call, as `module:export`. Codes: `lint/<rule>`,
     `@convex-dev/<rule>`, `convex-eval/<rule>`, `lint/resource-limit` when the answer exhausts the
@@ -51,7 +53,24 @@ def lint(
     if not paths:
         return ToolReport(tuple(unseen), "", 0.0)
     scratch.mkdir(parents=True, exist_ok=True)
-    spoken = _ask(toolchain, workspace_root, paths, selection, scratch, deadline_seconds, eslint)
+    if eslint is None:
+        spoken = ask_oxlint(
+            toolchain,
+            workspace_root,
+            paths,
+            selection,
+            scratch=scratch,
+            deadline_seconds=deadline_seconds,
+            server=server,
+        )
+    else:
+        (spoken,) = ask_eslint(
+            eslint,
+            [(workspace_root, paths)],
+            selection,
+            scratch=scratch,
+            deadline_seconds=deadline_seconds,
+        )
     if spoken.exhausted:
         finding = Finding("lint/resource-limit", "this answer exhausts the linter")
         return ToolReport((finding,), spoken.output, spoken.cpu_seconds)
@@ -75,25 +94,6 @@ def sources_of(root: Path) -> list[str]:
         and path.is_file()
         and _SKIPPED_FOLDERS.isdisjoint(path.relative_to(root).parts)
     )
-
-
-def _ask(
-    toolchain: Toolchain,
-    root: Path,
-    paths: list[str],
-    selection: Selection,
-    scratch: Path,
-    deadline_seconds: float,
-    eslint: Eslint | None,
-) -> Spoken:
-    if eslint is None:
-        return ask_oxlint(
-            toolchain, root, paths, selection, scratch=scratch, deadline_seconds=deadline_seconds
-        )
-    (spoken,) = ask_eslint(
-        eslint, [(root, paths)], selection, scratch=scratch, deadline_seconds=deadline_seconds
-    )
-    return spoken
 
 
 def _not_linted(path: str) -> Finding:

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import signal
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.outcomes import ConvexEvalError, InfrastructureError
 from pytest_convex_eval.processes import Completed, Limits, environment, run
-from pytest_convex_eval.toolchain.exhaustion import (
-    ADDRESS_SPACE_BYTES,
-    GO_SETTINGS,
-    gave_up,
-    ran_out,
-)
+from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS, ran_out
 from pytest_convex_eval.toolchain.lint_report import Said, Spoken, is_object
 from pytest_convex_eval.toolchain.lint_rules import Selection
+from pytest_convex_eval.toolchain.lint_tsgolint import Tsgolint
 from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.oxlint_server import Linted
+from pytest_convex_eval.toolchain.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
+from pytest_convex_eval.toolchain.warm import WARM_SHARE
 
 CPU_SECONDS = 10
 """Of tsgolint: thirty times of what good code needs, and so few that eight workers on two cores
@@ -44,6 +42,12 @@ _MESSAGE_ID = re.compile(r"\[(?P<id>[^\]\n]+)\] ")
 _OVERFLOW = "\nRangeError: Maximum call stack size exceeded\n"
 
 
+class Linter(Protocol):
+    """A warm oxlint, see `oxlint_server.OxlintServer.lint`."""
+
+    def lint(self, root: Path, arguments: Sequence[str], *, wall_seconds: float) -> Linted: ...
+
+
 def passed_over(path: str) -> bool:
     """Whether oxlint leaves a file of this name out."""
     return _TAKEN_FOR_MINIFIED.fullmatch(path) is not None
@@ -57,22 +61,52 @@ def ask_oxlint(
     *,
     scratch: Path,
     deadline_seconds: float,
+    server: Linter | None = None,
 ) -> Spoken:
     """What oxlint says of the files `paths` of a workspace.
 
-    Raises InfrastructureError when it cannot be run or understood.
+    `server` is asked first; without one, and where it has no answer, a process of its own is
+    started. Raises InfrastructureError when it cannot be run or understood.
     """
-    tsgolint = _Tsgolint(toolchain.tsgolint, scratch)
-    done = _oxlint(toolchain, root, paths, selection, tsgolint, scratch, deadline_seconds)
+    started = time.monotonic()
+    arguments = command_arguments(toolchain, paths, selection, scratch)
+    if server is not None:
+        try:
+            linted = server.lint(root, arguments, wall_seconds=deadline_seconds * WARM_SHARE)
+            return _read(linted.report, root, paths, linted.report, linted.cpu_seconds)
+        except (NoAnswerError, _UnreadableError):
+            # What the server used is no part of what the answer costs.
+            pass
+    left = deadline_seconds - (time.monotonic() - started)
+    tsgolint = Tsgolint(toolchain.tsgolint, scratch, CPU_SECONDS)
+    done = _oxlint(toolchain, root, arguments, tsgolint, scratch, left)
     output = done.stdout + done.stderr
-    if tsgolint.gave_up(done.cpu_seconds) or ran_out(done, deadline_seconds, CPU_SECONDS):
+    if tsgolint.gave_up(done.cpu_seconds) or ran_out(done, left, CPU_SECONDS):
         return Spoken(output=output, cpu_seconds=done.cpu_seconds, exhausted=True)
-    report = _parsed(done)
-    if report.get("number_of_files") != len(paths):
-        raise InfrastructureError("oxlint did not look at every file", detail=output)
-    diagnostics = report["diagnostics"]
-    assert isinstance(diagnostics, list)
-    return read_oxlint(diagnostics, SourceTree(root), output, done.cpu_seconds)
+    if done.ending != "exit":
+        raise InfrastructureError(f"oxlint was ended by {done.ending}", detail=output)
+    try:
+        return _read(done.stdout, root, paths, output, done.cpu_seconds)
+    except _UnreadableError as error:
+        raise InfrastructureError(f"{error} (status {done.returncode})", detail=output) from None
+
+
+class _UnreadableError(ConvexEvalError):
+    """There is no report, or it is not about every file."""
+
+
+def _read(report: str, root: Path, paths: Sequence[str], output: str, cpu_seconds: float) -> Spoken:
+    """What a `report` says. oxlint's exit status says nothing: 1 is findings and failures alike."""
+    try:
+        parsed: object = json.loads(report)
+    except ValueError:
+        parsed = None
+    diagnostics = parsed.get("diagnostics") if is_object(parsed) else None
+    if not is_object(parsed) or not isinstance(diagnostics, list):
+        raise _UnreadableError("oxlint gave no report")
+    if parsed.get("number_of_files") != len(paths):
+        raise _UnreadableError("oxlint did not look at every file")
+    return read_oxlint(diagnostics, SourceTree(root), output, cpu_seconds)
 
 
 def read_oxlint(
@@ -129,91 +163,6 @@ def _offset(diagnostic: Mapping[str, object]) -> int:
     return offset
 
 
-@dataclass(frozen=True, slots=True)
-class _Tsgolint:
-    """The type-aware linter behind a script that limits it and notes how it ended.
-
-    oxlint starts whatever program it is told to, reports any failure of it as text, and can't bear
-    the limits itself.
-    """
-
-    program: Path
-    scratch: Path
-
-    @property
-    def _status(self) -> Path:
-        return self.scratch / "tsgolint.status"
-
-    @property
-    def _stderr(self) -> Path:
-        return self.scratch / "tsgolint.stderr"
-
-    def script(self) -> Path:
-        """Writes the script. One use only: a former run's notes are removed."""
-        self._status.unlink(missing_ok=True)
-        script = self.scratch / "tsgolint.sh"
-        script.write_text(
-            "#!/bin/sh\n"
-            # Not every system can limit address space.
-            f"ulimit -v {ADDRESS_SPACE_BYTES // 1024} 2>/dev/null\n"
-            f"ulimit -t {CPU_SECONDS}\n"
-            f'{shlex.quote(str(self.program))} "$@" 2>{shlex.quote(str(self._stderr))}\n'
-            "status=$?\n"
-            f'echo "$status" >{shlex.quote(str(self._status))}\n'
-            'exit "$status"\n'
-        )
-        script.chmod(0o700)
-        return script
-
-    def gave_up(self, cpu_seconds: float) -> bool:
-        """Whether it ran into its limits; oxlint and it took `cpu_seconds` together."""
-        try:
-            status = int(self._status.read_text())
-            stderr = self._stderr.read_text("utf-8", "replace")
-        except (OSError, ValueError):
-            return False
-        # The kernel sends SIGKILL where the soft limit on CPU time is the hard one.
-        killed = status == 128 + signal.SIGKILL and cpu_seconds >= CPU_SECONDS - 1
-        return killed or gave_up(status, stderr)
-
-
-def _oxlint(
-    toolchain: Toolchain,
-    root: Path,
-    paths: Sequence[str],
-    selection: Selection,
-    tsgolint: _Tsgolint,
-    scratch: Path,
-    deadline: float,
-) -> Completed:
-    config = scratch / "oxlint.json"
-    config.write_text(json.dumps(_configuration(toolchain, selection)))
-    args: list[str | Path] = [
-        toolchain.node,
-        f"--max-old-space-size={_HEAP_MEGABYTES}",
-        toolchain.oxlint,
-        "--config",
-        config,
-        "--disable-nested-config",
-        "--no-ignore",
-        "--type-aware",
-        "--format=json",
-        *(f"./{path}" for path in paths),
-    ]
-    try:
-        return run(
-            args,
-            cwd=root,
-            env={
-                **environment(home=scratch, OXLINT_TSGOLINT_PATH=str(tsgolint.script())),
-                **GO_SETTINGS,
-            },
-            limits=Limits(wall_seconds=deadline),
-        )
-    except OSError as error:
-        raise InfrastructureError(f"oxlint could not be started: {error}") from error
-
-
 def _configuration(toolchain: Toolchain, selection: Selection) -> dict[str, object]:
     # Where all of our rules are off, nothing has to be known of the files.
     facts = {FACTS: "error"} if selection.needs_facts else {}
@@ -227,16 +176,42 @@ def _configuration(toolchain: Toolchain, selection: Selection) -> dict[str, obje
     }
 
 
-def _parsed(done: Completed) -> Mapping[str, object]:
-    """oxlint's report. Its exit status says nothing: 1 is findings and failures alike."""
-    if done.ending == "exit":
-        try:
-            report: object = json.loads(done.stdout)
-        except ValueError:
-            report = None
-        if is_object(report) and isinstance(report.get("diagnostics"), list):
-            return report
-    raise InfrastructureError(
-        f"oxlint gave no report (ended by {done.ending}, status {done.returncode})",
-        detail=done.stdout + done.stderr,
-    )
+def command_arguments(
+    toolchain: Toolchain, paths: Sequence[str], selection: Selection, scratch: Path
+) -> list[str]:
+    """What oxlint is asked with, for `paths` relative to where it runs; its configuration is
+    written to `scratch`."""
+    config = scratch / "oxlint.json"
+    config.write_text(json.dumps(_configuration(toolchain, selection)))
+    return [
+        "--config",
+        str(config),
+        "--disable-nested-config",
+        "--no-ignore",
+        "--type-aware",
+        "--format=json",
+        *(f"./{path}" for path in paths),
+    ]
+
+
+def _oxlint(
+    toolchain: Toolchain,
+    root: Path,
+    arguments: Sequence[str],
+    tsgolint: Tsgolint,
+    scratch: Path,
+    deadline_seconds: float,
+) -> Completed:
+    heap = f"--max-old-space-size={_HEAP_MEGABYTES}"
+    try:
+        return run(
+            [toolchain.node, heap, toolchain.oxlint, *arguments],
+            cwd=root,
+            env={
+                **environment(home=scratch, OXLINT_TSGOLINT_PATH=str(tsgolint.script())),
+                **GO_SETTINGS,
+            },
+            limits=Limits(wall_seconds=deadline_seconds),
+        )
+    except OSError as error:
+        raise InfrastructureError(f"oxlint could not be started: {error}") from error

@@ -36,6 +36,11 @@ class Toolchain:
     rules_plugin: Path
     """Our own lint plugin as one ES module."""
 
+    @property
+    def oxlint_modules(self) -> Path:
+        """The folder of the modules that oxlint's entry point loads."""
+        return self.oxlint.parents[1] / "dist"
+
 
 @dataclass(frozen=True, slots=True)
 class DependencySet:

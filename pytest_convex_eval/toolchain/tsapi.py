@@ -1,28 +1,26 @@
-"""TypeScript 7's API server: one warm compiler for all the workspaces of a process.
+"""TypeScript 7's API server: one warm compiler for many workspaces.
 
 What is the same in all of them (the declarations of TypeScript and of Convex) stays parsed, so that
-a workspace takes less than half of the CPU time of a compiler that starts cold. The server only
-ever saves time: it says what the command line would say, or it gives no answer, and the command
-line is asked instead.
+a workspace takes less than half of the CPU time of a compiler that starts cold.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.toolchain import warm
 from pytest_convex_eval.toolchain.exhaustion import ADDRESS_SPACE_BYTES
-from pytest_convex_eval.toolchain.tsapi_wire import NoAnswerError, Wire
+from pytest_convex_eval.toolchain.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.tsapi_wire import Wire
+from pytest_convex_eval.toolchain.warm import WarmServer
 
 CHECK_CPU_SECONDS = 2.0
 """For one workspace: some forty times of what good code takes. What takes more is better off in a
@@ -32,8 +30,6 @@ CHECKS = 200
 """After so many workspaces a server has grown, and makes way for a fresh one."""
 
 _LIFE_CPU_SECONDS = 120
-_START_SECONDS = 10.0
-_MOST_FAILURES = 3
 
 # What stays parsed takes 35 MiB. At this limit a server is 110 MiB large, and a check takes some
 # 50 ms of CPU; at 150 MiB, 47 ms; at 64 MiB, 84 ms. With Go's defaults: 150 MiB and 56 ms.
@@ -90,84 +86,41 @@ class Checked:
     cpu_seconds: float
 
 
-class TypeServer:
-    """The server of this process: started when it is first needed, and again when it has ended.
-
-    It ends at the end of its input, so also when this process is killed. Use as a context manager,
-    or call `close`.
-    """
+class TypeServer(WarmServer):
+    """The server, which keeps one project open at a time."""
 
     def __init__(self, tsc: Path) -> None:
         """`tsc`: TypeScript's native compiler."""
+        super().__init__()
         self._tsc = tsc
-        self._stack = contextlib.ExitStack()
         self._wire: Wire | None = None
-        self._pid = 0
         self._open: str | None = None
         self._seen: set[str] = set()
-        self._failures = 0
-        self._failure: NoAnswerError | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process, where one runs."""
-        return self._pid or None
-
-    @property
-    def failure(self) -> NoAnswerError | None:
-        """Why there was no answer when there was none, the last time."""
-        return self._failure
 
     def close(self) -> None:
-        """Ends the server; the next check starts another."""
-        self._stack.close()
+        super().close()
         self._wire = self._open = None
-        self._pid = 0
         self._seen.clear()
 
     def check(self, root: Path, *, wall_seconds: float) -> Checked:
         """The errors of the project `convex/tsconfig.json` below `root`, a resolved path.
 
         Raises NoAnswerError where the command line must be asked: after a limit, a death, or an
-        answer of another kind than errors in files; the server is then gone. Raises it at once when
-        several servers in a row were of no use.
+        answer of another kind than errors in files.
         """
-        if self._failures >= _MOST_FAILURES:
-            raise NoAnswerError("the last servers gave no answers")
-        try:
-            checked = self._check(str(root / "convex" / "tsconfig.json"), wall_seconds)
-        except NoAnswerError as error:
-            self._failure = error
-            self._failures += error.broken
-            self.close()
-            raise
-        except BaseException:
-            # An answer that nobody waits for any more would be taken for the next one's.
-            self.close()
-            raise
-        self._failures = 0
-        return checked
+        return self._asked(
+            lambda: self._check(str(root / "convex" / "tsconfig.json"), wall_seconds)
+        )
 
     def _check(self, config: str, wall_seconds: float) -> Checked:
         if self._wire is not None and self._stale(config, self._wire):
             self.close()
-        before = processes.cpu_seconds_of(self._pid) if self._pid else 0.0
+        before = self._cpu_seconds()
         wire = self._wire or self._start()
         until = time.monotonic() + wall_seconds
 
         def used() -> float:
-            return processes.cpu_seconds_of(self._pid) - before
+            return self._cpu_seconds() - before
 
         def call(method: str, params: dict[str, JsonValue]) -> JsonValue:
             return wire.call(method, params, until=until, spent=lambda: used() > CHECK_CPU_SECONDS)
@@ -208,35 +161,21 @@ class TypeServer:
         # It writes nothing, and asked for a folder would leave one behind when we are killed.
         root = Path("/")
         silence = self._stack.enter_context((root / os.devnull).open("wb"))
-        try:
-            child = self._stack.enter_context(
-                processes.running(
-                    [self._tsc, "--api", "--async", "--cwd", root],
-                    cwd=root,
-                    env={**processes.environment(home=root), **_GO_SETTINGS},
-                    limits=processes.Limits(
-                        wall_seconds=_START_SECONDS,
-                        cpu_seconds=_LIFE_CPU_SECONDS,
-                        address_space_bytes=ADDRESS_SPACE_BYTES,
-                    ),
-                    stderr=silence,
-                )
-            )
-        except OSError as error:
-            raise NoAnswerError(f"the server could not be started: {error}") from error
-        self._pid = child.pid
-        self._wire = wire = _wire(child)
-        # Asked to end by a signal, the server takes a second; at the end of its input it ends.
-        self._stack.callback(wire.close)
-        until = time.monotonic() + _START_SECONDS
+        pipes = self._run(
+            [self._tsc, "--api", "--async", "--cwd", root],
+            cwd=root,
+            env={**processes.environment(home=root), **_GO_SETTINGS},
+            limits=processes.Limits(
+                wall_seconds=warm.START_SECONDS,
+                cpu_seconds=_LIFE_CPU_SECONDS,
+                address_space_bytes=ADDRESS_SPACE_BYTES,
+            ),
+            stderr=silence,
+        )
+        self._wire = wire = Wire(pipes)
+        until = time.monotonic() + warm.START_SECONDS
         wire.call("initialize", None, until=until, spent=lambda: False)
         return wire
-
-
-def _wire(child: subprocess.Popen[bytes]) -> Wire:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    return Wire(child.stdin, child.stdout)
 
 
 def _valid(adapter: TypeAdapter[_T], result: JsonValue) -> _T:

@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError, Severity
 from pytest_convex_eval.processes import Completed, environment, run
 from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS, limits, ran_out
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
+from pytest_convex_eval.toolchain.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.positions import SourceTree
-from pytest_convex_eval.toolchain.tsapi import Diagnostic, TypeServer
-from pytest_convex_eval.toolchain.tsapi_wire import NoAnswerError
+from pytest_convex_eval.toolchain.tsapi import Checked, Diagnostic
+from pytest_convex_eval.toolchain.warm import WARM_SHARE
 
 # `path(line,column): error TS2322: text`, columns in UTF-16 units from 1; `error TS18003: text` for
 # what is no file's; further lines of a message are indented.
@@ -34,8 +36,11 @@ _NO_INPUTS = "TS18003"
 _NO_TYPES = "TS2688"
 _CONFIGURATION = re.compile(r"TS(?:5\d{3}|6\d{3}|18\d{3})")
 
-# Of the deadline, so that a cold process has the rest.
-_WARM_SHARE = 0.25
+
+class Types(Protocol):
+    """A warm compiler, see `tsapi.TypeServer.check`."""
+
+    def check(self, root: Path, *, wall_seconds: float) -> Checked: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def check_types(
     *,
     scratch: Path,
     deadline_seconds: float,
-    server: TypeServer | None = None,
+    server: Types | None = None,
 ) -> ToolReport:
     """Typechecks `convex/` of a laid-out workspace with the tsconfig that lies there (ours).
 
@@ -72,7 +77,7 @@ def check_types(
     started = time.monotonic()
     if server is not None:
         try:
-            return _warm(server, workspace_root, deadline_seconds * _WARM_SHARE)
+            return _warm(server, workspace_root, deadline_seconds * WARM_SHARE)
         except NoAnswerError:
             # What the server used is lost with it, and is no part of what the answer costs.
             pass
@@ -81,7 +86,7 @@ def check_types(
     )
 
 
-def _warm(server: TypeServer, root: Path, wall_seconds: float) -> ToolReport:
+def _warm(server: Types, root: Path, wall_seconds: float) -> ToolReport:
     checked = server.check(root, wall_seconds=wall_seconds)
     tree = SourceTree(root)
     errors = [_placed(error, root, tree) for error in checked.errors]

@@ -10,11 +10,11 @@ import pytest
 from pytest_convex_eval.outcomes import Files
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.lint import lint
+from pytest_convex_eval.toolchain.lint_oxlint import Linter
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
 from pytest_convex_eval.toolchain.syntax import check_syntax
-from pytest_convex_eval.toolchain.tsapi import TypeServer
-from pytest_convex_eval.toolchain.typecheck import check_types
+from pytest_convex_eval.toolchain.typecheck import Types, check_types
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 from pytest_convex_eval.workspace.paths import admit
 
@@ -72,7 +72,7 @@ class Bench:
     def types_of(
         self,
         workspace: Workspace,
-        server: TypeServer | None = None,
+        server: Types | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> ToolReport:
         return check_types(
@@ -91,14 +91,28 @@ class Bench:
         off: frozenset[str] = frozenset(),
         require: frozenset[str] = frozenset(),
     ) -> ToolReport:
+        workspace = self.lay_out({"package.json": "{}", **files})
+        return self.lint_of(workspace, profile=profile, off=off, require=require)
+
+    def lint_of(
+        self,
+        workspace: Workspace,
+        server: Linter | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        *,
+        profile: Profile = "recommended",
+        off: frozenset[str] = frozenset(),
+        require: frozenset[str] = frozenset(),
+    ) -> ToolReport:
         return lint(
             self.toolchain,
-            self.lay_out({"package.json": "{}", **files}).root,
+            workspace.root,
             profile=profile,
             off=off,
             require=require,
             scratch=self._scratch("lint"),
-            deadline_seconds=DEADLINE_SECONDS,
+            deadline_seconds=deadline_seconds,
+            server=server,
         )
 
     def _scratch(self, name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
-from pytest_convex_eval.toolchain import lint_oxlint
+from pytest_convex_eval.toolchain import lint_tsgolint
 from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_rules import (
     GROUPS,
@@ -247,7 +247,7 @@ def test_an_answer_without_code_starts_nothing(bench: Bench) -> None:
 
 def test_a_type_bomb_is_the_answers_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     # Ends as it does at the real limit, only sooner.
-    monkeypatch.setattr(lint_oxlint, "ADDRESS_SPACE_BYTES", 1_000_000_000)
+    monkeypatch.setattr(lint_tsgolint, "ADDRESS_SPACE_BYTES", 1_000_000_000)
     bomb = """\
 type Orders<T, K = T> =
   [T] extends [never] ? [] : K extends K ? [K, ...Orders<Exclude<T, K>>] : never;

@@ -1,0 +1,231 @@
+"""Warm tools that several processes share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_convex_eval.outcomes import Files
+from pytest_convex_eval.toolchain import sharing
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
+from pytest_convex_eval.toolchain.warm import WarmServer
+from tests.toolchain.checkers.conftest import Bench
+
+RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
+WRONG: Files = {"convex/a.ts": 'export const n: number = "é";\nPromise.resolve(n);\n'}
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Path:
+    return tmp_path / "tools" / "socket"
+
+
+@pytest.fixture
+def host(address: Path, toolchain: Toolchain) -> Iterator[Host]:
+    host = Host(address, toolchain)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def guest(host: Host, address: Path) -> Iterator[Guest]:
+    guest = Guest(str(address))
+    yield guest
+    guest.close()
+
+
+def servers(bench: Bench) -> list[psutil.Process]:
+    """The compilers and linters that this process has running."""
+    programs = {str(bench.toolchain.tsc), "oxlint_server.mjs"}
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if any(part.endswith(tuple(programs)) for part in child.cmdline())
+    ]
+
+
+def codes(bench: Bench, guest: Guest, files: Files, name: str) -> list[str]:
+    workspace = bench.lay_out(files, name)
+    reports = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
+    return [finding.code for report in reports for finding in report.findings]
+
+
+def test_it_says_what_tools_of_ones_own_say(bench: Bench, guest: Guest) -> None:
+    workspace = bench.lay_out(WRONG)
+    shared = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
+    own = (bench.types_of(workspace), bench.lint_of(workspace))
+    assert [report.findings for report in shared] == [report.findings for report in own]
+    assert all(report.cpu_seconds > 0 for report in shared)
+    assert len(servers(bench)) == 2
+
+
+def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
+    bench: Bench, address: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "CORES_A_SERVER", 1_000)
+    host = Host(address, toolchain)
+
+    def work(number: int) -> bool:
+        guest = Guest(str(address))
+        name = f"thing{number}"
+        workspaces = [
+            bench.lay_out({"convex/a.ts": f"export const {name}: string = {number};\n"}, f"{n}")
+            for n in (f"{number}a", f"{number}b", f"{number}c")
+        ]
+        reports = [bench.types_of(workspace, guest) for workspace in workspaces]
+        reports += [bench.lint_of(workspace, guest) for workspace in workspaces]
+        guest.close()
+        found = [finding for report in reports for finding in report.findings]
+        assert len(found) == 3
+        return all(finding.excerpt and name in finding.excerpt for finding in found)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(work, range(6)))
+    assert len(servers(bench)) == 2
+    host.close()
+
+
+def test_nobody_else_can_reach_them_and_nothing_stays(
+    bench: Bench, address: Path, toolchain: Toolchain
+) -> None:
+    host = Host(address, toolchain)
+    assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
+    guest = Guest(str(address))
+    codes(bench, guest, RIGHT, "one")
+    running = servers(bench)
+    assert len(running) == 2
+    guest.close()
+    host.close()
+    psutil.wait_procs(running, timeout=10)
+    assert servers(bench) == []
+    assert not address.parent.exists()
+    assert shared_tools(str(address)) is None
+
+
+def test_a_folder_that_somebody_has_made_before_is_not_trusted(
+    address: Path, toolchain: Toolchain
+) -> None:
+    address.parent.mkdir()
+    with pytest.raises(FileExistsError):
+        Host(address, toolchain)
+
+
+def test_a_server_that_was_killed_costs_nobody_a_finding(bench: Bench, guest: Guest) -> None:
+    expected = ["TS2322", "lint/no-floating-promises"]
+    assert codes(bench, guest, WRONG, "one") == expected
+    for server in servers(bench):
+        server.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+    assert codes(bench, guest, WRONG, "two") == expected
+    assert codes(bench, guest, WRONG, "three") == expected
+
+
+def test_a_guest_that_is_killed_while_it_waits_costs_the_others_nothing(
+    bench: Bench, host: Host, address: Path, guest: Guest, type_bomb: Files
+) -> None:
+    root = bench.lay_out(type_bomb, "bomb").root
+    program = f"""
+from pathlib import Path
+from pytest_convex_eval.toolchain.sharing import Guest
+guest = Guest({str(address)!r})
+print("asks", flush=True)
+guest.check(Path({str(root)!r}), wall_seconds=60)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    with child.stdout:
+        assert child.stdout.readline() == b"asks\n"
+        child.kill()
+        child.wait()
+    assert codes(bench, guest, WRONG, "after") == ["TS2322", "lint/no-floating-promises"]
+
+
+def test_who_waits_when_the_host_ends_gets_no_answer(
+    bench: Bench, address: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(address, toolchain)
+    guest = Guest(str(address))
+    codes(bench, guest, RIGHT, "one")
+    stopped = servers(bench)
+    for server in stopped:
+        server.send_signal(signal.SIGSTOP)
+    threading.Timer(0.5, host.close).start()
+    root = bench.lay_out(WRONG, "two").root
+    started = time.monotonic()
+    with pytest.raises(NoAnswerError):
+        guest.check(root, wall_seconds=60)
+    assert time.monotonic() - started < 20
+    # Everybody goes on without.
+    assert codes(bench, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
+    guest.close()
+    psutil.wait_procs(stopped, timeout=10)
+    assert servers(bench) == []
+
+
+def test_an_interrupted_question_leaves_no_answer_for_the_next(bench: Bench, guest: Guest) -> None:
+    codes(bench, guest, RIGHT, "one")
+    for server in servers(bench):
+        server.send_signal(signal.SIGSTOP)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    root = bench.lay_out(WRONG, "two").root
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            guest.check(root, wall_seconds=5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    for server in servers(bench):
+        server.send_signal(signal.SIGCONT)
+    assert codes(bench, guest, RIGHT, "three") == []
+
+
+def test_whoever_finds_no_free_server_in_time_gets_no_answer() -> None:
+    pool = Pool(WarmServer, 1)
+    with pool.lease(1), pytest.raises(NoAnswerError, match="busy"), pool.lease(0.05):
+        raise AssertionError
+    with pool.lease(1) as first:
+        pass
+    with pool.lease(1) as again:
+        assert again is first
+    pool.close()
+    with pytest.raises(NoAnswerError, match="ended"), pool.lease(1):
+        raise AssertionError
+
+
+def test_a_pool_makes_no_more_servers_than_are_asked_at_a_time() -> None:
+    pool = Pool(WarmServer, 3)
+    with pool.lease(1) as first, pool.lease(1) as second:
+        assert first is not second
+    with pool.lease(1) as third:
+        assert third in (first, second)
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b'{"what": "types"}', b'{"what": "else"}'])
+def test_what_is_no_question_has_no_answer(
+    bench: Bench, host: Host, address: Path, guest: Guest, line: bytes
+) -> None:
+    odd = Guest(str(address))
+    assert odd._socket is not None
+    odd._socket.settimeout(10)
+    odd._socket.sendall(line + b"\n")
+    assert b"broken" in odd._socket.recv(4096)
+    odd.close()
+    assert codes(bench, guest, RIGHT, "one") == []

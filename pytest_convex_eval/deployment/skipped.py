@@ -18,7 +18,11 @@ FUNCTIONS = "convex"
 """The folder of the functions: the default, which the harness's own convex.json keeps."""
 _CONFIGURATION = ("convex.config", "schema")
 """Not modules of functions: they are pushed by themselves."""
-_MODULE_LINE = re.compile(r"^\s{0,100}(import|export)", re.MULTILINE)
+# The bundler's `/^\s{0,100}(import|export)/m`, from the last line's start only: from each of the
+# lines before, a file of empty lines would be read a hundred times.
+_MODULE_LINE = re.compile(
+    "(?:\\A|[\n\r\u2028\u2029])(?:[^\\S\n\r\u2028\u2029]|\ufeff){0,100}(?:import|export)"
+)
 
 
 def skipped_files(project: Path, deployed: Deployed) -> list[Finding]:

@@ -57,6 +57,8 @@ _START = re.compile(r"^[ \t]*\{", re.MULTILINE)
 # Bounds on what a hostile reply can make this cost.
 _STARTS = 20
 _ENTRIES = 500
+_FIELDS = 32
+"""Of an index; Convex allows half of that."""
 _KINDS = ("query", "mutation", "action")
 _VISIBILITIES = ("public", "internal")
 _BUILT_IN = ("_id", "_creationTime")
@@ -181,7 +183,13 @@ def check_design(design: Design, deployed: DeployedFacts) -> tuple[Finding, ...]
 
 def _unserved_reads(design: Design) -> Iterator[Finding]:
     tables = {table.name: table for table in design.tables}
-    served: set[tuple[str, str]] = set()
+    serving = {
+        (table.name, lookup)
+        for table in design.tables
+        for index in table.indexes
+        for lookup in _lookups(index.fields)
+    }
+    read_by: set[tuple[str, frozenset[str]]] = set()
     for function in design.functions:
         for read in function.reads:
             table = tables.get(read.table)
@@ -189,15 +197,15 @@ def _unserved_reads(design: Design) -> Iterator[Finding]:
                 yield _finding("unknown-table", f"{function.name} reads the table {read.table}, "
                                "which the design does not have.")  # fmt: skip
                 continue
-            serving = [index for index in table.indexes if serves(index.fields, read.by)]
-            served |= {(table.name, index.name) for index in serving}
-            if read.needs_index and not serving:
+            lookup = (table.name, frozenset(read.by))
+            read_by.add(lookup)
+            if read.needs_index and lookup not in serving:
                 yield _finding("read-without-index", f"{function.name} reads {read.table} by "
                                f"{', '.join(read.by)}, and no index of the design serves "
                                "that.")  # fmt: skip
     for table in design.tables:
         for index in table.indexes:
-            if (table.name, index.name) not in served:
+            if not any((table.name, lookup) in read_by for lookup in _lookups(index.fields)):
                 yield _finding("unused-index", f"The index {table.name}.{index.name} serves no "
                                "read of the design.", "info")  # fmt: skip
 
@@ -244,9 +252,9 @@ def _index_differences(design: Design, deployed: DeployedFacts) -> Iterator[Find
                                "deployed and was not designed.", "info")  # fmt: skip
 
 
-def serves(index: tuple[str, ...], by: tuple[str, ...]) -> bool:
-    """Whether an index on these fields finds documents by `by`: its first fields are those."""
-    return bool(by) and set(index[: len(by)]) == set(by)
+def _lookups(index: tuple[str, ...]) -> Iterator[frozenset[str]]:
+    """By what an index on these fields finds documents: by its first fields, in any order."""
+    return (frozenset(index[:end]) for end in range(1, len(index) + 1))
 
 
 def _kind(function: DesignFunction | DeployedFunction) -> str:
@@ -297,7 +305,7 @@ def _entries(
             if not isinstance(value, dict):
                 raise ValueError("no object")
             entry = read(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             odd(f"{name} entry {number}")
         else:
             yield entry
@@ -359,7 +367,7 @@ def _list(value: Json) -> list[Json]:
 
 
 def _names(values: list[Json]) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
+    if len(values) > _FIELDS or not all(isinstance(value, str) for value in values):
         raise ValueError("no names")
     return tuple(str(value) for value in values)
 

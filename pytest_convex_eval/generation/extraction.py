@@ -10,8 +10,11 @@ from pytest_convex_eval.outcomes import Finding, Severity
 Rung: TypeAlias = Literal["tags", "json", "markdown"]
 """The shape that a reply's files were found in."""
 
-FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^\r\n]*)\r?\n?$")
+# Possessive throughout: what could be shared out in two ways would be, on a line of nothing else.
+FENCE = re.compile(r"^(?P<indent>[ \t]*+)(?P<fence>`{3,}+|~{3,}+)(?P<info>[^\r\n]*+)\r?\n?$")
 """A line that opens or closes a block of code (CommonMark 0.31, section 4.5)."""
+
+_HERE = re.compile(r"(?:\./++)++")
 
 _MARKDOWN_SUFFIXES = (".md", ".mdx", ".markdown")
 
@@ -69,9 +72,8 @@ class Extraction:
 def clean_path(path: str) -> str:
     """`path` as it is meant. Whether it is allowed is decided elsewhere."""
     path = path.strip()
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
-    return path
+    here = _HERE.match(path)
+    return path[here.end() :] if here else path
 
 
 def is_markdown(path: str) -> bool:

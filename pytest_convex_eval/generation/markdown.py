@@ -24,7 +24,8 @@ _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(?P<text>.*)")
 _CODE_SPAN = re.compile(r"`([^`]+)`")
 _LEAD = re.compile(r"^(?:\d+[.)]|[-*+]|(?:file ?(?:name|path)?|path)\s*:?)\s+", re.IGNORECASE)
 _INFO_PATH = re.compile(r"""\b(?:title|file|filename|filepath|path|name)=["']?([^"'\s}]+)""")
-_COMMENT = re.compile(r"^\s*(?://|#|--|/\*|<!--)\s*(?P<text>.*?)\s*(?:\*/|-->)?\s*$")
+_COMMENT = re.compile(r"\s*(?://|#|--|/\*|<!--)(?P<text>.*)")
+_COMMENT_END = re.compile(r"(?:\*/|-->)\Z")
 _LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
 _SUMMARY = re.compile(r"</?(?:details|summary|b|strong)>")
 _RULE = re.compile(r"^[-=]{3,}\s|\s[-=]{3,}$")
@@ -201,7 +202,8 @@ def _comment_path(content: str) -> str | None:
     first = content.partition("\n")[0]
     if len(first) > _LABEL_CHARACTERS or not (match := _COMMENT.match(first)):
         return None
-    words = _LEAD.sub("", match["text"]).split()
+    text = _COMMENT_END.sub("", match["text"].strip())
+    words = _LEAD.sub("", text.strip()).split()
     return words[0] if len(words) == 1 and _is_path(words[0]) else None
 
 

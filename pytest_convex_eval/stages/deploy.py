@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.deployed import compare
 from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
+from pytest_convex_eval.stages.pushing import push_once
 
 
 class DeployStage:
@@ -20,20 +20,9 @@ class DeployStage:
         workspace = ground.workspace()
         if workspace is None or ground.dependencies is None:
             return Report(missing=NO_WORKSPACE)
-        bench = ground.bench
-        deployment = bench.deployment()
-        if ground.subject.env:
-            deployment.set_environment(ground.subject.env)
-        pushed = push(
-            deployment,
-            node=bench.toolchain.node,
-            cli=ground.dependencies.convex_cli,
-            project=workspace.root,
-            deadline_seconds=self.deadline_seconds,
-            compile_cache=bench.compile_cache,
-        )
-        findings = pushed.findings
-        if not any(finding.severity == "error" for finding in findings):
-            ground.deployment = deployment
-            findings = (*findings, *compare(ground.subject.expect, deployment.deployed()))
-        return Report(findings, pushed.output, pushed.cpu_seconds)
+        pushed = push_once(ground, workspace, ground.dependencies)
+        findings = pushed.result.findings
+        if pushed.accepted:
+            ground.deployment = pushed.deployment
+            findings = (*findings, *compare(ground.subject.expect, pushed.deployment.deployed()))
+        return Report(findings, pushed.result.output, pushed.result.cpu_seconds)

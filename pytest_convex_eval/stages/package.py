@@ -15,6 +15,13 @@ from pytest_convex_eval.toolchain.dependencies import DependencyError
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.ranges import satisfies
 
+# Installing and looking up what doesn't exist takes npm a second or two a package: an answer may
+# not keep it busy for an hour.
+MOST_PACKAGES = 100
+"""Declared ones; the largest app has half of that."""
+
+MOST_UNUSABLE = 10
+
 
 class PackageStage:
     """Establishes the dependencies that the other stages check against.
@@ -65,10 +72,17 @@ def _file_findings(files: Files, expect: Expectations) -> Iterator[Finding]:
 def _install(
     package: PackageJson, text: str, bench: Bench
 ) -> tuple[DependencySet, dict[str, Finding]]:
-    """The installed dependencies; what can't be had is taken out, and found fault with by name."""
+    """The installed dependencies; what can't be had is taken out, and found fault with by name.
+
+    Of too many, and of too many that can't be had, only `convex` is installed.
+    """
     findings: dict[str, Finding] = {}
     wanted = dict(package.usable)
-    # Each round takes one declaration away, so this ends.
+    if len(wanted) > MOST_PACKAGES:
+        message = f"{len(wanted)} packages are declared; {MOST_PACKAGES} are allowed"
+        findings[""] = Finding("package/too-many-packages", message, path=PATH)
+        return bench.dependencies.default_set(), findings
+    # Each round takes one declaration away.
     while True:
         wanted.setdefault("convex", bench.dependencies.default_set().convex_version)
         try:
@@ -76,6 +90,10 @@ def _install(
         except DependencyError as error:
             findings[error.name or "convex"] = _unusable(error, text)
             if error.name is None or wanted.pop(error.name, None) is None:
+                return bench.dependencies.default_set(), findings
+            if len(findings) == MOST_UNUSABLE:
+                message = f"{MOST_UNUSABLE} packages can't be had; the others are not looked up"
+                findings[""] = Finding("package/not-looked-up", message, "info", PATH)
                 return bench.dependencies.default_set(), findings
 
 

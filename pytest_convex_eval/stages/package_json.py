@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.toolchain.positions import SourceText
 from pytest_convex_eval.toolchain.ranges import classify
 
 PATH = "package.json"
@@ -16,6 +18,7 @@ LARGEST = 1024 * 1024
 
 # npm's own rule for new names; dots and underscores may not lead.
 _NAME = re.compile(r"^(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*$")
+_STRING = re.compile(r'(?P<string>"(?:[^"\\]|\\.)*+")(?P<colon>\s*+:)?')
 _TAKEN = {"node_modules", "favicon.ico"}
 _REFUSED = {
     "alias": "an alias installs another package under this name",
@@ -44,12 +47,14 @@ def read_package_json(text: str) -> PackageJson:
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
+        source = SourceText(text)
+        place = source.at(error.pos)
         return _broken(
             "package/invalid-json",
             f"not valid JSON: {error.msg}",
-            error.lineno,
-            error.colno,
-            _line(text, error.lineno),
+            place.line,
+            place.column,
+            source.excerpt(place.line),
         )
     except (ValueError, RecursionError) as error:
         return _broken("package/invalid-json", f"not valid JSON: {error}")
@@ -127,14 +132,26 @@ def _spec_problem(name: str, spec: str) -> str | None:
 
 def _at(text: str, key: str, code: str, message: str) -> Finding:
     """A finding at the first place where `key` stands as a JSON key."""
-    match = re.search(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text)
-    if match is None:
+    source, keys = _read(text)
+    offset = keys.get(key)
+    if offset is None:
         return Finding(code, message, path=PATH)
-    line = text.count("\n", 0, match.start()) + 1
-    column = match.start() - (text.rfind("\n", 0, match.start()) + 1) + 1
-    return Finding(code, message, path=PATH, line=line, column=column, excerpt=_line(text, line))
+    place = source.at(offset)
+    return Finding(
+        code,
+        message,
+        path=PATH,
+        line=place.line,
+        column=place.column,
+        excerpt=source.excerpt(place.line),
+    )
 
 
-def _line(text: str, number: int) -> str | None:
-    lines = text.split("\n")
-    return lines[number - 1].rstrip("\r") if number <= len(lines) else None
+@lru_cache(maxsize=2)
+def _read(text: str) -> tuple[SourceText, dict[str, int]]:
+    """`text` with the first offset of each key: read once, and not once a finding."""
+    keys: dict[str, int] = {}
+    for match in _STRING.finditer(text):
+        if match["colon"]:
+            keys.setdefault(json.loads(match["string"]), match.start())
+    return SourceText(text), keys

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.deployment.model import Deployment
+from pytest_convex_eval.deployment.push import PushResult
 from pytest_convex_eval.expectations import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
@@ -73,13 +74,26 @@ class Subject:
     place: Callable[[Location], Place] = lambda _: Place("the case", 1, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """How the push of an item's workspace to `deployment` went."""
+
+    deployment: Deployment
+    result: PushResult
+
+    @property
+    def accepted(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.result.findings)
+
+
 @dataclass(slots=True)
 class Ground:
     """What the stages of one item have established so far; later ones stand on it.
 
     `files` come from format, `dependencies` from package; the workspace is laid out
-    from both when a stage first asks for it. `deployment` is the one that the answer is live on,
-    once it was deployed. `ended` holds the status of each stage that has ended.
+    from both when a stage first asks for it. `pushed` is how its push went, where there was one;
+    `deployment` is the one that the answer is live on, once it was deployed. `ended` holds the
+    status of each stage that has ended.
     """
 
     subject: Subject
@@ -87,6 +101,7 @@ class Ground:
     folder: Path
     files: Files = field(default_factory=dict)
     dependencies: DependencySet | None = None
+    pushed: Pushed | None = None
     deployment: Deployment | None = None
     ended: Mapping[StageName, StageStatus] = field(default_factory=dict)
 

@@ -29,6 +29,8 @@ class Undecided:
     detail: str
 
 
+# Nowhere does a pattern here leave open which of two parts takes a run of blanks: each way to share
+# them out would be tried where the rest does not fit.
 _NAME = r"[A-Za-z_$][\w$]*"
 _LITERAL = r"\"[^\"\\\n]*\"|'[^'\\\n]*'"
 _STATEMENT = re.compile(
@@ -38,7 +40,7 @@ _STATEMENT = re.compile(
     | (?:const|let|var)\s+(?P<app>{_NAME})\s*(?::[\w\s<>]+)?=\s*(?P<define>{_NAME})\s*
         \((?P<options>[^()]*)\)
     | (?P<receiver>{_NAME})\s*\.\s*use\s*\(\s*(?P<used>{_NAME})\s*
-        (?:,\s*\{{(?P<mount>[^{{}}]*)\}}\s*)?,?\s*\)
+        (?:,\s*(?:\{{(?P<mount>[^{{}}]*)\}}\s*(?:,\s*)?)?)?\)
     | export\s+default\s+(?P<exported>{_NAME})
     )\s*(?:;|(?=\n)|\Z)""",
     re.VERBOSE,
@@ -80,14 +82,14 @@ def mounted_components(
 
 class _Reader:
     def __init__(self, text: str, node_modules: Path | None) -> None:
-        self.text = _without_comments(text)
+        self.text = _without_comments(text).rstrip()
         self.node_modules = node_modules
         self.specifiers: dict[str, str] = {}
         self.makers: set[str] = set()
 
     def read(self) -> Iterator[tuple[str, str] | Undecided]:
         at = 0
-        while self.text[at:].strip():
+        while at < len(self.text):
             match = _STATEMENT.match(self.text, at)
             if match is None:
                 line = self.text[at:].strip().splitlines()[0]

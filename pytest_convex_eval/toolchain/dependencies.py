@@ -110,6 +110,8 @@ class DependencyStore:
         )
         # The `convex` versions for which the registry had to be asked, by range.
         self._asked: dict[str, str] = {}
+        # What the registry has of packages that npm could not find a version of.
+        self._listings: dict[str, Listing | None] = {}
         # What npm refused, by key: the same mistake in many answers costs one install a process.
         self._refused: dict[str, DependencyError] = {}
 
@@ -203,7 +205,9 @@ class DependencyStore:
             for name, spec in resolved.items():
                 if name == "convex":
                     continue
-                listing = self._listing(name)
+                if name not in self._listings:
+                    self._listings[name] = self._listing(name)
+                listing = self._listings[name]
                 if listing is None:
                     return UnknownPackageError(
                         f"there is no npm package called {name}", name=name, spec=spec

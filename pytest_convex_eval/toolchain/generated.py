@@ -24,7 +24,11 @@ FOLDER = "convex/_generated"
 TEMPLATE_NAMES = ("api.d.ts", "api.js", "dataModel.d.ts", "server.d.ts", "server.js")
 
 _ENTRY_SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".jsx")
-_HAS_MODULE_SYNTAX = re.compile(r"^\s{0,100}(import|export)", re.MULTILINE)
+# The bundler's `/^\s{0,100}(import|export)/m`, from the last line's start only: from each of the
+# lines before, a file of empty lines would be read a hundred times.
+_HAS_MODULE_SYNTAX = re.compile(
+    "(?:\\A|[\n\r\u2028\u2029])(?:[^\\S\n\r\u2028\u2029]|\ufeff){0,100}(?:import|export)"
+)
 
 # Names that the generated file declares itself, and words that can name nothing.
 _DECLARED = frozenset({"api", "components", "fullApi", "internal"})

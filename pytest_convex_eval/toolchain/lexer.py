@@ -71,11 +71,12 @@ _STRING = re.compile(
     r"""'(?:\\(?:\r\n|.)|[^'\\\n\r])*'?|"(?:\\(?:\r\n|.)|[^"\\\n\r])*"?""", re.DOTALL
 )
 _JSX_STRING = re.compile(r"'[^']*'?|\"[^\"]*\"?")
-_REGEX = re.compile(
-    f"/(?:\\\\[^{_EOL}]|\\[(?:\\\\[^{_EOL}]|[^\\]\\\\{_EOL}])*\\]|[^/\\\\\\[{_EOL}])+/\\w*"
-)
+# What decides where a regular expression ends, and the flags behind it.
+_REGEX_MARK = re.compile(f"[/\\[\\]\\\\{_EOL}]")
+_REGEX_FLAGS = re.compile(r"\w*")
 _WORD = re.compile(r"[#\w$\\\u0080-\U0010ffff]+")
 _FENCE = re.compile(f"[ \\t]*(?:```|~~~)[^{_EOL}]*")
+_JSX_TEXT = re.compile(r"[^<{]+")
 _TEMPLATE_CHUNK = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*", re.DOTALL)
 # In .tsx, `<T,>` and `<T extends U>` open type parameters, anything else that looks so a tag.
 _TAG_START = re.compile(r"<(?=>|[A-Za-z_$][\w$.:-]*(?!\w)(?!\s*,)(?!\s+extends\b))")
@@ -99,6 +100,9 @@ class _Lexer:
         self.last = ""
         # Whether an operand has just ended, so that `/` divides and `<` compares.
         self.operand = False
+        # For each place, in bits: no regular expression ends behind it on its line, 1 outside of a
+        # character class, 2 inside of one.
+        self.endless = bytearray(len(text))
 
     def run(self) -> Iterator[Span]:
         while self.at < len(self.text):
@@ -122,6 +126,37 @@ class _Lexer:
         self.at = match.end()
         return match.group()
 
+    def _take_regex(self) -> bool:
+        """Goes past the regular expression that begins here, if one does.
+
+        A slash that begins none costs a look at the rest of its line; what such looks come past is
+        noted, so that a line of them is looked at twice at the most and not once a slash.
+        """
+        if not self.text.startswith("/", self.at):
+            return False
+        at, in_class = self.at + 1, False
+        looked_at: list[tuple[int, int]] = []
+        while mark := _REGEX_MARK.search(self.text, at):
+            place, char, bit = mark.start(), mark.group(), 2 if in_class else 1
+            if char in _EOL or self.endless[place] & bit:
+                break
+            if char == "/" and not in_class:
+                # An empty one would be a comment.
+                flags = _REGEX_FLAGS.match(self.text, place + 1)
+                self.at = flags.end() if flags else place + 1
+                return True
+            looked_at.append((place, bit))
+            at = place + 1
+            if char == "\\":
+                if self.text[at : at + 1] in _EOL:
+                    break
+                at += 1
+            elif char != "/":
+                in_class = char == "[" or (in_class and char != "]")
+        for place, bit in looked_at:
+            self.endless[place] |= bit
+        return False
+
     def _code(self) -> Kind:
         fence = self._at_line_start() and self._take(_FENCE)
         if fence:
@@ -134,7 +169,7 @@ class _Lexer:
         if self._take(_STRING):
             self._literal()
             return "string"
-        if not self.operand and self._take(_REGEX):
+        if not self.operand and self._take_regex():
             self._literal()
             return "regex"
         word = self._take(_WORD)
@@ -272,5 +307,5 @@ class _Lexer:
         if self.text.startswith("{", self.at):
             self._embed()
             return "code"
-        self._take(re.compile(r"[^<{]+"))
+        self._take(_JSX_TEXT)
         return "jsx-text"

@@ -20,6 +20,10 @@ EXCERPT_CHARACTERS = 240
 
 _LINE_END = re.compile("\r\n|[\n\r\u2028\u2029]")
 
+# A file can be one line, and have a finding at each of its characters: places are counted from the
+# last of these, never from the start of the line.
+_STRIDE = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -57,15 +61,33 @@ class SourceText:
         units = [len(line.encode("utf-16-le", "surrogatepass")) // 2 for line in lines]
         return [0, *accumulate(units[:-1])]
 
+    @cached_property
+    def _bytes(self) -> _Units:
+        return _Units(self.text, "utf-8", 1)
+
+    @cached_property
+    def _utf16(self) -> _Units:
+        return _Units(self.text, "utf-16-le", 2)
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        """Where line `number` starts, and where it ends without its line end."""
+        index = min(max(number, 1), len(self._starts)) - 1
+        start = self._starts[index]
+        if index + 1 == len(self._starts):
+            return start, len(self.text)
+        following = self._starts[index + 1]
+        long = self.text.startswith("\r\n", max(following - 2, start))
+        return start, following - (2 if long else 1)
+
     def line(self, number: int) -> str:
         """Line `number` without its line end."""
-        start = self._starts[min(max(number, 1), len(self._starts)) - 1]
-        end = _LINE_END.search(self.text, start)
-        return self.text[start : end.start() if end else len(self.text)]
+        start, end = self._bounds(number)
+        return self.text[start:end]
 
     def excerpt(self, number: int) -> str:
         """Line `number` as a finding shows it: cut where it is long, as minified code is."""
-        return self.line(number)[:EXCERPT_CHARACTERS]
+        start, end = self._bounds(number)
+        return self.text[start : min(end, start + EXCERPT_CHARACTERS)]
 
     def at(self, offset: int) -> Position:
         """The position of the character at `offset`."""
@@ -75,13 +97,11 @@ class SourceText:
 
     def at_byte(self, offset: int) -> Position:
         """The position of the character that holds byte `offset` of the UTF-8 text."""
-        head = self.text.encode("utf-8", "surrogatepass")[: max(offset, 0)]
-        return self.at(len(head.decode("utf-8", "ignore")))
+        return self.at(self._bytes.character(offset))
 
     def in_bytes(self, line: int, column: int) -> Position:
         """The position that is `column` bytes, counted from 0, after the start of `line`."""
-        head = self.line(line).encode("utf-8", "surrogatepass")[: max(column, 0)]
-        return Position(line, len(head.decode("utf-8", "ignore")) + 1)
+        return self._within(self._bytes, line, column)
 
     def utf16_at(self, offset: int) -> tuple[int, int]:
         """Line and column (in units), both from 1, of UTF-16 unit `offset` of the text."""
@@ -91,8 +111,46 @@ class SourceText:
 
     def in_utf16(self, line: int, column: int) -> Position:
         """The position of UTF-16 unit `column`, counted from 1, of `line`."""
-        units = self.line(line).encode("utf-16-le", "surrogatepass")[: 2 * max(column - 1, 0)]
-        return Position(line, len(units.decode("utf-16-le", "ignore")) + 1)
+        return self._within(self._utf16, line, column - 1)
+
+    def _within(self, units: _Units, line: int, after: int) -> Position:
+        start, end = self._bounds(line)
+        character = units.character(units.before(start) + max(after, 0))
+        return Position(line, min(character, end) - start + 1)
+
+
+class _Units:
+    """A text counted in the units of an encoding, each of `width` bytes."""
+
+    def __init__(self, text: str, encoding: str, width: int) -> None:
+        self._text = text
+        self._encoding = encoding
+        self._width = width
+        self._plain = text.isascii()
+        chunks = () if self._plain else range(0, len(text), _STRIDE)
+        lengths = (len(self._encoded(start, start + _STRIDE)) // width for start in chunks)
+        # How many units come before each chunk.
+        self._sums = [0, *accumulate(lengths)]
+
+    def before(self, character: int) -> int:
+        """How many units come before the character at `character`."""
+        if self._plain:
+            return character
+        chunk = character // _STRIDE
+        return self._sums[chunk] + len(self._encoded(chunk * _STRIDE, character)) // self._width
+
+    def character(self, unit: int) -> int:
+        """The offset of the character that holds `unit`; that of the end for what is beyond it."""
+        unit = max(unit, 0)
+        if self._plain:
+            return min(unit, len(self._text))
+        chunk = bisect_right(self._sums, unit) - 1
+        start = chunk * _STRIDE
+        head = self._encoded(start, start + _STRIDE)[: (unit - self._sums[chunk]) * self._width]
+        return min(start + len(head.decode(self._encoding, "ignore")), len(self._text))
+
+    def _encoded(self, start: int, end: int) -> bytes:
+        return self._text[start:end].encode(self._encoding, "surrogatepass")
 
 
 class SourceTree:

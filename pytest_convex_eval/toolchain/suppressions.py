@@ -24,9 +24,13 @@ _DIRECTIVE = re.compile(
     r"@ts-(?:nocheck|ignore|expect-error)|(?:eslint|oxlint)-disable(?:-next-line|-line)?",
     re.IGNORECASE,
 )
-# Where a tool would look for it: at the start of a comment, or of a line of one.
+# Where a tool would look for it: at the start of a comment, or of a line of one. From the last
+# line's start only: from each of the lines before, a run of empty ones would be read once a line.
 _IN_PLACE = re.compile(
-    r"(?:\A|[\n\r\u2028\u2029])[\s/*]*(?=(?P<word>" + _DIRECTIVE.pattern + "))", re.I
+    r"(?:\A|[\n\r\u2028\u2029])(?:[^\S\n\r\u2028\u2029]|[/*])*(?=(?P<word>"
+    + _DIRECTIVE.pattern
+    + "))",
+    re.I,
 )
 
 

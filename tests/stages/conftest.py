@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +66,19 @@ def check(bench: Bench, tmp_path: Path) -> Check:
         expect: Expectations | None = None,
         lint: LintPolicy | None = None,
         starting: Files | None = None,
+        env: Mapping[str, str] | None = None,
         remarks: tuple[Finding, ...] = (),
         stages: tuple[StageName, ...] = STAGES,
         bare: bool = False,
     ) -> Checked:
         answer = dict(files) if bare else {"package.json": PACKAGE, **files}
         subject = Subject(
-            answer, starting or {}, remarks, expect or Expectations(), lint or LintPolicy()
+            answer,
+            starting or {},
+            remarks,
+            expect or Expectations(),
+            lint or LintPolicy(),
+            env=env or {},
         )
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()

@@ -3,22 +3,18 @@
  * @import { Deployment } from "../deployment.mjs"
  * @import { IncomingMessage } from "node:http"
  * @import { Answer, Request } from "../http.mjs"
- * @import { Push } from "../protocol.d.ts"
  * @import { Instance } from "./callers.mjs"
  */
 
-import { APP } from "../definitions.mjs";
 import { ApiError } from "../errors.mjs";
 import { asFailure, FunctionFailure } from "../running/failure.mjs";
 import { NOBODY, originOf } from "../running/identity.mjs";
-import { definitionOf } from "../running/targets.mjs";
 import { callerOf } from "./callers.mjs";
+import { findRouter, hasRouters } from "./http_routes.mjs";
 import { ResponseStream, tooLarge } from "./response_stream.mjs";
 
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
 const NO_ROUTE = "No matching routes found";
-/** No component's path. */
-const NOWHERE = "/";
 const WITHOUT_BODY = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Of the connection and not of the message (RFC 9110, 7.6.1), or set by the server. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "content-length", "te", "trailer"]);
@@ -30,9 +26,9 @@ const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "up
  */
 export async function serveHttpAction(deployment, instance, request, path) {
   const routable = request.method === "HEAD" ? "GET" : request.method;
-  const route = findRoute(deployment.live, path, routable);
-  if (route === null) return notFound("This Convex deployment does not have HTTP actions enabled.");
-  if (route.component === NOWHERE) return notFound(NO_ROUTE);
+  if (!hasRouters(deployment.live)) return notFound("This Convex deployment does not have HTTP actions enabled.");
+  const route = findRouter(deployment.live, path, routable);
+  if (route === null) return notFound(NO_ROUTE);
   // An Authorization header that is no identity of Convex's is the action's own business.
   const caller = await callerOf(deployment, instance, request).catch((error) => {
     if (error instanceof ApiError) return { ...NOBODY, origin: originOf(request.incoming) };
@@ -77,43 +73,6 @@ export async function serveHttpAction(deployment, instance, request, path) {
 /** @param {string} text @returns {Answer} */
 function notFound(text) {
   return { isOwn: true, status: 404, headers: [["Content-Type", "text/plain; charset=utf-8"]], bytes: Buffer.from(text) };
-}
-
-/**
- * The component that serves a request, and the path that it is there for its router: an exact route of the app's or of
- * a component's own, or else what has the longest prefix, a route or a component that is mounted there.
- * @param {Push | null} push @param {string} path @param {string} method
- * @returns {{ component: string, path: string } | null} null: there is no router
- */
-function findRoute(push, path, method) {
-  const app = definitionOf(push, APP)?.definition.definition;
-  let component = APP;
-  let own = path;
-  for (;;) {
-    const definition = definitionOf(push, component)?.definition;
-    const { httpPrefix = null, httpMounts = {} } = definition?.definition ?? {};
-    const routes = definition?.functions.get("http.js")?.httpRoutes ?? null;
-    // Of the app alone: its own routes lie there.
-    const base = (httpPrefix ?? "/").replace(/\/$/, "");
-    const within = own.startsWith(`${base}/`) ? own.slice(base.length) : null;
-    const ofMethod = (routes ?? []).filter((each) => each.method === method && within !== null).map((each) => each.path);
-    const prefixes = ofMethod.filter((each) => each.endsWith("*")).map((each) => each.slice(0, -1));
-    const ownLength = longest(prefixes.filter((each) => within?.startsWith(each)))?.length ?? -1;
-    const mount = longest(Object.keys(httpMounts).filter((each) => own.startsWith(each)));
-    const isOwn = ofMethod.includes(within ?? "") || mount === undefined || (ownLength >= 0 && base.length + ownLength > mount.length);
-    if (isOwn) {
-      if (routes !== null && within !== null) return { component, path: within };
-      return component === APP && routes === null && Object.keys(app?.httpMounts ?? {}).length === 0 ? null : { component: NOWHERE, path };
-    }
-    const child = httpMounts[mount]?.split("/").at(-1) ?? "";
-    component = component === APP ? child : `${component}/${child}`;
-    own = `/${own.slice(mount.length)}`;
-  }
-}
-
-/** @param {string[]} texts */
-function longest(texts) {
-  return texts.sort((a, b) => b.length - a.length)[0];
 }
 
 /** How the client reached a proxy (RFC 7239), where one says so. @param {IncomingMessage} incoming */

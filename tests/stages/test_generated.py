@@ -151,8 +151,8 @@ def _generated(
 def _text(file: Path) -> tuple[list[str], str]:
     """The imports and the rest, without comments, the formatter's doing, and what means nothing.
 
-    CLIs of 1.28 and 1.31 leave other text after a push than offline: they import names, declare types
-    that nothing uses, and give the type of `fullApi` a second name.
+    CLIs of 1.28 and 1.31 leave other text after a push than offline: they import names and declare
+    types that nothing uses, and give the type of `fullApi` a second name.
     """
     text = re.sub(r"/\*.*?\*/", "", file.read_text("utf-8"), flags=re.DOTALL)
     text = re.sub(r"declare const fullApiWithMounts: typeof fullApi;", "", text)

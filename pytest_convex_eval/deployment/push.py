@@ -22,6 +22,10 @@ CONTROL_SECONDS = 30.0
 _ARGUMENTS = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable")
 """Flags that every CLI from 1.28 to 1.48 takes."""
 
+# The CLI is a bundle of 6 MB that makes much and keeps little: with room for it, an eighth of a
+# push's CPU, which went into collecting, is saved. In MiB.
+_YOUNG_GENERATION = ("--min-semi-space-size=64", "--max-semi-space-size=64")
+
 _FAILURE = "\N{HEAVY MULTIPLICATION X}"
 _MESSAGE = re.compile(r"^. \[ERROR\] (.+)$")
 _LOCATION = re.compile(r"^ {4}(.+?):(\d+):(\d+):$")
@@ -65,7 +69,15 @@ def push(
         variables["NODE_COMPILE_CACHE"] = str(compile_cache)
     env = processes.environment(home=deployment.scratch, path=[node.parent], **variables)
     target = ("--url", deployment.push_url, "--admin-key", deployment.admin_key)
-    args = [node, cli, *_ARGUMENTS, "--codegen", "enable" if codegen else "disable", *target]
+    args = [
+        node,
+        *_YOUNG_GENERATION,
+        cli,
+        *_ARGUMENTS,
+        "--codegen",
+        "enable" if codegen else "disable",
+        *target,
+    ]
     limits = processes.Limits(wall_seconds=deadline_seconds, output_bytes=4 * 1024 * 1024)
     before = deployment.last_push().number
     cpu_before = deployment.cpu_seconds()

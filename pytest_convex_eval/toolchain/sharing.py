@@ -16,6 +16,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
@@ -88,12 +89,15 @@ class _NoAnswer:
     broken: bool
 
 
-_REQUEST: TypeAdapter[_CheckTypes | _Lint] = TypeAdapter(
-    Annotated[_CheckTypes | _Lint, Field(discriminator="what")]
-)
-_ANSWER: TypeAdapter[Checked | Linted | _NoAnswer] = TypeAdapter(Checked | Linted | _NoAnswer)
-_CHECKED: TypeAdapter[Checked | _NoAnswer] = TypeAdapter(Checked | _NoAnswer)
-_LINTED: TypeAdapter[Linted | _NoAnswer] = TypeAdapter(Linted | _NoAnswer)
+# Building them takes as long as importing everything else here, and most processes need two.
+@cache
+def _requests() -> TypeAdapter[_CheckTypes | _Lint]:
+    return TypeAdapter(Annotated[_CheckTypes | _Lint, Field(discriminator="what")])
+
+
+@cache
+def _answers() -> TypeAdapter[Checked | Linted | _NoAnswer]:
+    return TypeAdapter(Checked | Linted | _NoAnswer)
 
 
 class Pool(Generic[_S]):
@@ -172,12 +176,12 @@ class Host:
 
     def _answer(self, line: bytes) -> bytes:
         try:
-            answer: Checked | Linted | _NoAnswer = self._asked(_REQUEST.validate_json(line))
+            answer: Checked | Linted | _NoAnswer = self._asked(_requests().validate_json(line))
         except NoAnswerError as error:
             answer = _NoAnswer(str(error), error.broken)
         except ValidationError as error:
             answer = _NoAnswer(f"this is no question: {error}", broken=True)
-        return _ANSWER.dump_json(answer, by_alias=True) + b"\n"
+        return _answers().dump_json(answer, by_alias=True) + b"\n"
 
     def _asked(self, request: _CheckTypes | _Lint) -> Checked | Linted:
         seconds = request.wall_seconds
@@ -227,11 +231,11 @@ class Guest:
 
     def check(self, root: Path, *, wall_seconds: float) -> Checked:
         """See `TypeServer.check`."""
-        return self._ask(_CheckTypes(root, wall_seconds), _CHECKED)
+        return self._ask(_CheckTypes(root, wall_seconds), Checked)
 
     def lint(self, root: Path, arguments: Sequence[str], *, wall_seconds: float) -> Linted:
         """See `OxlintServer.lint`."""
-        return self._ask(_Lint(root, tuple(arguments), wall_seconds), _LINTED)
+        return self._ask(_Lint(root, tuple(arguments), wall_seconds), Linted)
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -242,7 +246,7 @@ class Guest:
             raise
         return connection
 
-    def _ask(self, request: _CheckTypes | _Lint, answer: TypeAdapter[_A | _NoAnswer]) -> _A:
+    def _ask(self, request: _CheckTypes | _Lint, kind: type[_A]) -> _A:
         try:
             line = self._exchanged(request)
         except OSError as error:
@@ -253,19 +257,21 @@ class Guest:
             self.close()
             raise
         try:
-            answered = answer.validate_json(line)
+            answer = _answers().validate_json(line)
         except ValidationError as error:
             raise NoAnswerError(f"the tools say something unexpected: {error}") from error
-        if isinstance(answered, _NoAnswer):
-            raise NoAnswerError(answered.message, broken=answered.broken)
-        return answered
+        if isinstance(answer, _NoAnswer):
+            raise NoAnswerError(answer.message, broken=answer.broken)
+        if not isinstance(answer, kind):
+            raise NoAnswerError("the tools answer something else")
+        return answer
 
     def _exchanged(self, request: _CheckTypes | _Lint) -> bytes:
         if self._socket is None:
             self._socket = self._connected()
         # As long to wait for a free one as for the answer.
         self._socket.settimeout(2 * request.wall_seconds + _SLACK_SECONDS)
-        self._socket.sendall(_REQUEST.dump_json(request) + b"\n")
+        self._socket.sendall(_requests().dump_json(request) + b"\n")
         received = bytearray()
         while not received.endswith(b"\n"):
             chunk = self._socket.recv(1 << 20)

@@ -446,6 +446,42 @@ def test_a_runaway_is_ended_and_the_next_call_works(
     assert deployment.documents("t") == []
 
 
+RETRIED = """
+import { mutation, query } from "./_generated/server";
+import { api } from "./_generated/api";
+const left = Array as any;
+export const leave = query({ args: {}, handler: async () => { left.behind = true; } });
+export const count = query({ args: {}, handler: async (ctx): Promise<number> =>
+  (await ctx.db.query("rows").collect()).length });
+export const fill = mutation({ args: {}, handler: async (ctx): Promise<number> => {
+  const found = await ctx.runQuery(api.a.count, {});
+  for (let n = 0; n < 9; n++) await ctx.db.insert("rows", { text: "x".repeat(1_000_000) });
+  return left.behind ? new Array(3e7).fill(0).map((x) => ({ x })).length : found;
+} });
+"""
+
+
+def test_what_an_attempt_used_does_not_count_when_there_is_another(
+    bundle: Callable[..., Any],
+    push_over_http: Callable[..., Any],
+    deployment: EmbeddedDeployment,
+) -> None:
+    """What another function has left in the process is why the first attempt crashes; both of them
+    together would write more than the 16 MiB that one may."""
+    assert push_over_http(bundle({"convex/a.ts": RETRIED})).status == 200
+    deployment.insert("rows", [{}] * 3)
+    usual = deployment.mutation("a:fill")
+    assert (usual.value, usual.error) == (3, None)
+    assert usual.usage is not None
+    assert (usual.usage.documents_written, usual.usage.functions) == (9, 2)
+    deployment.reset_data()
+    deployment.insert("rows", [{}] * 3)
+    assert deployment.query("a:leave").error is None
+    retried = deployment.mutation("a:fill")
+    assert (retried.value, retried.error) == (3, None)
+    assert retried.usage == usual.usage
+
+
 SURROUNDINGS = """
 import { query, mutation } from "./_generated/server";
 const given = (globalThis as any).left;

@@ -6,7 +6,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import JsonValue
@@ -275,6 +278,18 @@ def test_http_bodies_have_a_largest_size(app: EmbeddedDeployment) -> None:
     assert refused.status == 500
     assert len(refused.body) < 1000
     assert app.http("GET", "/large?n=5").body == b"xxxxx"
+
+
+def test_a_body_that_does_not_say_its_length_has_the_largest_size_too(
+    app: EmbeddedDeployment,
+) -> None:
+    parts = urlsplit(app.site_url)
+    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+        for mebibytes, status in ((20, 200), (21, 413)):
+            chunks = (bytes(MEBIBYTE) for _ in range(mebibytes))
+            connection.request("POST", "/length", chunks, encode_chunked=True)
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (status, True)
 
 
 def test_a_search_gives_1024_results_at_most(app: EmbeddedDeployment) -> None:

@@ -19,7 +19,7 @@ const unpackers = new Map(
   Object.entries({
     br: (/** @type {Buffer} */ body) => promisify(zlib.brotliDecompress)(body, limit),
     gzip: (/** @type {Buffer} */ body) => promisify(zlib.gunzip)(body, limit),
-    identity: async (/** @type {Buffer} */ body) => body,
+    identity: (/** @type {Buffer} */ body) => body,
   }),
 );
 
@@ -133,18 +133,31 @@ async function readJson(incoming) {
   }
 }
 
-/** @param {IncomingMessage} incoming @param {number} limit bytes */
-async function readBytes(incoming, limit) {
-  const chunks = [];
-  let bytes = 0;
-  // Many clients read no answer before they have sent everything: what is too large is read, and not kept.
-  const isTooLarge = Number(incoming.headers["content-length"]) > limit;
-  for await (const chunk of incoming) {
-    if (isTooLarge) continue;
-    bytes += chunk.length;
-    if (bytes > limit) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
-    chunks.push(chunk);
-  }
-  if (isTooLarge) throw new ApiError(413, "RequestTooLarge", "The body is too large.");
-  return Buffer.concat(chunks);
+/**
+ * By its events: an iterator would take longer than all else that is done to read the body of a call.
+ * @param {IncomingMessage} incoming @param {number} limit bytes
+ * @returns {Promise<Buffer>}
+ */
+function readBytes(incoming, limit) {
+  return new Promise((resolve, reject) => {
+    /** @type {Buffer[]} */
+    const chunks = [];
+    let bytes = 0;
+    const refuse = () => reject(new ApiError(413, "RequestTooLarge", "The body is too large."));
+    let isTooLarge = Number(incoming.headers["content-length"]) > limit;
+    incoming.on("data", (/** @type {Buffer} */ chunk) => {
+      // Many clients read no answer before they have sent everything: what is too large is read, and not kept.
+      if (isTooLarge) return;
+      bytes += chunk.length;
+      chunks.push(chunk);
+      if (bytes <= limit) return;
+      isTooLarge = true;
+      chunks.length = 0;
+      // It did not say how long it is, and may have no end.
+      refuse();
+    });
+    incoming.on("end", () => (isTooLarge ? refuse() : resolve(Buffer.concat(chunks))));
+    incoming.on("error", reject);
+    if (incoming.destroyed) reject(new Error("The client has gone."));
+  });
 }

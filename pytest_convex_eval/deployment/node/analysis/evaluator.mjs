@@ -6,12 +6,11 @@
  * @import { Module, Unit, UnitValue, Failure } from "../protocol.d.ts"
  */
 
-import { writeSync } from "node:fs";
 import vm from "node:vm";
-import process from "node:process";
 
 import { describeExports } from "./exports.mjs";
 import { builtin, shownProcess } from "./node_builtins.mjs";
+import { process, writeSync } from "./own_node.mjs";
 import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs } from "./realm.mjs";
 import { describe, recordFrames, SCHEME } from "./stack.mjs";
 

@@ -17,10 +17,11 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import readline from "node:readline";
 import { fileURLToPath } from "node:url";
+
+import { Usage } from "./usage.mjs";
 
 /** Seconds of CPU that one module's import may take (the backend's limit). */
 export const IMPORT_SECONDS = 4;
@@ -40,8 +41,6 @@ const SPARE_MILLISECONDS = 30_000;
 
 const PROGRAM = fileURLToPath(new URL("evaluator.mjs", import.meta.url));
 const FOLDER = path.dirname(PROGRAM);
-/** The kernel's clock ticks a second, as /proc counts: 100 on every Linux that Node runs on. */
-const TICKS = 100;
 
 /** @typedef {{ values: UnitValue[], failure: Failure | null }} Outcome */
 
@@ -221,44 +220,26 @@ function parseLine(line) {
  * @param {(reason: "timeout" | "memory") => void} stop
  */
 function watchLimits(child, stop) {
-  const { pid } = child;
-  let startedCpu = cpuSeconds(pid);
+  const usage = new Usage(child.pid);
+  let startedCpu = usage.cpuSeconds();
   let startedWall = performance.now();
   const timer = setInterval(() => {
     const wall = (performance.now() - startedWall) / 1000;
-    const cpu = cpuSeconds(pid);
+    const cpu = usage.cpuSeconds();
     const used = cpu === null || startedCpu === null ? wall : cpu - startedCpu;
     if (used > IMPORT_SECONDS || wall > IMPORT_WALL_SECONDS) stop("timeout");
-    else if ((residentBytes(pid) ?? 0) > RESIDENT_MEBIBYTES * 1024 * 1024) stop("memory");
+    else if ((usage.residentBytes() ?? 0) > RESIDENT_MEBIBYTES * 1024 * 1024) stop("memory");
     else return;
     clearInterval(timer);
   }, WATCH_MILLISECONDS);
   return {
     entered: () => {
-      startedCpu = cpuSeconds(pid);
+      startedCpu = usage.cpuSeconds();
       startedWall = performance.now();
     },
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      usage.close();
+    },
   };
-}
-
-/** CPU seconds that a process has used; null where the system does not say. @param {number | undefined} pid */
-export function cpuSeconds(pid) {
-  const fields = readProc(pid, "stat")?.split(") ").at(-1)?.split(" ");
-  return fields === undefined ? null : (Number(fields[11]) + Number(fields[12])) / TICKS;
-}
-
-/** @param {number | undefined} pid */
-export function residentBytes(pid) {
-  const pages = readProc(pid, "statm")?.split(" ")[1];
-  return pages === undefined ? null : Number(pages) * 4096;
-}
-
-/** @param {number | undefined} pid @param {string} file */
-function readProc(pid, file) {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, "latin1");
-  } catch {
-    return null;
-  }
 }

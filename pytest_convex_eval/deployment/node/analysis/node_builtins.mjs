@@ -11,8 +11,9 @@ import dgram from "node:dgram";
 import { isBuiltin } from "node:module";
 import net from "node:net";
 import path from "node:path";
-import realProcess from "node:process";
 import { pathToFileURL } from "node:url";
+
+import { process as realProcess } from "./own_node.mjs";
 
 /** @returns {never} */
 function noNetwork() {

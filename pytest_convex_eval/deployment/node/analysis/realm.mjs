@@ -8,9 +8,9 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { webcrypto } from "node:crypto";
-import process from "node:process";
 import { inspect } from "node:util";
 
+import { process } from "./own_node.mjs";
 import { calledByNode } from "./stack.mjs";
 
 /** Console lines kept for the report of an import that failed (the backend's number). */

@@ -37,6 +37,17 @@ function mapLimits(of) {
   return Object.fromEntries(entries);
 }
 
+/** The most that may be used by some time, and the limit that this follows from. @typedef {Readonly<Record<Metric, { total: number, limit: number }>>} Most */
+
+/** @type {Most} */
+const WHOLE = mapLimits((_, limit) => ({ total: limit, limit }));
+
+/** @returns {Record<Metric, number>} */
+const nothingUsed = () => ({
+  ...{ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0 },
+  ...{ functionsScheduled: 0, scheduledFunctionArgsBytes: 0 },
+});
+
 /** @type {Record<Metric, (limit: number) => string>} */
 const EXCEEDED = {
   documentsRead: (limit) => `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
@@ -60,19 +71,17 @@ export class Transaction {
   #written = new Set();
   /** Whether what it may use is limited. */
   isLimited = true;
-  /** The most that may be used by now, and the limit that this follows from. @type {Record<Metric, { total: number, limit: number }>} */
-  #most = mapLimits((_, limit) => ({ total: limit, limit }));
+  /** By now. @type {Most} */
+  #most = WHOLE;
   /** Whether its changes of documents are all that it does. */
   isUndoable = true;
   /** The last commit that it sees: nanoseconds. */
   snapshot = 0n;
   /** What queries depend on: `component/table`. @type {Set<string>} */
   reads = new Set();
-  /** @type {Record<Metric, number>} */
-  used = {
-    ...{ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0 },
-    ...{ functionsScheduled: 0, scheduledFunctionArgsBytes: 0 },
-  };
+  used = nothingUsed();
+  /** Functions that others have called in it. */
+  functions = 0;
 
   /** @param {Tables} tables @param {number} now milliseconds: the creation time of what it inserts */
   constructor(tables, now) {
@@ -154,6 +163,15 @@ export class Transaction {
   /** Takes everything back. */
   abort() {
     this.rollBack({ changes: 0, afterwards: 0 });
+  }
+
+  /** Takes everything back, and begins anew: what it did so far does not count. */
+  restart() {
+    this.abort();
+    this.used = nothingUsed();
+    this.functions = 0;
+    this.reads.clear();
+    this.#written.clear();
   }
 
   /** @returns {Set<string>} what it changed: `component/table` */

@@ -33,6 +33,8 @@ const WRITES = new Set(
 
 export class Call {
   ended = false;
+  /** Until it is looked at whether it is stuck. @type {NodeJS.Timeout | undefined} */
+  watch;
   /** Its instances of the modules. @type {Loader | null} */
   loader = null;
   logLines = 0;
@@ -47,7 +49,7 @@ export class Call {
   /** @type {Map<string, number>} */
   #tables;
 
-  /** @param {CallRequest} request @param {(line: object) => void} say */
+  /** @param {CallRequest} request @param {(line: object, options?: { isHeld: boolean }) => void} say */
   constructor(request, say) {
     this.id = request.id;
     this.isAction = request.kind === "action" || request.kind === "http";
@@ -133,7 +135,7 @@ export class Call {
     const stream = this.#streams.get(queryId);
     if (stream === undefined) return;
     this.#streams.delete(queryId);
-    this.say({ type: "forget", call: this.id, queryId, taken: stream.taken });
+    this.say({ type: "forget", call: this.id, queryId, taken: stream.taken }, { isHeld: true });
   }
 
   /** @param {number} id @param {{ value: string } | { error: { message: string, data?: Json } }} reply */

@@ -6,7 +6,7 @@
  * @import { OpenStream } from "./syscalls.mjs"
  */
 
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 
 /**
  * What a request used, with all that it called: of the transactions that ended and of the calls.
@@ -25,7 +25,8 @@ export function takeBack({ stream, places }, taken) {
 }
 
 export class Frame {
-  requestId = randomBytes(8).toString("hex");
+  /** Shared by all that serve one request. @type {string} */
+  requestId;
   /** Null in actions. @type {Transaction | null} */
   transaction = null;
   /** @type {Target | null} */
@@ -50,22 +51,25 @@ export class Frame {
     this.caller = caller;
     this.component = component;
     this.scheduledId = scheduledId;
+    // The random half of a UUID: Node keeps the bytes of many, and those alone would be a system call each.
+    this.requestId = parent?.requestId ?? randomUUID().slice(19).replace("-", "");
     if (parent !== null) this.depth = parent.depth + 1;
     if (parent !== null) this.usage = parent.usage;
-    if (parent !== null) this.requestId = parent.requestId;
   }
 
   /** Counts what a transaction of this frame's used; once for each. @param {Transaction} transaction */
-  count({ used }) {
+  count({ used, functions }) {
     for (const metric of /** @type {const} */ (["documentsRead", "bytesRead", "databaseQueries", "documentsWritten", "bytesWritten"])) {
       this.usage[metric] += used[metric];
     }
+    this.usage.functions += functions;
   }
 
-  /** @param {Target} target */
-  enter(target) {
+  /** @param {Target} target @param {Transaction | null} [transaction] its caller's, which counts it with all else that is done in it */
+  enter(target, transaction = null) {
     this.target = target;
-    this.usage.functions += 1;
+    if (transaction === null) this.usage.functions += 1;
+    else transaction.functions += 1;
   }
 
   /** A query is not read any more: of the rows that were sent last, `taken` were. @param {number} queryId @param {number} taken */

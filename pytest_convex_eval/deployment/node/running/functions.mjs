@@ -225,9 +225,9 @@ export class Functions {
       const target = this.findNested(address, parent);
       this.#checkKind(target, kind);
       const checked = this.checks.args(target, args);
-      frame.enter(target);
-      if (kind === "action") return await this.#act(frame, checked);
       const { transaction } = parent;
+      frame.enter(target, transaction);
+      if (kind === "action") return await this.#act(frame, checked);
       if (transaction === null) return await this.#transact(frame, checked);
       frame.transaction = transaction;
       const savepoint = transaction.savepoint();
@@ -315,7 +315,7 @@ export class Functions {
       // What an earlier call left in the process may be at fault: once more, in a new one.
       const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
       if (ownFault) throw error;
-      transaction.abort();
+      transaction.restart();
       frame.restart();
       return await this.#execute(this.transactions, frame, args);
     } finally {

@@ -9,7 +9,8 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { cpuSeconds, endedBy, HEAP_MEBIBYTES, residentBytes, RESIDENT_MEBIBYTES, spawnIsolate } from "../analysis/isolate.mjs";
+import { endedBy, HEAP_MEBIBYTES, RESIDENT_MEBIBYTES, spawnIsolate } from "../analysis/isolate.mjs";
+import { Usage } from "../analysis/usage.mjs";
 import { UserError } from "../database/user_error.mjs";
 import { onLines } from "./lines.mjs";
 
@@ -77,7 +78,10 @@ export class IsolateProcess {
   #isRetired = false;
   /** @type {ChildProcess | null} */
   #child;
+  #usage;
   #served = 0;
+  /** CPU seconds that it had used when that was read last: before its last call, or while that ran. */
+  #cpu = 0;
   #startedCpu = 0;
   #startedWall = 0;
   #syscalls = 0;
@@ -91,6 +95,7 @@ export class IsolateProcess {
     const kernels = Math.ceil(MAX_CPU_SECONDS + limit().wall);
     const child = spawnIsolate(PROGRAM, node ? ["--node"] : [], { folders: FOLDERS, packages: packages(), cpuSeconds: kernels, heap });
     this.#child = child;
+    this.#usage = new Usage(child.pid);
     const ended = () => this.#end(endedBy(child));
     child.on("exit", ended).on("error", ended);
     onLines(/** @type {Readable} */ (child.stdio[3]), (line) => {
@@ -103,9 +108,9 @@ export class IsolateProcess {
     return this.#calls.size > 0;
   }
 
-  /** Whether it has used as much CPU as a process may. */
+  /** Whether it has used as much CPU as a process may, but for what it used since it was looked at last. */
   get isWorn() {
-    return (cpuSeconds(this.#child?.pid) ?? 0) > MAX_CPU_SECONDS;
+    return this.#cpu > MAX_CPU_SECONDS;
   }
 
   /** Ends it and all calls in it. */
@@ -145,6 +150,7 @@ export class IsolateProcess {
     if (child === null) return;
     this.#child = null;
     this.#stopWatch();
+    this.#usage.close();
     child.kill("SIGKILL");
     const calls = [...this.#calls.values()];
     this.#calls.clear();
@@ -192,7 +198,7 @@ export class IsolateProcess {
   /** Its own start is not the calls' that wait for it. */
   #begin() {
     this.#isReady = true;
-    this.#startedCpu = cpuSeconds(this.#child?.pid) ?? 0;
+    this.#startedCpu = this.#cpu = this.#usage.cpuSeconds() ?? 0;
     for (const call of this.#calls.values()) call.started = performance.now();
   }
 
@@ -220,7 +226,7 @@ export class IsolateProcess {
   }
 
   #startWatch() {
-    this.#startedCpu = cpuSeconds(this.#child?.pid) ?? 0;
+    this.#startedCpu = this.#cpu = this.#usage.cpuSeconds() ?? 0;
     this.#startedWall = performance.now();
     this.#syscalls = 0;
     this.#watch = setInterval(() => this.#check(), WATCH_MILLISECONDS);
@@ -232,14 +238,14 @@ export class IsolateProcess {
   }
 
   #check() {
-    const pid = this.#child?.pid;
     const { node } = this.options;
     const limit = this.options.limit();
     const wall = (performance.now() - this.#startedWall) / 1000;
-    const cpu = (cpuSeconds(pid) ?? this.#startedCpu + wall) - this.#startedCpu;
+    this.#cpu = this.#usage.cpuSeconds() ?? this.#startedCpu + wall;
+    const cpu = this.#cpu - this.#startedCpu;
     const resident = (LEFT_MEBIBYTES + (node ? NODE_RESIDENT_MEBIBYTES : RESIDENT_MEBIBYTES)) * 1024 * 1024;
     if (cpu > limit.cpu + this.#syscalls * SYSCALL_SECONDS) this.#end("timeout", limit.cpu);
-    else if ((residentBytes(pid) ?? 0) > resident) this.#end("memory");
+    else if ((this.#usage.residentBytes() ?? 0) > resident) this.#end("memory");
     else this.#endLate(limit.wall);
   }
 

@@ -94,9 +94,10 @@ export class Loader {
     if (known !== undefined) return known;
     const script = scripts.get(path);
     if (script === undefined) throw new Error(`Could not find module ${path}`);
-    const imported = script.imports.flatMap(({ specifier, names }) => {
+    const imported = script.imports.flatMap((each) => {
+      const { specifier, names } = each;
       /** @type {any} */
-      const exports = this.code.libraries.get(specifier) ?? this.#run(resolvePath(specifier, path), scripts);
+      const exports = this.code.libraries.get(specifier) ?? this.#run((each.path ??= resolvePath(specifier, path)), scripts);
       return names.map((name) => exports[name.imported]);
     });
     const exports = script.run.apply(undefined, imported);

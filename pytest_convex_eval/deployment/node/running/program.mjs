@@ -6,10 +6,9 @@
  * @import { Json } from "../protocol.d.ts"
  */
 
-import { writeSync } from "node:fs";
-import process from "node:process";
 import { getHeapStatistics } from "node:v8";
 
+import { process, writeSync } from "../analysis/own_node.mjs";
 import { describe, recordFrames } from "../analysis/stack.mjs";
 import { Call } from "./call.mjs";
 import { onLines } from "./lines.mjs";
@@ -25,18 +24,40 @@ const STUCK_MILLISECONDS = 1000;
 
 const node = process.argv.includes("--node");
 const { exit, stdin } = process;
-const { setTimeout, setImmediate, Request, Response, Headers, Blob, Buffer } = globalThis;
+const { setTimeout, clearTimeout, setImmediate, Buffer } = globalThis;
 const { stringify, parse } = JSON;
+
+/** @type {Pick<typeof globalThis, "Request" | "Response" | "Headers" | "Blob"> | undefined} */
+let classes;
+
+/**
+ * Node's classes of fetch: those that were there before any code of an action ran. To load them takes a third of what
+ * this program takes to start, and queries and mutations need none of them.
+ */
+function fetchClasses() {
+  if (classes === undefined) {
+    const { Request, Response, Headers, Blob } = globalThis;
+    classes = { Request, Response, Headers, Blob };
+  }
+  return classes;
+}
 
 /** @type {Map<number, Call>} */
 const calls = new Map();
 /** @type {Map<number, Code>} */
 const codes = new Map();
 
-/** @param {object} line */
-function say(line) {
+/** What is sent with the next line. */
+let held = "";
+
+/** @param {object} line @param {{ isHeld?: boolean }} [options] `isHeld`: nobody waits for it, and there will be another one */
+function say(line, { isHeld = false } = {}) {
+  held += `${stringify(line)}\n`;
+  // Each write wakes the server, which costs more than all that is done to make a line.
+  if (isHeld) return;
   // The pipe is non-blocking on some systems: a full one says EAGAIN.
-  let rest = Buffer.from(`${stringify(line)}\n`);
+  let rest = Buffer.from(held);
+  held = "";
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(RESULTS, rest));
@@ -65,7 +86,7 @@ async function jsSyscall(op, args) {
     case "storage/getBlob": {
       const found = parse(await call.send("1.0/storageGet", stringify({ storageId: args.storageId })));
       if (found === null) return null;
-      return new Blob([Buffer.from(found.blob, "base64")], { type: found.contentType ?? "" });
+      return new (fetchClasses().Blob)([Buffer.from(found.blob, "base64")], { type: found.contentType ?? "" });
     }
     default:
       throw new Error(`Unknown operation ${op}`);
@@ -75,6 +96,7 @@ async function jsSyscall(op, args) {
 /** Through the server, which reaches itself and nothing else. @param {string | URL | Request} input @param {RequestInit} [init] @returns {Promise<Response>} */
 async function ownFetch(input, init) {
   const call = currentCall();
+  const { Request, Response } = fetchClasses();
   const request = new Request(input, init);
   const answer = await call.send("fetch", stringify(await describeRequest(request))).catch((error) => {
     throw new TypeError(error.message);
@@ -128,6 +150,7 @@ function oneOff({ path, source }) {
 async function invokeHttp(call, router, { url, method, headers, body }) {
   const found = router.lookup(new URL(url).pathname, method);
   if (found === null) return stringify(null);
+  const { Request, Response, Headers } = fetchClasses();
   const init = { method, headers: new Headers(headers), body: body === null ? null : Buffer.from(body, "base64") };
   const [endpoint] = found;
   const response = await endpoint.invokeHttpAction(new Request(url, init));
@@ -196,6 +219,7 @@ async function importDynamically(specifier, referrer) {
 function start(request) {
   const call = new Call(request, say);
   calls.set(call.id, call);
+  if (call.isAction) fetchClasses();
   current.run(call, () => {
     invoke(request).then(
       (value) => end(call, { value }),
@@ -223,6 +247,8 @@ function report(error) {
 function end(call, outcome) {
   if (call.ended) return;
   call.ended = true;
+  // What waits for it would keep its instances of the modules: at hundreds of calls a second, most of the heap.
+  clearTimeout(call.watch);
   calls.delete(call.id);
   say({ type: "done", call: call.id, heap: getHeapStatistics().used_heap_size, ...outcome });
   if (calls.size === 0) realm.tidy();
@@ -231,13 +257,13 @@ function end(call, outcome) {
 /** Ends a call that waits for what will never come. @param {Call} call @param {number} idle times that it was found so */
 function watch(call, idle) {
   const timer = setTimeout(() => {
-    if (call.ended) return;
     if (call.pending.size === 0 && idle > 0) {
       end(call, { error: { text: "Error: The function returned a promise that can never resolve.", frames: [] } });
     } else {
       watch(call, call.pending.size === 0 ? idle + 1 : 0);
     }
   }, STUCK_MILLISECONDS / 2);
+  call.watch = timer;
   current.run(call, () => timer.unref());
 }
 

@@ -6,10 +6,10 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { webcrypto } from "node:crypto";
-import realProcess from "node:process";
 import { inspect } from "node:util";
 
 import { closeNetwork, shownProcess } from "../analysis/node_builtins.mjs";
+import { process as realProcess } from "../analysis/own_node.mjs";
 import { define, stripGlobals } from "../analysis/realm.mjs";
 import { calledByNode } from "../analysis/stack.mjs";
 

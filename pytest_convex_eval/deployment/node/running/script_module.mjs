@@ -10,7 +10,7 @@
 
 import vm from "node:vm";
 
-/** @typedef {{ specifier: string, names: { imported: string, local: string }[] }} Import */
+/** @typedef {{ specifier: string, path?: string, names: { imported: string, local: string }[] }} Import `path`: what it stands for, once that is known */
 /** @typedef {{ imports: Import[], run: (...imported: unknown[]) => Record<string, unknown> }} ScriptModule */
 
 const COMMENTS = /(?:\s|\/\/[^\n]*\n|"use [a-z]+";)*/y;

@@ -24,6 +24,8 @@ import { display, functionHandle, resolveAddress } from "./targets.mjs";
 
 /** The rows of a query that were sent, and where each left off. @typedef {{ stream: QueryStream, places: Place[], size: number }} OpenStream */
 
+/** Rows that are sent first where nobody says how many are wanted: all of most queries. */
+const FIRST_BATCH = 16;
 const MAX_BATCH = 256;
 const MAX_BATCH_BYTES = 512 * 1024;
 
@@ -163,7 +165,7 @@ async function runFrom({ services, functions, frame, args }, kind) {
 function rows(frame, transaction, { queryId, query, taken }) {
   let open = frame.streams.get(queryId);
   if (open === undefined) {
-    open = { stream: new QueryStream(transaction, frame.component, query), places: [], size: 1 };
+    open = { stream: new QueryStream(transaction, frame.component, query), places: [], size: firstBatch(query) };
     frame.streams.set(queryId, open);
   } else {
     // Who writes while it reads would have more rows sent in vain.
@@ -190,6 +192,12 @@ function rows(frame, transaction, { queryId, query, taken }) {
     places.push(stream.place());
   }
   return { rows: found, done: false };
+}
+
+/** How many rows are sent first: `take(n)` takes all n, and a batch more costs as much as some rows more. @param {SerializedQuery} query */
+function firstBatch({ operators }) {
+  const limits = operators.flatMap((each) => ("limit" in each && each.limit > 0 ? [each.limit] : []));
+  return Math.min(limits.length === 0 ? FIRST_BATCH : MAX_BATCH, ...limits);
 }
 
 /** @param {Frame} frame @param {Transaction} transaction @param {PageRequest} request */

@@ -31,6 +31,8 @@ _FORMAT = 2
 
 _MARKER = "set.json"
 _CODEGEN_SECONDS = 60.0
+_CODEGEN_CPU_SECONDS = 30
+_CODEGEN_HEAP_MEBIBYTES = 1024
 _EXPORTS_ENV = "export declare const env:"
 _GENERATES_OFFLINE = ">=1.28.0"
 _SCHEMA = 'import { defineSchema } from "convex/server";\nexport default defineSchema({});\n'
@@ -249,8 +251,15 @@ class DependencyStore:
             if schema is not None:
                 (functions / "schema.ts").write_text(schema, encoding="utf-8")
             cli = project / "node_modules" / "convex" / "bin" / "main.js"
-            env = processes.environment(home=project, path=[self.toolchain.node.parent], CI="1")
-            limits = processes.Limits(wall_seconds=_CODEGEN_SECONDS)
+            env = processes.environment(
+                home=project,
+                path=[self.toolchain.node.parent],
+                CI="1",
+                **processes.heap_of(_CODEGEN_HEAP_MEBIBYTES),
+            )
+            limits = processes.Limits(
+                wall_seconds=_CODEGEN_SECONDS, cpu_seconds=_CODEGEN_CPU_SECONDS
+            )
             done = processes.run(
                 [self.toolchain.node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
                 cwd=project,

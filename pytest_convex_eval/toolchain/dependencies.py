@@ -3,6 +3,13 @@
 A set is npm's own tree of exactly what is declared, so that what an answer may import is what a
 project of its own would let it import: one big folder for everybody would let packages resolve
 that the answer never declared.
+
+Sets are told apart by what was declared, and only `convex`, whose versions are known here, by what
+that resolves to. Other ranges resolve to versions that only the registry knows, whose documents
+npm fetches while it installs: to ask first would take a request for each package of each answer,
+also of those whose set is there, which has to do without a network; and a set would be another one
+the day after a release. So `^3.24.0` and `^3.24.1` are two sets of one version: a second install
+of what npm has in its cache, once a machine.
 """
 
 from __future__ import annotations

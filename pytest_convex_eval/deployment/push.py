@@ -7,6 +7,7 @@ ended, and from whether the server lives; the CLI's words are shown and never de
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,16 @@ from pytest_convex_eval.outcomes import Finding, InfrastructureError
 
 CONTROL_SECONDS = 30.0
 """For the CLI to print its version: it takes 0.4 s on an idle machine."""
+
+CPU_SECONDS = 60
+"""Of the CLI, and of each process that it starts; a usual push takes one."""
+
+HEAP_MEBIBYTES = 1024
+"""Of the CLI; a usual push takes 100."""
+
+MOST_OUTPUT_BYTES = 4 * 1024 * 1024
+EXCERPT_CHARACTERS = 240
+"""The longest excerpt of a line: a file can be one line."""
 
 _ARGUMENTS = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable")
 """Flags that every CLI from 1.28 to 1.48 takes."""
@@ -57,14 +68,16 @@ def push(
     It always writes the project's `.env.local`. `compile_cache` is a folder for V8's code cache,
     shared by all pushes: it saves a third of the CLI's CPU.
     Raises InfrastructureError when the push came to no judgement: past the deadline, a CLI that
-    doesn't run or was killed, a server that died or can't do what was asked of it.
+    doesn't run or was killed, a server that died or can't do what was asked of it. A CLI that takes
+    all the CPU time or memory that it may have, or prints without an end, does so over what it
+    reads: `deploy/resource-limit`.
     """
     if not cli.is_file():
         raise InfrastructureError(f"the Convex CLI is not at {cli}")
     if not (project / FUNCTIONS).is_dir():
         # The CLI would push nothing and report success.
         return PushResult(tuple(skipped_files(project, Deployed())), "", 0.0)
-    variables = {"CI": "1"}
+    variables = {"CI": "1", **processes.heap_of(HEAP_MEBIBYTES)}
     if compile_cache is not None:
         variables["NODE_COMPILE_CACHE"] = str(compile_cache)
     env = processes.environment(home=deployment.scratch, path=[node.parent], **variables)
@@ -78,7 +91,9 @@ def push(
         "enable" if codegen else "disable",
         *target,
     ]
-    limits = processes.Limits(wall_seconds=deadline_seconds, output_bytes=4 * 1024 * 1024)
+    limits = processes.Limits(
+        wall_seconds=deadline_seconds, cpu_seconds=CPU_SECONDS, output_bytes=MOST_OUTPUT_BYTES
+    )
     before = deployment.last_push().number
     cpu_before = deployment.cpu_seconds()
     try:
@@ -90,10 +105,15 @@ def push(
         raise InfrastructureError(
             f"the Convex CLI did not end within {deadline_seconds:g} s", detail=output
         )
-    if done.ending != "exit":
-        raise InfrastructureError(f"the Convex CLI ended by {done.ending}", detail=output)
     if not deployment.alive():
         raise InfrastructureError("the deployment died during the push", detail=output)
+    cpu = done.cpu_seconds + max(deployment.cpu_seconds() - cpu_before, 0.0)
+    if done.ending != "exit":
+        exhausted = _exhausted(done)
+        if exhausted is None:
+            raise InfrastructureError(f"the Convex CLI ended by {done.ending}", detail=output)
+        _check_cli_runs(node, cli, env, project, output)
+        return PushResult((exhausted,), output, cpu)
     last = deployment.last_push()
     if done.returncode == 0:
         if last.status != "accepted":
@@ -106,8 +126,21 @@ def push(
         findings = _refused(last if reached else PushOutcome("none"), output, project)
         if all(finding.code == "deploy/cli" for finding in findings):
             _check_cli_runs(node, cli, env, project, output)
-    cpu = done.cpu_seconds + max(deployment.cpu_seconds() - cpu_before, 0.0)
     return PushResult(tuple(findings), output, cpu)
+
+
+def _exhausted(done: processes.Completed) -> Finding | None:
+    """Which limit the CLI ran into; None where it was something else that ended it."""
+    if done.ending == "output":
+        what = f"makes the Convex CLI print more than {MOST_OUTPUT_BYTES // 2**20} MiB"
+    elif done.out_of_cpu(CPU_SECONDS):
+        what = f"takes the Convex CLI more than {CPU_SECONDS} s of CPU"
+    elif done.ending == "signal" and done.returncode == -signal.SIGABRT:
+        # What V8 ends by when its heap is full.
+        what = f"takes the Convex CLI more than {HEAP_MEBIBYTES} MiB of memory"
+    else:
+        return None
+    return Finding("deploy/resource-limit", f"to push this answer {what}")
 
 
 def _refused(last: PushOutcome, output: str, project: Path) -> list[Finding]:
@@ -142,6 +175,7 @@ def _bundler_findings(output: str, project: Path) -> Iterator[Finding]:
     esbuild counts lines from 1 and columns from 0, in bytes of UTF-8.
     """
     message = None
+    files: dict[str, list[str]] = {}
     for line in output.splitlines():
         if match := _MESSAGE.match(line):
             if message is not None:
@@ -149,10 +183,15 @@ def _bundler_findings(output: str, project: Path) -> Iterator[Finding]:
             message = match[1]
         elif message is not None and (match := _LOCATION.match(line)):
             path, number, offset = match[1], int(match[2]), int(match[3])
-            excerpt = _line(project, path, number)
-            column = offset + 1
-            if excerpt is not None:
-                column = len(excerpt.encode()[:offset].decode("utf-8", "ignore")) + 1
+            # One file can have tens of thousands.
+            if path not in files:
+                files[path] = _lines(project, path)
+            column, excerpt = offset + 1, None
+            if 0 < number <= len(files[path]):
+                text = files[path][number - 1]
+                # A character has one byte at the least.
+                column = len(text[:offset].encode()[:offset].decode("utf-8", "ignore")) + 1
+                excerpt = text[:EXCERPT_CHARACTERS]
             yield Finding(
                 "deploy/bundle", message, path=path, line=number, column=column, excerpt=excerpt
             )
@@ -163,14 +202,19 @@ def _bundler_findings(output: str, project: Path) -> Iterator[Finding]:
 
 def _line(project: Path, path: str, number: int) -> str | None:
     """Line `number` of a file of the project; None when there is no such line in it."""
+    lines = _lines(project, path)
+    return lines[number - 1][:EXCERPT_CHARACTERS] if 0 < number <= len(lines) else None
+
+
+def _lines(project: Path, path: str) -> list[str]:
+    """The lines of a file of the project; none where there is no such file."""
     file = (project / path).resolve()
     if not file.is_relative_to(project.resolve()):
-        return None
+        return []
     try:
-        lines = file.read_text("utf-8", "replace").splitlines()
+        return file.read_text("utf-8", "replace").splitlines()
     except OSError:
-        return None
-    return lines[number - 1] if 0 < number <= len(lines) else None
+        return []
 
 
 def _cli_words(output: str) -> str:

@@ -3,6 +3,13 @@
 A set is npm's own tree of exactly what is declared, so that what an answer may import is what a
 project of its own would let it import: one big folder for everybody would let packages resolve
 that the answer never declared.
+
+Sets are told apart by what was declared, and only `convex`, whose versions are known here, by what
+that resolves to. Other ranges resolve to versions that only the registry knows, whose documents
+npm fetches while it installs: to ask first would take a request for each package of each answer,
+also of those whose set is there, which has to do without a network; and a set would be another one
+the day after a release. So `^3.24.0` and `^3.24.1` are two sets of one version: a second install
+of what npm has in its cache, once a machine.
 """
 
 from __future__ import annotations
@@ -31,6 +38,8 @@ _FORMAT = 2
 
 _MARKER = "set.json"
 _CODEGEN_SECONDS = 60.0
+_CODEGEN_CPU_SECONDS = 30
+_CODEGEN_HEAP_MEBIBYTES = 1024
 _EXPORTS_ENV = "export declare const env:"
 _GENERATES_OFFLINE = ">=1.28.0"
 _SCHEMA = 'import { defineSchema } from "convex/server";\nexport default defineSchema({});\n'
@@ -249,8 +258,15 @@ class DependencyStore:
             if schema is not None:
                 (functions / "schema.ts").write_text(schema, encoding="utf-8")
             cli = project / "node_modules" / "convex" / "bin" / "main.js"
-            env = processes.environment(home=project, path=[self.toolchain.node.parent], CI="1")
-            limits = processes.Limits(wall_seconds=_CODEGEN_SECONDS)
+            env = processes.environment(
+                home=project,
+                path=[self.toolchain.node.parent],
+                CI="1",
+                **processes.heap_of(_CODEGEN_HEAP_MEBIBYTES),
+            )
+            limits = processes.Limits(
+                wall_seconds=_CODEGEN_SECONDS, cpu_seconds=_CODEGEN_CPU_SECONDS
+            )
             done = processes.run(
                 [self.toolchain.node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
                 cwd=project,

@@ -58,18 +58,8 @@ def ran_out(done: Completed, deadline_seconds: float, cpu_seconds: float | None 
             detail=done.stderr,
         )
     if done.ending == "signal":
-        # The kernel sends SIGKILL for CPU time too, where the soft limit is the hard one.
-        return -done.returncode in _OVERFLOWS or reached(done.cpu_seconds, cpu_seconds)
+        return -done.returncode in _OVERFLOWS or done.out_of_cpu(cpu_seconds)
     return done.ending != "exit" or gave_up(done.returncode, done.stderr)
-
-
-def reached(used_seconds: float, limit_seconds: float) -> bool:
-    """Whether a process that was killed had used its limit on CPU time.
-
-    The limit is held against a sampled count, and `used_seconds` are measured: on a busy machine,
-    processes were killed at 3 s that had used 2.6.
-    """
-    return used_seconds >= limit_seconds * 0.75
 
 
 def gave_up(status: int, stderr: str) -> bool:

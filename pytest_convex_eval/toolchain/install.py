@@ -73,11 +73,18 @@ def install_toolchain(cache: Path, *, progress: Progress = once.silent) -> Toolc
     )
 
 
-def _fingerprint(runtime: NodeRuntime, platform_name: str, pinned: Sequence[Pin]) -> str:
-    # What the lint plugins are made of and bundled by decides what they report, too.
+def bundled_sources() -> list[Path]:
+    """What of this package is built into a toolchain: the lint plugins, and what bundles them.
+
+    Its other code is read where it lies; whether a verdict may be kept, `package_fingerprint` says.
+    """
     bundler = Path(lint_bundle.__file__)
-    rules = bundler.parent / "rules"
-    sources = [bundler, *sorted(bundler.parent.rglob("*.mjs")), *sorted(rules.glob("*.py"))]
+    rules = sorted((bundler.parent / "rules").rglob("*.mjs"))
+    return [bundler, bundler.parent / "lint_shim.mjs", *rules]
+
+
+def _fingerprint(runtime: NodeRuntime, platform_name: str, pinned: Sequence[Pin]) -> str:
+    bundler = Path(lint_bundle.__file__)
     identity = {
         "format": _FORMAT,
         "platform": platform_name,
@@ -88,7 +95,7 @@ def _fingerprint(runtime: NodeRuntime, platform_name: str, pinned: Sequence[Pin]
             file.relative_to(bundler.parent).as_posix(): hashlib.sha256(
                 file.read_bytes()
             ).hexdigest()
-            for file in sources
+            for file in bundled_sources()
         },
     }
     text = json.dumps(identity, sort_keys=True)

@@ -31,6 +31,12 @@ PACK_SECONDS = 900.0
 
 LOOKUP_SECONDS = 120.0
 
+CPU_SECONDS = 120
+"""Of each process; a usual install takes 4."""
+
+HEAP_MEBIBYTES = 2048
+"""An install of the usual packages takes 200."""
+
 # Switches that decide what an install contains or whether something of a package runs. Given
 # each time, so that no setting of the user's can change either.
 _FIXED = (
@@ -183,10 +189,17 @@ class Npm:
             [self.runtime.node, self.runtime.npm, *arguments, *_FIXED, "--prefix", folder],
             cwd=folder,
             env=self._environment(folder),
-            limits=processes.Limits(wall_seconds=seconds),
+            limits=processes.Limits(wall_seconds=seconds, cpu_seconds=CPU_SECONDS),
         )
         if done.ending != "exit":
-            why = f"did not end within {seconds:.0f} s" if done.ending == "timeout" else "was ended"
+            # The environment's fault, as all of npm's: it reads nothing of an answer's but names
+            # and ranges, and what else makes it work, registries do.
+            why = (
+                f"did not end within {seconds:.0f} s"
+                if done.ending == "timeout"
+                else f"was ended by {done.ending} {-done.returncode} after {done.cpu_seconds:.0f} s"
+                f" of CPU ({CPU_SECONDS} s and {HEAP_MEBIBYTES} MiB are allowed)"
+            )
             raise NpmError(f"npm {command} {why}", code="", detail=done.stderr)
         try:
             answer: Json = json.loads(done.stdout) if done.stdout.strip() else None
@@ -210,7 +223,10 @@ class Npm:
             home=Path.home(),
             path=[self.runtime.node.parent],
             # npm would leave its compiled self in TMPDIR.
-            **{"TMPDIR": str(folder), "NODE_DISABLE_COMPILE_CACHE": "1", **settings},
+            TMPDIR=str(folder),
+            NODE_DISABLE_COMPILE_CACHE="1",
+            **processes.heap_of(HEAP_MEBIBYTES),
+            **settings,
         )
 
 

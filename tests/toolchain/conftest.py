@@ -54,6 +54,9 @@ class Registry:
 
     def __init__(self) -> None:
         self.requests: list[str] = []
+        # What it answers instead of what it has; with no status, nothing until it is closed.
+        self.instead: tuple[int | None, bytes] | None = None
+        self._closing = threading.Event()
         self._packages: dict[str, dict[str, dict[str, object]]] = {}
         self._tarballs: dict[str, bytes] = {}
         registry = self
@@ -62,6 +65,15 @@ class Registry:
             def do_GET(self) -> None:
                 path = unquote(self.path).lstrip("/")
                 registry.requests.append(path)
+                if registry.instead is not None:
+                    status, text = registry.instead
+                    if status is None:
+                        registry._closing.wait()
+                        return
+                    self.send_response(status)
+                    self.end_headers()
+                    self.wfile.write(text)
+                    return
                 body = registry._answer(path)
                 self.send_response(404 if body is None else 200)
                 self.end_headers()
@@ -94,7 +106,11 @@ class Registry:
         dist = {"tarball": f"{self.url}{path}", "integrity": f"sha512-{digest}"}
         self._packages.setdefault(name, {})[version] = {**package, "dist": dist}
 
+    def lose_tarballs(self) -> None:
+        self._tarballs.clear()
+
     def close(self) -> None:
+        self._closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from pytest_convex_eval.toolchain.dependencies import (
     UnsupportedSpecError,
 )
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.npm import Listing
 from pytest_convex_eval.toolchain.published import convex_snapshot
 
 if TYPE_CHECKING:
@@ -243,6 +245,71 @@ def test_a_registry_that_can_not_be_reached_is_the_environments_fault(
         fresh.get({"convex": NEWEST})
     with pytest.raises(InfrastructureError, match="ECONNREFUSED"):
         fresh.get({"convex": "^99"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b"{}"),
+        (503, b'{"error": "maintenance"}'),
+        (401, b'{"error": "who are you?"}'),
+        (403, b'{"error": "not you"}'),
+        (200, b"<html>Sign in to this network</html>"),
+        (None, b""),
+    ],
+    ids=["500", "503", "401", "403", "captive-portal", "silence"],
+)
+def test_a_registry_that_does_not_do_its_work_is_the_environments_fault(
+    fresh: DependencyStore,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int | None,
+    body: bytes,
+) -> None:
+    monkeypatch.setenv("npm_config_fetch_timeout", "500")
+    registry.publish("convex", NEWEST)
+    registry.instead = (status, body)
+    for declared in ({"convex": NEWEST}, {"convex": NEWEST, "zod": "4"}, {"convex": "^99"}):
+        with pytest.raises(InfrastructureError):
+            fresh.get(declared)
+    # It is not remembered of the packages: they are there when the registry is.
+    registry.instead = None
+    with pytest.raises(UnknownPackageError):
+        fresh.get({"convex": NEWEST, "zod": "4"})
+
+
+def test_a_registry_that_fails_while_it_is_asked_whose_fault_it_was_is_not_the_models(
+    fresh: DependencyStore, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.publish("convex", NEWEST)
+    listing = fresh._listing
+
+    def failing(package: str) -> Listing | None:
+        registry.instead = (500, b"{}")
+        return listing(package)
+
+    monkeypatch.setattr(fresh, "_listing", failing)
+    with pytest.raises(InfrastructureError):
+        fresh.get({"convex": NEWEST, "convex-made-up": "1"})
+
+
+def test_a_registry_without_the_tarball_is_the_environments_fault(
+    fresh: DependencyStore, registry: Registry
+) -> None:
+    registry.publish("convex", NEWEST)
+    registry.publish("zod", "4.0.0")
+    registry.lose_tarballs()
+    with pytest.raises(InfrastructureError):
+        fresh.get({"convex": NEWEST, "zod": "4"})
+
+
+def test_a_registry_whose_name_no_one_knows_is_the_environments_fault(
+    fresh: DependencyStore, npm_settings: Callable[[str], None]
+) -> None:
+    npm_settings("http://registry.invalid/")
+    for declared in ({"convex": NEWEST}, {"convex": "^99"}):
+        with pytest.raises(InfrastructureError):
+            fresh.get(declared)
 
 
 def test_the_registry_is_asked_for_a_convex_that_the_snapshot_does_not_know(

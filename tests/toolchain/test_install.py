@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import platformdirs
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.toolchain import lint_bundle
 from pytest_convex_eval.toolchain.install import (
+    bundled_sources,
     check_integrity,
     default_cache,
     install_toolchain,
@@ -91,6 +94,24 @@ def test_every_path_is_absolute_and_below_the_root(toolchain: Toolchain) -> None
     files = [path for path in paths if isinstance(path, Path)]
     assert all(path.is_absolute() and path.exists() for path in files)
     assert toolchain.root.name == toolchain.fingerprint
+
+
+def test_a_toolchain_is_another_one_where_what_is_built_into_it_is(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    rules = Path(lint_bundle.__file__).with_name("rules") / "index.mjs"
+    meta = tmp_path / "meta.json"
+    options = ["--bundle", "--platform=node", "--format=esm", f"--metafile={meta}"]
+    subprocess.run(
+        [toolchain.esbuild, rules, *options, f"--outfile={tmp_path / 'out.mjs'}"],
+        cwd=rules.parent,
+        check=True,
+        capture_output=True,
+    )
+    inputs = {(rules.parent / path).resolve() for path in json.loads(meta.read_text())["inputs"]}
+    assert inputs | {rules.parents[1] / "lint_bundle.py", rules.parents[1] / "lint_shim.mjs"} == {
+        path.resolve() for path in bundled_sources()
+    }
 
 
 def test_eight_processes_at_once_install_once(tmp_path: Path) -> None:

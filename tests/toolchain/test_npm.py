@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.toolchain import npm as npm_module
 from pytest_convex_eval.toolchain.node import node_runtime
 from pytest_convex_eval.toolchain.npm import Listing, Npm, NpmError
 
@@ -99,6 +100,29 @@ def test_a_registry_that_can_not_be_reached_is_the_environments_fault(
         npm.install({"plain": "1"}, folder_in(tmp_path))
     assert isinstance(caught.value, NpmError)
     assert caught.value.code == "ECONNREFUSED"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    # npm takes a second, and more than Node's smallest heap.
+    [("CPU_SECONDS", 1, "signal (9|24) "), ("HEAP_MEBIBYTES", 8, "signal 6 ")],
+)
+def test_a_limit_that_npm_runs_into_is_the_environments_fault(
+    npm: Npm,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(npm_module, name, value)
+    for number in range(200):
+        registry.publish(f"p{number}", "1.0.0")
+    declared = {f"p{number}": "1" for number in range(200)}
+    with pytest.raises(NpmError, match=words) as caught:
+        npm.install(declared, folder_in(tmp_path))
+    assert isinstance(caught.value, InfrastructureError)
 
 
 def test_a_listing_has_all_versions_and_tags(npm: Npm, registry: Registry, tmp_path: Path) -> None:

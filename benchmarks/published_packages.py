@@ -3,7 +3,8 @@
 Installs each in the version named here and lints the source that it ships as an answer is linted,
 without its tests and what runs in a browser. Prints every finding by package and rule with its
 places; `docs/rules/judged.md` holds the judgement. A package that ships no TypeScript is named and
-left out: what a compiler wrote says nothing of how people write.
+left out: what a compiler wrote says nothing of how people write. Exits with 1 for an error of
+Convex's rules or ours, none of which is to fire on such code.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def told(each: Linted, *, places: bool, every_rule: bool) -> None:
             print(f"    {finding.location().removeprefix('convex/')}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("packages", nargs="*", help="only those whose name has one of these words")
     parser.add_argument("--profile", choices=get_args(Profile), default="recommended")
@@ -150,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         total.update((finding.severity, finding.code) for finding in each.findings)
     print()
     print(json.dumps({" ".join(key): count for key, count in sorted(total.items())}, indent=1))
+    wrong = any(level == "error" and code.startswith(_CONVEXS) for level, code in total)
+    return 1 if wrong and given.profile != "strict" else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

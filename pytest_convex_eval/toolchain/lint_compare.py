@@ -76,6 +76,10 @@ def _is_of_an_error(finding: Finding, text: str) -> bool:
     return "error typed" in finding.message
 
 
+def _is_of_an_http_context(finding: Finding, text: str) -> bool:
+    return "argument of type `GenericActionCtx<any>`" in finding.message
+
+
 def _has_such_a_name(finding: Finding, text: str) -> bool:
     return finding.path is not None and passed_over(finding.path)
 
@@ -106,6 +110,13 @@ EXPLAINED: tuple[Explained, ...] = (
         "what does not typecheck has an error type, which typescript-eslint reports as unsafe and "
         "tsgolint does not; such findings are shown and do not count",
         _is_of_an_error,
+    ),
+    Explained(
+        "eslint",
+        frozenset({"lint/no-unsafe-argument"}),
+        "convex types an HTTP action's ctx as GenericActionCtx<any>, which typescript-eslint calls "
+        "unsafe to pass on as an ActionCtx, and tsgolint does not",
+        _is_of_an_http_context,
     ),
 )
 

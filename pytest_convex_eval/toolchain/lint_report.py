@@ -102,7 +102,7 @@ class _Judged:
         if said.rule == FACTS:
             self.facts[said.path] = parse(said.message)
             return
-        rule = self.selection.rule_for(said.rule, said.message_id)
+        rule = self.selection.rule_for(said.rule, said.message_id, said.message)
         if rule is None or said.place is None:
             raise InfrastructureError(
                 f"the linter reports {said.rule}, which is not ours", detail=said.message

@@ -31,8 +31,9 @@ Option: TypeAlias = str | bool | Mapping[str, bool]
 class Rule:
     """A rule: its code in findings, how oxlint calls it, and its weight.
 
-    `message_id` tells apart what one rule of Convex's plugin says of different weight; a rule that
-    has one is judged before the rule of the same `name` that has none. `twin` is the code of
+    `message_id` tells apart what one rule of Convex's plugin says of different weight, `words` do
+    where a message has no id; a rule that has either is judged before the rule of the same `name`
+    that has none. `twin` is the code of
     Convex's rule that says the same where it sees it: it speaks first, and who names it for a case
     means both. A rule that is not `in_plugin` is decided over all files (`rules.decide`).
     """
@@ -45,6 +46,7 @@ class Rule:
     options: Mapping[str, Option] | None = None
     groups: frozenset[str] = frozenset()
     message_id: str | None = None
+    words: str | None = None
     twin: str | None = None
     in_plugin: bool = True
 
@@ -157,9 +159,23 @@ RULES: tuple[Rule, ...] = (
     _convex("require-access-control", _BEST_PRACTICES, "off"),
     _typescript("no-floating-promises", _BEST_PRACTICES, "error"),
     _typescript(
-        "no-misused-promises", _BEST_PRACTICES, "error", checksVoidReturn={"attributes": False}
+        "no-misused-promises",
+        _BEST_PRACTICES,
+        "error",
+        # A class that keeps to an interface of callbacks may well work asynchronously.
+        checksVoidReturn={"attributes": False, "inheritedMethods": False},
     ),
     _typescript("await-thenable", _BEST_PRACTICES, "error"),
+    # `Promise.all` of what is sometimes a promise and sometimes nothing, as in a `map` that writes
+    # only where it must. Convex's own components do so.
+    Rule(
+        code="lint/await-thenable/aggregator",
+        name="typescript/await-thenable",
+        source=_COMMON,
+        recommended="warning",
+        strict="warning",
+        words="passed to promise aggregator",
+    ),
     _typescript("no-deprecated", _GUIDELINES, "error"),
     _typescript("no-explicit-any", _GUIDELINES, "error"),
     _typescript("no-unsafe-argument", _COMMON, "error"),
@@ -267,11 +283,16 @@ class Selection:
         """Whether any rule of ours is on."""
         return any(rule.code.startswith(OURS) and self.levels[rule.code] != "off" for rule in RULES)
 
-    def rule_for(self, name: str, message_id: str | None) -> Rule | None:
+    def rule_for(self, name: str, message_id: str | None, message: str = "") -> Rule | None:
         """What judges a diagnostic of oxlint's rule `name`; None for a rule that is not ours."""
         named = [rule for rule in RULES if rule.name == name]
-        special = [rule for rule in named if rule.message_id == message_id]
-        plain = [rule for rule in named if rule.message_id is None]
+        special = [
+            rule
+            for rule in named
+            if (rule.message_id is not None and rule.message_id == message_id)
+            or (rule.words is not None and rule.words in message)
+        ]
+        plain = [rule for rule in named if rule.message_id is None and rule.words is None]
         return next(iter(special or plain), None)
 
     def configured(self) -> dict[str, str | list[str | Mapping[str, Option]]]:

@@ -105,13 +105,17 @@ def test_types_that_only_eslint_has_explain_what_stands_behind_a_name() -> None:
     assert explanation(difference, behind.replace("tableOf(ctx)", 'ctx.db.query("notes")')) is None
 
 
-def test_only_arguments_of_an_error_type_are_explained() -> None:
+def test_only_arguments_of_an_error_type_or_of_convexs_own_any_are_explained() -> None:
     def difference(message: str) -> Difference:
         found = Finding("lint/no-unsafe-argument", message, path="convex/a.ts", line=1)
         (one,) = differences([], [found])
         return one
 
     assert explanation(difference("Unsafe argument of type error typed assigned"), "") is not None
+    # convex's own type of an HTTP action's context.
+    known = explanation(difference("Unsafe argument of type `GenericActionCtx<any>` assigned"), "")
+    assert known is not None
+    assert "HTTP" in known.reason
     assert explanation(difference("Unsafe argument of type `any` assigned"), "") is None
 
 

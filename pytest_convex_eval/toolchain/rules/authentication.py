@@ -40,7 +40,7 @@ def authentication(project: Project, public: Collection[str]) -> Iterator[Decisi
     tables = [
         table
         for path, facts in project.files.items()
-        if not project.in_component(path)
+        if not project.component(path)
         for table in facts.tables
     ]
     # A backend with sessions of its own asks by other means.
@@ -53,7 +53,7 @@ def authentication(project: Project, public: Collection[str]) -> Iterator[Decisi
         lambda declaration: any(table in owned for table, _ in declaration.touches)
     )
     for endpoint in _callable_by_anyone(project, public):
-        if endpoint.node not in touching or project.in_component(endpoint.node.path):
+        if endpoint.node not in touching or project.component(endpoint.node.path):
             continue
         set_up = bool(project.named(f"{FUNCTIONS}auth.config"))
         known = any(field.name == _IDENTITY for table in tables for field in table.fields)

@@ -105,7 +105,7 @@ def _routers(project: Project) -> Iterator[Decision]:
 def _misplaced(project: Project) -> Iterator[Decision]:
     loaded = project.loads(project.named(f"{FUNCTIONS}crons"))
     for path, facts in project.files.items():
-        if project.in_component(path):
+        if project.component(path):
             continue
         own = facts.own_of_component
         if own is not None:
@@ -207,25 +207,24 @@ def _unused_index(project: Project) -> Iterator[Decision]:
 
 def _id_strings(project: Project) -> Iterator[Decision]:
     tables = {
-        table.name.lower(): table
-        for facts in project.files.values()
+        (project.component(path), table.name.lower()): table
+        for path, facts in project.files.items()
         for table in facts.tables
         if table.name is not None
     }
-    stems: dict[str, set[str]] = {}
+    stems = {key: {_stem(field.name) for field in table.fields} for key, table in tables.items()}
     for path, facts in project.files.items():
+        component = project.component(path)
         for found in facts.id_strings:
             stem = found.stem.lower().replace("_", "")
             plural = stem[:-1] + "ies" if stem.endswith("y") else f"{stem}s"
-            table = tables.get(plural) or tables.get(stem) or tables.get(f"{stem}es")
-            if table is None or table.name is None:
+            keys = ((component, name) for name in (plural, stem, f"{stem}es"))
+            key = next((key for key in keys if key in tables), None)
+            # A table that has the field itself, or one called `id`, knows its documents by another
+            # system's ids.
+            if key is None or stem in stems[key] or "" in stems[key]:
                 continue
-            name = table.name
-            if name not in stems:
-                stems[name] = {_stem(field.name) for field in table.fields}
-            # A table that has the field itself knows its documents by another system's ids.
-            if stem in stems[name]:
-                continue
+            name = tables[key].name
             message = f'this is the id of a document of {name}: validate it by v.id("{name}").'
             yield Decision("id-validator", message, path, found.at)
 

@@ -23,6 +23,7 @@ export default rule({
     if (file.module === "http" && router !== undefined && !hasDefaultExport(file)) {
       report(router, {}, "noDefault");
     }
+    const kinds = new Map(registered(file).map(({ call, registrar }) => [call, registrar]));
     for (const call of file.nodes("CallExpression")) {
       const receiver = receiverOf(call);
       if (methodOf(call) !== "route" || receiver === null || !isRouter(file, receiver)) continue;
@@ -30,9 +31,9 @@ export default rule({
       const handler = route?.type === "ObjectExpression" ? valueOf(route, "handler") : null;
       if (handler === null) continue;
       const target = follow(file, handler);
-      const other = registered(file).find((fn) => fn.call === target && !fn.registrar.isHttp);
+      const other = kinds.get(target);
       if (isFunction(target)) report(handler, { what: "a plain function" }, "handler");
-      else if (other) report(handler, { what: `a ${other.registrar.kind}` }, "handler");
+      else if (other && !other.isHttp) report(handler, { what: `a ${other.kind}` }, "handler");
     }
   },
 });

@@ -100,6 +100,7 @@ class Project:
     _sources: dict[str, set[str]] = field(init=False)
     _uses: dict[Node, Sequence[Node]] = field(init=False, default_factory=dict)
     _wholes: dict[str, Node] = field(init=False, default_factory=dict)
+    _components: dict[str, str] = field(init=False, default_factory=dict)
     _endpoints: Sequence[Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -292,13 +293,19 @@ class Project:
             pending.extend(target for target in targets if target is not None)
         return found
 
-    def in_component(self, path: str) -> bool:
-        """Whether a file belongs to a component, which has a configuration of its own."""
-        folders = PurePosixPath(path).parents
-        app = FUNCTIONS.rstrip("/")
-        return any(
-            bool(self.named(f"{folder}/convex.config")) for folder in folders if str(folder) != app
-        )
+    def component(self, path: str) -> str:
+        """The folder of the component that a file belongs to, which has a configuration of its own;
+        the app's is empty. Tables and their ids are known within it alone."""
+        folder = posixpath.dirname(path)
+        if folder not in self._components:
+            parents = [
+                str(parent) for parent in (PurePosixPath(folder), *PurePosixPath(folder).parents)
+            ]
+            app = FUNCTIONS.rstrip("/")
+            self._components[folder] = next(
+                (at for at in parents if at != app and f"{at}/convex.config" in self._paths), ""
+            )
+        return self._components[folder]
 
     def named(self, *stems: str) -> Sequence[str]:
         """The files of these paths without their suffix."""

@@ -121,6 +121,28 @@ def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
     assert not any("type-aware" in finding.message for finding in report.findings)
 
 
+def test_what_convexs_own_components_do_with_promises_is_no_error(bench: Bench) -> None:
+    code = """\
+import { mutation } from "./_generated/server";
+export const tidy = mutation({
+  args: {},
+  handler: async (ctx) => {
+    const todos = await ctx.db.query("todos").take(10);
+    await Promise.all(todos.map((t) => (t.done ? ctx.db.delete("todos", t._id) : null)));
+  },
+});
+interface Store { get(key: string, found: (value: string) => void): void }
+export class Own implements Store {
+  async get(key: string, found: (value: string) => void): Promise<void> {
+    found(await Promise.resolve(key));
+  }
+}
+"""
+    report = bench.lint({"convex/schema.ts": BAD["convex/schema.ts"], "convex/a.ts": code})
+    found = {f.code: f.severity for f in report.findings if f.path == "convex/a.ts"}
+    assert found == {"lint/await-thenable/aggregator": "warning"}
+
+
 def test_columns_count_characters(bench: Bench) -> None:
     (finding,) = [f for f in bench.lint(BAD).findings if f.code == "lint/no-floating-promises"]
     assert finding.excerpt is not None
@@ -294,8 +316,8 @@ def test_names_are_codes_bare_names_or_groups() -> None:
     assert resolve("no-floating-promises") == ["lint/no-floating-promises"]
     assert resolve("no-collect-in-query") == ["@convex-dev/no-collect-in-query"]
     assert set(GROUPS) == {"auth", "cost"}
-    auth = {"convex-eval/auth-config", "convex-eval/authorization", "convex-eval/user-id-argument"}
-    assert set(resolve("auth")) == auth
+    auth = {"auth-config", "authentication", "authorization", "user-id-argument"}
+    assert set(resolve("auth")) == {f"convex-eval/{name}" for name in auth}
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:

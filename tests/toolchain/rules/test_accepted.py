@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
 
 ROOT = Path(__file__).parents[3]
+PROGRAM = ROOT / "benchmarks" / "published_packages.py"
 ALTERNATIVES = ROOT / "tests" / "suite" / "alternatives"
 GUIDELINES = ROOT / "pytest_convex_eval" / "generation" / "guidelines" / "default.md"
 EVERYTHING = select("strict", off=[], require=[rule.code for rule in RULES])
@@ -125,3 +128,24 @@ def test_errors_by_default_are_only_what_never_fires_on_accepted_code(
         "node-actions-only",
         "old-function-syntax",
     }
+
+
+# Components that do very different things, and convex-helpers; the benchmark has them all.
+PUBLISHED = (
+    *("aggregate", "agent", "migrations", "presence", "rate-limiter", "workflow", "workpool"),
+    "convex-helpers",
+)
+
+
+def test_published_components_give_no_error_of_convexs_rules_or_ours() -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--counts", *PUBLISHED],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = re.findall(r"^(\S+) \S+: (\d+) files$", done.stdout, flags=re.M)
+    assert len(files) == len(PUBLISHED)
+    assert all(int(count) > 2 for _, count in files)

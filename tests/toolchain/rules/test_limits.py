@@ -120,6 +120,25 @@ def test_two_thousand_files_that_import_each_other_end_soon(
     assert {f.severity for f in found} <= {"warning"}
 
 
+def test_thousands_of_functions_by_builders_of_another_file_end_soon(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    count = 3000
+    functions = "".join(
+        f"export const f{i} = userQuery({{ handler: async (ctx) => f{(i + 1) % count}(ctx) }});\n"
+        for i in range(count)
+    )
+    made = 'import { customQuery } from "x";\nexport const userQuery = customQuery(query, {});\n'
+    files = {
+        "convex/builders.ts": IMPORT + made,
+        "convex/a.ts": f'import {{ userQuery }} from "./builders";\n{functions}',
+    }
+    found = findings(toolchain, tmp_path, files, "correctness")
+    # Facts are told of so many declarations of a file.
+    args = [f for f in found if f.code == "convex-eval/args-validator"]
+    assert len(args) == 1000
+
+
 @pytest.mark.parametrize(
     "text",
     ["sk-" * 2000, "a" * 7999, "A1" * 3999 + "!", "/:a" * 2000 + "*", "AKIA" * 1900],

@@ -28,5 +28,8 @@ export const routerCalls = (file) => file.derived(findRouterCalls);
  * @param {Node} node
  */
 export function isRouter(file, node) {
-  return routerCalls(file).includes(follow(file, node));
+  return file.derived(routers).has(follow(file, node));
 }
+
+/** @param {SourceFile} file */
+const routers = (file) => new Set(routerCalls(file));

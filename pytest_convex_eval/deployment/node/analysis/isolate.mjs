@@ -17,11 +17,7 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-<<<<<<< HEAD
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
-=======
-import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
->>>>>>> gaps3
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import Ground, Pushed
@@ -17,13 +15,13 @@ def push_once(
     """Pushes the workspace to an empty deployment with the answer's own version of the CLI.
 
     What was pushed before in this item is not pushed again, as long as its deployment lives: the
-    files are the same. Its CPU seconds are then those of the stage that pushed it.
+    files are the same.
 
     Raises InfrastructureError as `push` does.
     """
     pushed = ground.pushed
     if pushed is not None and pushed.deployment.alive():
-        return replace(pushed, result=replace(pushed.result, cpu_seconds=0.0))
+        return pushed
     bench = ground.bench
     deployment = bench.deployment()
     if ground.subject.env:

@@ -333,6 +333,7 @@ def _communicate(
     pending = memoryview((stdin or "").encode())
     out, err = bytearray(), bytearray()
     told = 0
+    ended = False
     with selectors.DefaultSelector() as selector:
         if pending:
             os.set_blocking(popen.stdin.fileno(), False)
@@ -345,10 +346,14 @@ def _communicate(
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return "timeout", bytes(out), bytes(err)
-            events = selector.select(min(remaining, 0.1))
-            if not events and child.wait(block=False):
-                # Something that the child started still holds its pipes.
-                return "exit", bytes(out), bytes(err)
+            events = selector.select(0 if ended else min(remaining, 0.1))
+            if not events:
+                if ended:
+                    # Something that the child started still holds its pipes.
+                    return "exit", bytes(out), bytes(err)
+                # On a busy machine, its last words and its end come between one line and the next:
+                # once it has ended, what it said is looked for again.
+                ended = child.wait(block=False)
             for key, _ in events:
                 if key.fileobj is popen.stdin:
                     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -29,6 +30,27 @@ def test_output_status_and_cpu_time_are_told(tmp_path: Path) -> None:
     assert (done.returncode, done.ending, done.stdout) == (3, "exit", "é" * 9 + "\n")
     assert done.cpu_seconds > 0.01
     assert not done.ok
+
+
+def test_last_words_between_a_look_at_the_pipes_and_one_at_the_child_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(selectors.DefaultSelector):
+        """Sees nothing at first, and then sleeps as on a busy machine, until the child is gone."""
+
+        looks = 0
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            self.looks += 1
+            if self.looks > 1:
+                return super().select(timeout)
+            time.sleep(0.5)
+            return []
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Late)
+    command = ["sh", "-c", "echo said; exit 1"]
+    done = run(command, cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(10))
+    assert (done.returncode, done.stdout) == (1, "said\n")
 
 
 def test_the_environment_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

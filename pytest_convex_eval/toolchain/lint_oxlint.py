@@ -26,8 +26,9 @@ from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.warm import WARM_SHARE
 
 CPU_SECONDS = 10
-"""Of tsgolint: thirty times of what good code needs, and so few that eight workers on two cores
-come to it before the stage's deadline, which would say nothing about the code."""
+"""Of tsgolint, and as much of oxlint: thirty times of what good code needs, and so few that eight
+workers on two cores come to it before the stage's deadline, which would say nothing about the
+code."""
 
 # Bounds Node's heap; oxlint itself reserves too much address space for a limit on that.
 _HEAP_MEGABYTES = 1024
@@ -211,7 +212,7 @@ def _oxlint(
                 **environment(home=scratch, OXLINT_TSGOLINT_PATH=str(tsgolint.script())),
                 **GO_SETTINGS,
             },
-            limits=Limits(wall_seconds=deadline_seconds),
+            limits=Limits(wall_seconds=deadline_seconds, cpu_seconds=CPU_SECONDS),
         )
     except OSError as error:
         raise InfrastructureError(f"oxlint could not be started: {error}") from error

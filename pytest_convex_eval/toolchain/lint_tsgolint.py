@@ -59,6 +59,6 @@ class Tsgolint:
             stderr = self._stderr.read_text("utf-8", "replace")
         except (OSError, ValueError):
             return False
-        # The kernel sends SIGKILL where the soft limit on CPU time is the hard one.
-        killed = status == 128 + signal.SIGKILL and cpu_seconds >= self.cpu_seconds - 1
+        # See `Completed.out_of_cpu`.
+        killed = status == 128 + signal.SIGKILL and cpu_seconds >= self.cpu_seconds * 0.75
         return killed or exhaustion.gave_up(status, stderr)

@@ -28,6 +28,8 @@ LINTS = 200
 
 _PROGRAM = Path(__file__).with_name("oxlint_server.mjs")
 
+_LIFE_CPU_SECONDS = 120
+
 # Of Node; what needs more gets it in a process of its own.
 _HEAP_MEGABYTES = 256
 
@@ -109,7 +111,7 @@ class OxlintServer(WarmServer):
                 ),
                 **GO_SETTINGS,
             },
-            limits=processes.Limits(wall_seconds=warm.START_SECONDS),
+            limits=processes.Limits(wall_seconds=warm.START_SECONDS, cpu_seconds=_LIFE_CPU_SECONDS),
             stderr=log,
         )
         return self._pipes, self._tsgolint

@@ -187,7 +187,7 @@ def test_the_bundles_of_these_tests_are_the_clis(
             assert len(module["source"]) == len(sources[module["path"]])
 
 
-@pytest.mark.parametrize("version", ["1.28.2", "1.31.2", "1.41.0"])
+@pytest.mark.parametrize("version", ["1.28.2", "1.31.2", "1.31.7", "1.41.0"])
 def test_older_clis_push_the_same(
     version: str,
     make_project: Callable[..., Path],

@@ -259,6 +259,9 @@ def test_environment_variables_are_told(live: EmbeddedDeployment, system: Call) 
     get = "cli/queryEnvironmentVariables:get"
     assert system(get, name="NAME") == {"name": "NAME", "value": "value"}
     assert system(get, name="NONE") is None
+    # CLIs around 1.31.7 ask for these before they push.
+    for name, value in (("CONVEX_CLOUD_URL", live.url), ("CONVEX_SITE_URL", live.site_url)):
+        assert system(get, name=name) == {"name": name, "value": value}
     live.set_environment({"NAME": None})
 
 

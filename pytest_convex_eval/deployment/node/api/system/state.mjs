@@ -27,7 +27,9 @@ export const STATE = {
   "frontend/listEnvironmentVariables": ({ deployment }) => listVariables(deployment),
   "cli/queryEnvironmentVariables": ({ deployment }) => listVariables(deployment),
   "cli/queryEnvironmentVariables:get": ({ deployment, args }) => {
-    const value = deployment.variables.get(args.name);
+    // CLIs around 1.31.7 ask for the platform's own, and refuse to push without.
+    const builtins = { CONVEX_CLOUD_URL: deployment.urls.cloud, CONVEX_SITE_URL: deployment.urls.site };
+    const value = deployment.variables.get(args.name) ?? new Map(Object.entries(builtins)).get(args.name);
     return value === undefined ? null : { name: args.name, value };
   },
   // No audit log is kept, and logs go nowhere else.

@@ -72,16 +72,32 @@ class Warm:
     workers: int
     cost: Cost
     items: int
-    peak_bytes: int
+    memory: Memory
     stage_cpu: Mapping[str, float]
     stage_wall: Mapping[str, float]
 
 
+# Programs by what stands in their command lines; the first that does.
+PROGRAMS = {
+    "oxlint_server.mjs": "oxlint",
+    "server.mjs": "deployments",
+    "program.mjs": "functions",
+    "evaluator.mjs": "functions",
+    "convex/bin/main.js": "convex CLI",
+    "esbuild": "esbuild",
+    "tsgolint": "tsgolint",
+    "tsc": "TypeScript",
+    "python": "Python",
+}
+
+
 class Memory:
-    """The most bytes that this process and all below it had together, while the block ran."""
+    """The most bytes that this process and all below it had together, while the block ran, and
+    which programs had them then."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
+        self.programs: Mapping[str, int] = {}
         self._root = os.getpid()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -96,23 +112,28 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, self._together())
+            programs = self._together()
+            if sum(programs.values()) > self.peak_bytes:
+                self.peak_bytes, self.programs = sum(programs.values()), programs
 
-    def _together(self) -> int:
+    def _together(self) -> Mapping[str, int]:
         children: dict[int, list[int]] = defaultdict(list)
         for entry in Path("/proc").glob("[0-9]*"):
             # It may end while it is looked at.
             with contextlib.suppress(OSError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 children[int(fields[1])].append(int(entry.name))
-        found, below = 0, list(children[self._root])
+        found: dict[str, int] = defaultdict(int)
+        below = list(children[self._root])
         while below:
             pid = below.pop()
             below += children[pid]
             # The proportional set size: of a page that n processes share, an n-th.
             with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                program = next((name for part, name in PROGRAMS.items() if part in command), "else")
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                found += sum(int(line.split()[1]) * 1024 for line in lines if line[:4] == "Pss:")
+                found[program] += sum(int(x.split()[1]) * 1024 for x in lines if x[:4] == "Pss:")
         return found
 
 
@@ -151,7 +172,7 @@ def warm(cases: Sequence[Path], workers: int, folder: Path) -> Warm:
         for stage in item["stages"]:
             cpu[stage["stage"]] += stage["cpu_seconds"] / len(items)
             wall[stage["stage"]] += stage["seconds"] / len(items)
-    return Warm(workers, cost, len(items), memory.peak_bytes, cpu, wall)
+    return Warm(workers, cost, len(items), memory, cpu, wall)
 
 
 def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> dict[str, Cost]:
@@ -164,7 +185,10 @@ def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> di
     package["devDependencies"] = {**package.get("devDependencies", {}), **COLD_PACKAGES}
     package["type"] = "module"
     (folder / "package.json").write_text(json.dumps(package))
-    (folder / "convex/tsconfig.json").write_text(convex_tsconfig())
+    tsconfig = json.loads(convex_tsconfig())
+    # Asks TypeScript 7 for what 5.9 does unasked, and refuses to be asked for.
+    del tsconfig["compilerOptions"]["types"]
+    (folder / "convex/tsconfig.json").write_text(json.dumps(tsconfig))
     (folder / "eslint.config.js").write_text(ESLINT_CONFIG)
     runtime = node_runtime()
     shims = folder / ".shims"
@@ -201,7 +225,9 @@ def show(run: Warm) -> None:
     print(f"  {'all':<12} {sum(run.stage_cpu.values()):6.3f} s CPU a case in the tools")
     print(f"  {'a case':<12} {cpu:6.3f} s CPU  {wall:6.3f} s wall, pytest included")
     print(f"  {'whole run':<12} {run.cost.cpu:6.1f} s CPU  {run.cost.wall:6.1f} s wall")
-    print(f"  {'memory':<12} {run.peak_bytes / 2**20:6.0f} MiB at most, all processes together")
+    print(f"  {'memory':<12} {run.memory.peak_bytes / 2**20:6.0f} MiB at most, of which")
+    for program, some in sorted(run.memory.programs.items(), key=lambda each: -each[1]):
+        print(f"    {program:<12} {some / 2**20:6.0f} MiB")
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ evaluates items), or both when there is no xdist. Nothing is made before the fir
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -269,7 +268,7 @@ class EvalSession:
 
 def _new_address() -> str:
     """Of a socket that nobody has, and nothing is made yet: there may be no cases."""
-    name = f"convex-eval-tools-{secrets.token_hex(8)}/socket"
+    name = f"convex-eval-tools-{os.urandom(8).hex()}/socket"
     address = Path(tempfile.gettempdir(), name)
     # Systems take some hundred bytes for a socket's address.
     return str(address) if len(bytes(address)) < _LONGEST_ADDRESS else f"/tmp/{name}"

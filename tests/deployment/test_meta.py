@@ -10,6 +10,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from pytest_convex_eval.deployment.model import FunctionKind
 
 META = """
 import { action, internalAction, internalMutation, mutation, query } from "./_generated/server";
@@ -57,12 +58,13 @@ def test_a_function_knows_its_name_and_its_deployment(app: EmbeddedDeployment) -
         "region": None,
         "class": "s16",
     }
-    for name, kind, visibility in (
+    functions: tuple[tuple[str, FunctionKind, str], ...] = (
         ("q", "query", "public"),
         ("m", "mutation", "public"),
         ("a", "action", "internal"),
-    ):
-        result = app.call("query" if kind == "query" else kind, f"lib/meta:{name}", admin=True)  # type: ignore[arg-type]
+    )
+    for name, kind, visibility in functions:
+        result = app.call(kind, f"lib/meta:{name}", admin=True)
         assert result.error is None
         own = {"name": f"lib/meta:{name}", "componentPath": "", "type": kind}
         assert result.value == [{**own, "visibility": visibility}, deployment]

@@ -31,7 +31,7 @@ from pytest_convex_eval.toolchain.typecheck import Types
 from pytest_convex_eval.toolchain.warm import WarmServer
 
 CORES_A_SERVER = 4
-"""Of what an item takes, a fifteenth is the compiler's and an eighth the linter's."""
+"""Of the CPU that an item takes, a twentieth is the compiler's and a sixth the linter's."""
 
 _SLACK_SECONDS = 5.0
 
@@ -89,7 +89,8 @@ class _NoAnswer:
     broken: bool
 
 
-# Building them takes as long as importing everything else here, and most processes need two.
+# Building them takes as long as importing everything else here; a process that shares nothing needs
+# neither.
 @cache
 def _requests() -> TypeAdapter[_CheckTypes | _Lint]:
     return TypeAdapter(Annotated[_CheckTypes | _Lint, Field(discriminator="what")])

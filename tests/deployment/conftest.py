@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import shutil
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +21,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import PushResult, push
-from tests.deployment.push_rows import Row
+from tests.deployment.issuer import Issuer, Signer, serving
 
 NEWEST = "1.48.0"
 Files: TypeAlias = Mapping[str, str]
@@ -351,146 +348,12 @@ def push_project(
     return run
 
 
-MAKE_KEYS = """
-import { generateKeyPairSync } from "node:crypto";
-const make = () => generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
-console.log(JSON.stringify([make(), make()].map((key) => key.export({ format: "jwk" }))));
-"""
-SIGN = """
-import { createPrivateKey, createPublicKey, sign } from "node:crypto";
-import { readFileSync } from "node:fs";
-const { keys, claims } = JSON.parse(readFileSync(0, "utf8"));
-const own = keys.map((key) => createPrivateKey({ key, format: "jwk" }));
-const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-const token = ([number, body]) => {
-  const text = part({ alg: "RS256", typ: "JWT", kid: "1" }) + "." + part(body);
-  return text + "." + sign("sha256", Buffer.from(text), own[number]).toString("base64url");
-};
-const published = createPublicKey(own[0]).export({ format: "jwk" });
-const jwk = { ...published, kid: "1", use: "sig", alg: "RS256" };
-console.log(JSON.stringify({ published: jwk, tokens: claims.map(token) }));
-"""
-
-
-@dataclass(frozen=True)
-class Issuer:
-    """An OpenID provider on the loopback address."""
-
-    url: str
-    answers: dict[str, Any]
-    """What it answers, by path; discovery, keys and tokens to begin with."""
-    asked: list[str]
-    key: Request
-    """The public key of its tokens, as a JWK."""
-
-    @property
-    def config(self) -> str:
-        """An auth.config.ts that trusts its key, without asking it."""
-        keys = base64.b64encode(json.dumps({"keys": [self.key]}).encode()).decode()
-        provider = {"type": "customJwt", "issuer": self.url, "applicationID": "app"}
-        provider |= {"algorithm": "RS256", "jwks": f"data:application/json;base64,{keys}"}
-        return f"export default {json.dumps({'providers': [provider]})};"
-
-    def token(self, name: str) -> str:
-        """A token that is `good`, or wrong in one way: of another `issuer`, for another `audience`,
-        signed with another `key`, or `expired`."""
-        token: str = self.answers[f"/token/{name}"]["id_token"]
-        return token
-
-
 @pytest.fixture(scope="session")
-def issuer_tokens(node: Path) -> Callable[[str], tuple[Request, dict[str, str]]]:
-    """The public key of an issuer, and tokens that it could have made."""
-
-    def run(script: str, stdin: str = "") -> Any:
-        done = processes.run(
-            [node, "--input-type=module", "-e", script],
-            cwd=node.parent,
-            env=processes.environment(home=node.parent),
-            limits=processes.Limits(wall_seconds=30),
-            stdin=stdin,
-        )
-        assert done.ok, done.stderr
-        return json.loads(done.stdout)
-
-    keys = run(MAKE_KEYS)
-
-    def make(url: str) -> tuple[Request, dict[str, str]]:
-        good = {"iss": url, "sub": "ada", "aud": "app", "exp": 4e9, "name": "Ada", "role": "poet"}
-        claims = {
-            "good": [0, good],
-            "issuer": [0, {**good, "iss": "https://other.example"}],
-            "audience": [0, {**good, "aud": "other"}],
-            "key": [1, good],
-            "expired": [0, {**good, "exp": 1e9}],
-        }
-        made = run(SIGN, json.dumps({"keys": keys, "claims": list(claims.values())}))
-        return made["published"], dict(zip(claims, made["tokens"], strict=True))
-
-    return make
+def signer(node: Path) -> Signer:
+    return Signer(node)
 
 
 @pytest.fixture
-def issuer(issuer_tokens: Callable[[str], tuple[Request, dict[str, str]]]) -> Iterator[Issuer]:
-    answers: dict[str, Any] = {}
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            body = json.dumps(answers.get(self.path)).encode()
-            self.send_response(200 if self.path in answers else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        key, tokens = issuer_tokens(url)
-        answers["/.well-known/openid-configuration"] = {"issuer": url, "jwks_uri": f"{url}/keys"}
-        answers["/keys"] = {"keys": [key]}
-        answers.update({f"/token/{name}": {"id_token": token} for name, token in tokens.items()})
-        yield Issuer(url, answers, asked, key)
-        server.shutdown()
-        thread.join()
-
-
-REWORDED = {"AuthConfigMissingEnvironmentVariable", "MissingEnvironmentVariables"}
-"""What the CLI tells in words of its own, with the way out."""
-
-
-@pytest.fixture
-def check_refusal(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
-    deployment: EmbeddedDeployment,
-) -> Callable[[Row], None]:
-    """Pushes a row's project, and checks what the deployment and the CLI say."""
-
-    def check(row: Row) -> None:
-        result = push_project(make_project(row.files))
-        outcome = deployment.last_push()
-        assert (outcome.status, outcome.code) == ("refused", row.code), result.output
-        assert outcome.message is not None
-        if row.message.endswith("…"):
-            assert outcome.message.startswith(row.message[:-1])
-        else:
-            assert outcome.message == row.message
-        assert [finding.code for finding in result.findings] == [f"deploy/{row.code}"]
-        if row.code in REWORDED:
-            assert "npx convex env set" in result.output
-        else:
-            printed = f"400 Bad Request: {row.code}: {row.prefix}{outcome.message}\n"
-            assert printed in result.output, "as the CLI prints it"
-        if row.at is not None:
-            assert outcome.position == row.at
-        assert (outcome.table, outcome.index) == (row.table, row.index)
-        assert deployment.deployed().files == ()
-
-    return check
+def issuer(signer: Signer) -> Iterator[Issuer]:
+    with serving(signer) as running:
+        yield running

@@ -13,7 +13,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
 if TYPE_CHECKING:
-    from tests.deployment.conftest import Issuer
+    from tests.deployment.issuer import Issuer
     from tests.deployment.serve.conftest import Serve
 
 NODE_ACTIONS = """"use node";

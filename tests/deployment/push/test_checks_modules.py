@@ -10,7 +10,7 @@ import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
-from tests.deployment.push_rows import PLAIN, Row, module
+from tests.deployment.push.rows import PLAIN, Row, module
 
 ROWS = [
     # Paths

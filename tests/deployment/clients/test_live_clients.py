@@ -14,7 +14,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
 if TYPE_CHECKING:
-    from tests.deployment.conftest import Issuer
+    from tests.deployment.issuer import Issuer
 
 APP = """
 import { action, mutation, query } from "./_generated/server";

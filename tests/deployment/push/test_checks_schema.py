@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.model import Position
-from tests.deployment.push_rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
+from tests.deployment.push.rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
 
 ROWS = [
     # The schema file

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.deployment.push_rows import FIELDS, MANY, NAMES, Row, schema
+from tests.deployment.push.rows import FIELDS, MANY, NAMES, Row, schema
 
 FILTER = "'s filter"
 INDEXES = 'In table "t": In index "i": '

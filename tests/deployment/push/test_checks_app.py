@@ -12,7 +12,7 @@ import pytest
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from pytest_convex_eval.deployment.push import PushResult
-from tests.deployment.push_rows import Row, auth, components, config, crons, exported_crons, http
+from tests.deployment.push.rows import Row, auth, components, config, crons, exported_crons, http
 
 ROWS = [
     # http

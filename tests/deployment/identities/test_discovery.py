@@ -11,7 +11,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
 if TYPE_CHECKING:
-    from tests.deployment.conftest import Issuer
+    from tests.deployment.issuer import Issuer
 
 DISCOVERY = "/.well-known/openid-configuration"
 WHO = """

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
-from tests.deployment.push_rows import PLAIN
+from tests.deployment.push.rows import PLAIN
 
 
 def test_node_18_and_external_packages_are_not_taken(

@@ -14,7 +14,7 @@ from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
 
 if TYPE_CHECKING:
-    from tests.deployment.conftest import Issuer
+    from tests.deployment.issuer import Issuer
 
 APP = """
 import { action, internalQuery, mutation, query } from "./_generated/server";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import socket
@@ -34,6 +35,7 @@ class SyncSocket:
         while self._file.readline() != b"\r\n":
             pass
         self.closed: tuple[int, str] | None = None
+        self._probes = itertools.count(1_000_000)
         self.send({"type": "Connect", "sessionId": str(uuid.uuid4()), "connectionCount": 0})
 
     def __enter__(self) -> Self:
@@ -51,6 +53,10 @@ class SyncSocket:
     def send(self, *messages: dict[str, Any]) -> None:
         """All of them in one piece."""
         self._socket.sendall(b"".join(_frame(json.dumps(each).encode()) for each in messages))
+
+    def next_probe(self) -> int:
+        """A request's number that no test uses itself."""
+        return next(self._probes)
 
     def receive(self) -> Any:
         """The next message but for pings; None when the server has closed the connection."""
@@ -91,7 +97,7 @@ class SyncSocket:
         try:
             # Not through the file: it can't be read any more after a timeout.
             return not self._socket.recv(1, socket.MSG_PEEK)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return True
         finally:
             self._socket.settimeout(before)

@@ -1,0 +1,162 @@
+"""What can't be read or written, and what is said then."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.deployment.server_modules import InServer
+
+SYSTEM = "System tables (prefixed with `_`) are read-only."
+OPEN = """
+  const tables = open({ t: {}, u: {} });
+  const [id, other] = commit(tables, (it) => [it.insert("", "t", { a: 1, b: 2 }), it.insert("",
+    "u", {})]);
+  const file = commit(tables, (it) => {
+    const made = tables.newId(tables.find("", "_storage"));
+    it.put(tables.find("", "_storage"), { _id: made, _creationTime: 1 });
+    return made;
+  });
+  const gone = commit(tables, (it) => it.insert("", "t", {}));
+  commit(tables, (it) => it.remove("", { id: gone }));
+  const it = begin(tables);
+"""
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "get no text": (
+        'it.get("", { id: 1, isSystem: false })',
+        "Invalid argument `id` for `db.get`: Unable to decode ID: not a string",
+    ),
+    "get a short text": (
+        'it.get("", { id: "x".repeat(30), isSystem: false })',
+        "Invalid argument `id` for `db.get`: Unable to decode ID: Invalid ID length 30",
+    ),
+    "get a long text": (
+        'it.get("", { id: "x".repeat(38), isSystem: false })',
+        "Invalid argument `id` for `db.get`: Unable to decode ID: Invalid ID length 38",
+    ),
+    "get a text of a right length": (
+        'it.get("", { id: "x".repeat(31), isSystem: false })',
+        'Invalid argument `id` for `db.get`: Unable to decode ID: Invalid ID "' + "x" * 31 + '"',
+    ),
+    "get a text of the longest length": (
+        'it.get("", { id: "x".repeat(37), isSystem: false })',
+        'Invalid argument `id` for `db.get`: Unable to decode ID: Invalid ID "' + "x" * 37 + '"',
+    ),
+    "get another table's": (
+        'it.get("", { id, isSystem: false, table: "u" })',
+        'Invalid argument `id` for `db.get`: expected to be an Id<"u">, got Id<"t"> instead.',
+    ),
+    "get a file": (
+        'it.get("", { id: file, isSystem: false })',
+        "System tables can only be accessed with db.system.",
+    ),
+    "get a document of the system's": (
+        'it.get("", { id, isSystem: true })',
+        "User tables cannot be accessed with db.system.",
+    ),
+    "insert into the system's": ('it.insert("", "_storage", {})', SYSTEM),
+    "insert into no table": (
+        'it.insert("", "a-b", {})',
+        'Invalid table name: "a-b". Identifiers must start with a letter and can only contain '
+        "letters, digits, and underscores.",
+    ),
+    "insert into a long name": (
+        'it.insert("", "a".repeat(65), {})',
+        f'Invalid table name: "{"a" * 65}". Identifier is too long (65 > maximum 64).',
+    ),
+    "insert an id": (
+        'it.insert("", "t", { _id: "x" })',
+        "The system field `_id` is set automatically and can't be inserted.",
+    ),
+    "insert a time": (
+        'it.insert("", "t", { _creationTime: 1 })',
+        "The system field `_creationTime` is set automatically and can't be inserted.",
+    ),
+    "insert an underscore": (
+        'it.insert("", "t", { _own: 1 })',
+        "Field '_own' starts with an underscore, which is only allowed for system fields like "
+        "'_id'",
+    ),
+    "insert a list": (
+        'it.insert("", "t", [])',
+        "Invalid argument `value` for `db.insert`: Value must be an Object",
+    ),
+    "insert a number": (
+        'it.insert("", "t", 1)',
+        "Invalid argument `value` for `db.insert`: Value must be an Object",
+    ),
+    "insert an integer": (
+        'it.insert("", "t", { $integer: "AAAAAAAAAAA=" })',
+        "Invalid argument `value` for `db.insert`: Value must be an Object",
+    ),
+    "insert what is no value": (
+        'it.insert("", "t", { a: { $b: 1, c: 1 } })',
+        "Invalid argument `value` for `db.insert`: Field name $b starts with '$', which is "
+        "reserved.",
+    ),
+    "patch with a list": ('it.patch("", { id, value: [] })', "Value must be an object"),
+    "patch with a number": ('it.patch("", { id, value: 1 })', "Value must be an object"),
+    "patch with null": ('it.patch("", { id, value: null })', "Value must be an object"),
+    "patch the id": (
+        'it.patch("", { id, value: { _id: "x" } })',
+        'Provided document ID "x" doesn\'t match \'_id\' field "ID"',
+    ),
+    "patch the time": (
+        'it.patch("", { id, value: { _creationTime: 1 } })',
+        "Provided '_creationTime' field doesn't match the document's '_creationTime' field",
+    ),
+    "patch an underscore": (
+        'it.patch("", { id, value: { _own: 1 } })',
+        "Field '_own' starts with an underscore, which is only allowed for system fields like "
+        "'_id'",
+    ),
+    "patch another table's": (
+        'it.patch("", { id, value: {}, table: "u" })',
+        'Invalid argument `id` for `db.patch`: expected to be an Id<"u">, got Id<"t"> instead.',
+    ),
+    "patch what is gone": (
+        'it.patch("", { id: gone, value: {} })',
+        "Update on nonexistent document ID ID",
+    ),
+    "patch a file": ('it.patch("", { id: file, value: {} })', SYSTEM),
+    "replace with no value": (
+        'it.replace("", { id, value: { a: { "": 1 } } })',
+        "Invalid argument `value` for `db.replace`: Field names must be nonempty.",
+    ),
+    "replace what is gone": (
+        'it.replace("", { id: gone, value: {} })',
+        "Replace on nonexistent document ID ID",
+    ),
+    "replace another table's": (
+        'it.replace("", { id, value: {}, table: "u" })',
+        'Invalid argument `id` for `db.replace`: expected to be an Id<"u">, got Id<"t"> instead.',
+    ),
+    "replace a file": ('it.replace("", { id: file, value: {} })', SYSTEM),
+    "delete what is gone": ('it.remove("", { id: gone })', "Delete on nonexistent document ID ID"),
+    "delete another table's": (
+        'it.remove("", { id, table: "u" })',
+        'Invalid argument `id` for `db.delete`: expected to be an Id<"u">, got Id<"t"> instead.',
+    ),
+    "delete a file": ('it.remove("", { id: file })', SYSTEM),
+    "delete another component's": (
+        'it.remove("one", { id })',
+        "Delete on nonexistent document ID ID",
+    ),
+}
+
+
+@pytest.mark.parametrize(("work", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_can_not_be_done_is_told_and_changes_nothing(
+    in_server: InServer, work: str, message: str
+) -> None:
+    found = in_server(
+        f"""{OPEN}
+        const state = () => JSON.stringify(tables.all().map((each) => [...each.documents]));
+        const before = state();
+        const message = await thrown(() => eval(args.work));
+        return [message.replaceAll(id, "ID").replaceAll(gone, "ID"), state() === before,
+          it.changes.length];
+        """,
+        work=work,
+    )
+    assert found == [message, True, 0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -33,6 +33,7 @@ from tests.toolchain.checkers.test_warm_typecheck import (
     BROKEN_A_CHUNK,
     CHUNKS,
     IN_CHUNKS,
+    SAMPLE,
     SUITE,
     broken,
     load,
@@ -133,22 +134,23 @@ def linters(toolchain: Toolchain, default_set: DependencySet, tmp_path: Path) ->
         yield Linters(toolchain, default_set, server, tmp_path)
 
 
-@IN_CHUNKS
-def test_on_every_reference_and_mutant(linters: Linters, chunk: int) -> None:
-    for path in SUITE[chunk::CHUNKS]:
+def compare_suite(linters: Linters, paths: Sequence[Path], most_mutants: int | None) -> None:
+    """Compares on the reference of each case, and on its first mutants; on all where None."""
+    for path in paths:
         case = load(path).case
         linters.ask(path.stem, {**case.files, **case.reference})
-        for mutant in case.mutants:
+        for mutant in case.mutants[:most_mutants]:
             files = {**case.files, **mutant.applied_to(case.reference)}
             if any(path.startswith("convex/") for path in files):
                 linters.ask(f"{path.stem}: {mutant.name}", files)
+    assert len(linters.warm) > len(paths) > 0
     linters.compare()
 
 
-@IN_CHUNKS
-def test_on_broken_files(linters: Linters, chunk: int) -> None:
+def compare_broken(linters: Linters, chunk: int, wanted: int) -> None:
+    """Compares on so many edited references."""
     number = 0
-    while len(linters.warm) < BROKEN_A_CHUNK:
+    while len(linters.warm) < wanted:
         case = load(SUITE[(chunk + CHUNKS * number) % len(SUITE)]).case
         files = broken({**case.files, **case.reference}, f"{chunk}/{number}")
         # What does not parse is not linted, and tsgolint crashes on some of it.
@@ -156,7 +158,27 @@ def test_on_broken_files(linters: Linters, chunk: int) -> None:
             linters.ask("", files)
         number += 1
     linters.compare()
-    assert sum(map(bool, linters.warm.values())) > BROKEN_A_CHUNK * 3 // 4
+    assert sum(map(bool, linters.warm.values())) > wanted * 3 // 4
+
+
+def test_on_some_references_and_mutants(linters: Linters) -> None:
+    compare_suite(linters, SAMPLE, 1)
+
+
+def test_on_some_broken_files(linters: Linters) -> None:
+    compare_broken(linters, 0, 5)
+
+
+@pytest.mark.sweep
+@IN_CHUNKS
+def test_on_every_reference_and_mutant(linters: Linters, chunk: int) -> None:
+    compare_suite(linters, SUITE[chunk::CHUNKS], None)
+
+
+@pytest.mark.sweep
+@IN_CHUNKS
+def test_on_broken_files(linters: Linters, chunk: int) -> None:
+    compare_broken(linters, chunk, BROKEN_A_CHUNK)
 
 
 def test_what_is_hostile_changes_nothing_for_what_comes_after_it(

@@ -28,10 +28,10 @@ SUITE = sorted((Path(__file__).parents[3] / "cases").rglob("*.yaml"))
 CHUNKS = 8
 # Two hundred files at the least on which the compilers have something to say; most edits break one.
 BROKEN_A_CHUNK = 200 // CHUNKS
-TRIED_A_CHUNK = 2 * BROKEN_A_CHUNK
 
 IN_CHUNKS = pytest.mark.parametrize("chunk", range(CHUNKS))
-
+SAMPLE = SUITE[::20]
+"""Of the suite, what a plain run compares."""
 
 _TOKEN = re.compile(r'"[^"\n]*"|[A-Za-z_$][\w$]*|\d+|[^\sA-Za-z_$\d]')
 _WORD = re.compile(r"[A-Za-z_$]")
@@ -157,9 +157,9 @@ def _replaced(text: str, token: re.Match[str], new: str) -> str:
     return text[: token.start()] + new + text[token.end() :]
 
 
-@IN_CHUNKS
-def test_on_every_reference_and_mutant(compilers: Compilers, chunk: int) -> None:
-    for path in SUITE[chunk::CHUNKS]:
+def compare_suite(compilers: Compilers, paths: Sequence[Path], most_mutants: int | None) -> None:
+    """Compares on the reference of each case, and on its first mutants; on all where None."""
+    for path in paths:
         loaded = load(path)
         case, dependencies = loaded.case, compilers.dependencies(loaded)
         files = {**case.files, **case.reference}
@@ -167,27 +167,48 @@ def test_on_every_reference_and_mutant(compilers: Compilers, chunk: int) -> None
         # Where only the CLI can tell what is generated, the stage has it told first.
         undecided = generated_files(files, dependencies.templates).undecided
         assert undecided or report.findings == ()
-        for mutant in case.mutants:
+        for mutant in case.mutants[:most_mutants]:
             files = {**case.files, **mutant.applied_to(case.reference)}
             if not any(path.startswith("convex/") for path in files):
                 continue
             compilers.compare(f"{loaded.name}: {mutant.name}", files, dependencies)
+    assert compilers.count > len(paths) > 0
     assert compilers.left == []
 
 
-@IN_CHUNKS
-def test_on_broken_files(compilers: Compilers, chunk: int) -> None:
+def compare_broken(compilers: Compilers, chunk: int, wanted: int) -> None:
+    """Compares on edited references until so many of them have findings."""
     failing = 0
-    for number in range(TRIED_A_CHUNK):
+    for number in range(2 * wanted):
         loaded = load(SUITE[(chunk + CHUNKS * number) % len(SUITE)])
         case, seed = loaded.case, f"{chunk}/{number}"
         files = broken({**case.files, **case.reference}, seed)
         what = f"{loaded.name} {seed}"
         failing += bool(compilers.compare(what, files, compilers.dependencies(loaded)).findings)
-        if failing == BROKEN_A_CHUNK:
+        if failing == wanted:
             break
     assert compilers.left == []
-    assert failing == BROKEN_A_CHUNK
+    assert failing == wanted
+
+
+def test_on_some_references_and_mutants(compilers: Compilers) -> None:
+    compare_suite(compilers, SAMPLE, 1)
+
+
+def test_on_some_broken_files(compilers: Compilers) -> None:
+    compare_broken(compilers, 0, 5)
+
+
+@pytest.mark.sweep
+@IN_CHUNKS
+def test_on_every_reference_and_mutant(compilers: Compilers, chunk: int) -> None:
+    compare_suite(compilers, SUITE[chunk::CHUNKS], None)
+
+
+@pytest.mark.sweep
+@IN_CHUNKS
+def test_on_broken_files(compilers: Compilers, chunk: int) -> None:
+    compare_broken(compilers, chunk, BROKEN_A_CHUNK)
 
 
 @pytest.mark.parametrize(

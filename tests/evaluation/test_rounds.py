@@ -1,0 +1,203 @@
+"""Rounds of repair: which answers are asked for again, with what, and what stays of those before;
+and how an answer differs from its design."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.evaluation import Evaluator
+from pytest_convex_eval.generation.budget import BudgetExhaustedError
+from pytest_convex_eval.outcomes import (
+    Finding,
+    InfrastructureError,
+    ItemResult,
+    Round,
+    StageName,
+    Verdict,
+)
+from pytest_convex_eval.replies import Replies, Reply
+from pytest_convex_eval.stages.protocol import Ground, Report
+
+if TYPE_CHECKING:
+    from tests.evaluation.conftest import Evaluating, Workbench
+
+Make = Callable[..., "Evaluating"]
+MakePlan = Callable[..., Plan]
+MODEL = "claude-x"
+
+
+@dataclass
+class Talk:
+    """Gives the texts `a`, `b`, ... as answers, one after another, and notes what was told."""
+
+    texts: str
+    design: str | None = None
+    told: list[tuple[str, str, int]] = field(default_factory=list)
+    """For each repair: the answer that it is of, the findings, and the round."""
+    trouble: Exception | None = None
+    """Ends the rounds instead of the last text."""
+
+    def answer(self, index: int) -> Reply:
+        if self.trouble is not None and index == len(self.texts) - 1:
+            raise self.trouble
+        text = self.texts[index]
+        return Reply({"convex/a.ts": text}, (), {"source": text}, design=self.design)
+
+    def reply(self, plan: Plan) -> Reply:
+        return self.answer(0)
+
+    def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
+        self.told.append((reply.answer["convex/a.ts"], findings, round_number))
+        return self.answer(len(self.told))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def talking(evaluating: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """An evaluator whose replies are a talk's."""
+
+    def make(talk: Talk, **settings: Any) -> Evaluating:
+        made = evaluating(**settings)
+        evaluator: Evaluator = made.evaluator
+        monkeypatch.setattr(evaluator, "replies", cast(Replies, talk))
+        return made
+
+    return make
+
+
+def judging(workbench: Workbench, **ends: str) -> None:
+    """A stage that ends for each answer as told: with the error's code, or `passed`, or `error`."""
+
+    def check(ground: Ground) -> Report:
+        end = ends[ground.subject.answer["convex/a.ts"]]
+        if end == "error":
+            raise InfrastructureError("the disk is full")
+        findings = () if end == "passed" else (Finding(end, f"It is {end}."),)
+        return Report((*findings, Finding("odd", "It is odd.", "warning")))
+
+    workbench.stage("format")
+    workbench.stage("syntax", check)
+    workbench.stage("lint", lambda _: Report((Finding("loose", "It is loose.", "warning"),)))
+
+
+def ended(result: ItemResult) -> tuple[str, str, list[tuple[StageName | None, str | None]]]:
+    """The verdict, of which answer, and how those before it failed."""
+    for one in result.rounds:
+        assert one.verdict is Verdict.FAILED
+    before = [(one.stage, one.code) for one in result.rounds]
+    return result.verdict.value, str(result.generation["source"]), before
+
+
+def test_an_answer_is_asked_for_again_until_it_passes(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    judging(workbench, a="one", b="two", c="passed")
+    talk = Talk("abcd")
+    result = talking(talk, repair=3)(make_plan(MODEL))
+    assert ended(result) == ("passed", "c", [("syntax", "one"), ("syntax", "two")])
+    assert result.rounds[0] == Round(Verdict.FAILED, "syntax", "one")
+
+    def findings(code: str) -> str:
+        return f"syntax:\n  error {code}: It is {code}.\n  warning odd: It is odd."
+
+    # Of a stage that passed, nothing is told.
+    assert talk.told == [("a", findings("one"), 1), ("b", findings("two"), 2)]
+
+
+def test_no_more_rounds_are_made_than_were_asked_for(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    judging(workbench, a="one", b="two", c="three")
+    result = talking(Talk("abc"), repair=2)(make_plan(MODEL))
+    assert ended(result) == ("failed", "c", [("syntax", "one"), ("syntax", "two")])
+    assert result.code == "three"
+
+
+@pytest.mark.parametrize(
+    ("end", "model", "repair"),
+    [("passed", MODEL, 2), ("error", MODEL, 2), ("wrong", "reference", 2), ("wrong", MODEL, 0)],
+)
+def test_only_a_model_s_failed_answer_is_repaired_and_only_when_asked(
+    talking: Make, workbench: Workbench, make_plan: MakePlan, end: str,
+    model: str, repair: int,
+) -> None:  # fmt: skip
+    judging(workbench, a=end)
+    talk = Talk("a")
+    result = talking(talk, repair=repair)(make_plan(model))
+    assert ended(result) == ("failed" if end == "wrong" else end, "a", [])
+    assert talk.told == []
+
+
+def test_an_error_of_ours_ends_the_rounds_and_leaves_those_before(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    judging(workbench, a="one", b="error")
+    result = talking(Talk("abc"), repair=2)(make_plan(MODEL))
+    assert ended(result) == ("error", "b", [("syntax", "one")])
+
+
+def test_a_repair_that_can_not_be_had_is_an_error_and_leaves_those_before(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    judging(workbench, a="one")
+    talk = Talk("ab", trouble=InfrastructureError("nobody answers"))
+    result = talking(talk, repair=2)(make_plan(MODEL))
+    assert (result.verdict, result.message) == (Verdict.ERROR, "generation: nobody answers")
+    assert result.rounds == (Round(Verdict.FAILED, "syntax", "one"),)
+
+
+def test_a_repair_that_there_is_no_money_for_is_told(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    judging(workbench, a="one")
+    talk = Talk("ab", trouble=BudgetExhaustedError("spent"))
+    with pytest.raises(BudgetExhaustedError):
+        talking(talk, repair=2)(make_plan(MODEL))
+
+
+DESIGN = '{"tables": [], "functions": [{"name": "a:b", "kind": "query"}]}'
+
+
+def test_how_an_answer_differs_from_its_design_is_told_with_deploy(
+    talking: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    workbench.stage("format")
+    deploy: list[Report] = []
+
+    def check(ground: Ground) -> Report:
+        ground.bench.deployment()
+        deploy.append(Report((Finding("deploy/odd", "It is odd.", "warning"),)))
+        return deploy[-1]
+
+    workbench.stage("deploy", check)
+    workbench.stage("lint")
+    result = talking(Talk("a", design="no design"))(make_plan(MODEL))
+    assert result.verdict is Verdict.PASSED
+    found = {stage.stage: [one.code for one in stage.findings] for stage in result.stages}
+    assert found == {"format": [], "deploy": ["deploy/odd", "design/missing"], "lint": []}
+    assert {one.severity for stage in result.stages for one in stage.findings} == {"warning"}
+
+
+@pytest.mark.parametrize("kind", ["failed", "error", "elsewhere", "without"])
+def test_where_nothing_was_deployed_from_a_design_nothing_is_compared(
+    talking: Make, workbench: Workbench, make_plan: MakePlan, kind: str
+) -> None:
+    workbench.deploying()
+    if kind == "failed":
+        workbench.failing("deploy")
+    elif kind == "error":
+        workbench.raising("deploy", InfrastructureError("gone"))
+    elif kind == "elsewhere":
+        # As a deployment that could not be had.
+        workbench.stage("deploy")
+    design = None if kind == "without" else "no design"
+    result = talking(Talk("a", design=design))(make_plan(MODEL))
+    (deploy,) = result.stages
+    assert not [one for one in deploy.findings if one.code.startswith("design/")]

@@ -106,8 +106,11 @@ def test_a_failure_says_what_and_with_which_lines_and_another_one_is_told(
     assert head.endswith("] Server Error")
     assert text.startswith('Uncaught ConvexError: {"missing":"limit"}\n    at ')
     assert failed == {
-        **{"type": "QueryFailed", "queryId": 1, "errorData": {"missing": "limit"}},
-        **{"logLines": ["[WARN] 'no limit'"], "journal": None},
+        "type": "QueryFailed",
+        "queryId": 1,
+        "errorData": {"missing": "limit"},
+        "logLines": ["[WARN] 'no limit'"],
+        "journal": None,
     }
     live.insert("limits", [{"n": -2}])
     (again,) = sync.receive()["modifications"]
@@ -259,7 +262,8 @@ def test_the_versions_of_transitions_follow_each_other(
     sync.send(modify(0, add(1, "app:total")), modify(1, add(2, "app:slow")))
     live.mutation("app:put", {"n": 1})
     sync.send(call("Mutation", 0, "app:put", n=1), modify(2, remove(1)))
-    transitions, seen = [], {}
+    transitions: list[Any] = []
+    seen: dict[int, Any] = {}
     while len(transitions) < 4 or seen != {1: "QueryRemoved", 2: 2}:
         message = sync.receive()
         if message["type"] == "Transition":

@@ -99,8 +99,10 @@ def test_a_token_that_is_refused_leaves_the_version_for_the_next_one(
     assert follow(sync, add(1, "app:who")) == {1: None}
     sync.send(authenticate(0, "User", value="no.token.atall"))
     assert sync.receive() == {
-        **{"type": "AuthError", "error": "The token can't be parsed as a JWT."},
-        **{"baseVersion": 0, "authUpdateAttempted": True},
+        "type": "AuthError",
+        "error": "The token can't be parsed as a JWT.",
+        "baseVersion": 0,
+        "authUpdateAttempted": True,
     }
     sync.send(authenticate(0, "User", value=token("ada")))
     assert values(sync.receive()) == {1: "ada"}

@@ -68,7 +68,7 @@ def sync(live: EmbeddedDeployment) -> Iterator[SyncSocket]:
 
 def answers(socket: SyncSocket, count: int) -> dict[int, Any]:
     """The next so many answers by their requests, without the transitions between them."""
-    found = {}
+    found: dict[int, Any] = {}
     while len(found) < count:
         message = socket.receive()
         if message["type"] != "Transition":
@@ -105,7 +105,10 @@ def test_an_answer_comes_before_the_transition_with_its_result(sync: SyncSocket)
     answer, transition = sync.receive(), sync.receive()
     ts = answer.pop("ts")
     assert answer == {
-        **{"type": "MutationResponse", "requestId": 7, "success": True, "result": 1},
+        "type": "MutationResponse",
+        "requestId": 7,
+        "success": True,
+        "result": 1,
         "logLines": ["[LOG] 'put' 4"],
     }
     assert values(transition) == {1: [4]}
@@ -121,9 +124,12 @@ def test_a_convex_error_comes_with_its_data(function: str, sync: SyncSocket) -> 
     head, _, text = answer.pop("result").partition("\n")
     assert head.startswith("[Request ID: ")
     assert head.endswith("] Server Error")
-    assert text.startswith('Uncaught ConvexError: {"code":"9n"}\n    at ')
+    called = "Uncaught ConvexError: " if kind == "Action" else ""
+    assert text.startswith(f'Uncaught ConvexError: {called}{{"code":"9n"}}\n    at ')
     assert answer == {
-        **{"type": f"{kind}Response", "requestId": 3, "success": False},
+        "type": f"{kind}Response",
+        "requestId": 3,
+        "success": False,
         "errorData": {"code": {"$integer": "CQAAAAAAAAA="}},
         "logLines": [
             *(["[LOG] 'begun'"] if kind == "Action" else []),
@@ -180,7 +186,10 @@ def test_an_action_answers_with_its_lines_and_those_of_what_it_called(sync: Sync
     sync.send(call("Action", 5, "app:act", n=2))
     assert answers(sync, 1) == {
         5: {
-            **{"type": "ActionResponse", "requestId": 5, "success": True, "result": [2, 1]},
+            "type": "ActionResponse",
+            "requestId": 5,
+            "success": True,
+            "result": [2, 1],
             "logLines": ["[INFO] 'acting'", "[LOG] 'put' 2"],
         }
     }

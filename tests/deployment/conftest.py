@@ -22,6 +22,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import PushResult, push
 from tests.deployment.issuer import Issuer, Signer, serving
+from tests.deployment.server_modules import InServer, server_modules
 
 NEWEST = "1.48.0"
 Files: TypeAlias = Mapping[str, str]
@@ -229,6 +230,12 @@ def bundle(make_project: Callable[..., Path]) -> Callable[[Files], Request]:
         }
 
     return build
+
+
+@pytest.fixture(scope="session")
+def in_server(node: Path) -> Iterator[InServer]:
+    with server_modules(node) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

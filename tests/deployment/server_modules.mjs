@@ -140,7 +140,10 @@ const newFolder = () => {
 };
 
 const AsyncFunction = (async () => {}).constructor;
-const helpers = { schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START };
+/** The exports of a module that is not among those at hand. */
+const load = (name) => import(new URL(`${name}.mjs`, folder).href);
+
+const helpers = { load, schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START };
 const scope = { ...server, ...helpers, server };
 const names = Object.keys(scope).filter((name) => name !== "default");
 for await (const line of readline.createInterface({ input: process.stdin })) {

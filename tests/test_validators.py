@@ -59,6 +59,8 @@ def test_any_other_text_is_refused_with_one_kind_of_exception(text: str) -> None
     with contextlib.suppress(ValidatorSyntaxError):
         validator, _ = parse_validator(text)
         assert comparable(validator)
+    with pytest.raises(ValidatorSyntaxError):
+        parse_validator(f"{text}!")
 
 
 @pytest.mark.parametrize(

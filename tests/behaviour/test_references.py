@@ -71,6 +71,8 @@ def test_no_text_raises_anything_else(text: str) -> None:
         list(roots_in(text))
     except (ReferenceFailedError, ValueError):
         pass
+    with pytest.raises(ReferenceFailedError, match="nothing is saved as 'nobody'"):
+        resolve(text.replace("$", "") + "${nobody}", lookup)
 
 
 def test_the_roots_of_a_step_are_found_wherever_they_stand() -> None:

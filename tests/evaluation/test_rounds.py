@@ -200,4 +200,5 @@ def test_where_nothing_was_deployed_from_a_design_nothing_is_compared(
     design = None if kind == "without" else "no design"
     result = talking(Talk("a", design=design))(make_plan(MODEL))
     (deploy,) = result.stages
+    assert deploy.stage == "deploy"
     assert not [one for one in deploy.findings if one.code.startswith("design/")]

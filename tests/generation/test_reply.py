@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.reply import ParsedReply, judge_stop, parse_reply
@@ -348,6 +348,7 @@ NASTY = st.sampled_from(
 @given(st.text(st.characters()) | st.lists(NASTY).map("".join))
 def test_no_reply_makes_the_parser_raise(text: str) -> None:
     parsed = parse_reply(text)
+    assert (parsed.rung is None) == (not parsed.files and not parsed.incomplete)
     assert parsed.files or parsed.findings
     for path, content in parsed.files.items():
         (path + content).encode("utf-8")
@@ -363,7 +364,7 @@ def test_files_that_can_be_rendered_are_read_back_byte_for_byte(files: dict[str,
     try:
         text = render_files(files)
     except ValueError:
-        return
+        reject()
     parsed = parse_reply(text)
     assert list(parsed.files.items()) == list(files.items())
     assert (parsed.rung, parsed.findings) == ("tags", ())
@@ -372,8 +373,8 @@ def test_files_that_can_be_rendered_are_read_back_byte_for_byte(files: dict[str,
 @UNHURRIED
 @given(st.dictionaries(PATHS, st.text(st.sampled_from("ab ;\n\r\t{}`")), min_size=1, max_size=4))
 def test_ordinary_files_can_always_be_rendered(files: dict[str, str]) -> None:
-    if all("```" not in text for text in files.values()):
-        assert parse_reply(f"Sure.\n\n{render_files(files)}\nDone.").files == files
+    assume(not any("```" in text for text in files.values()))
+    assert parse_reply(f"Sure.\n\n{render_files(files)}\nDone.").files == files
 
 
 CLOSING = "</file>"
@@ -395,7 +396,8 @@ def test_a_good_reply_cut_or_changed_anywhere_never_yields_half_a_file_as_a_whol
     try:
         text = render_files(files)
     except ValueError:
-        return
+        reject()
+    assert parse_reply(text).files == files
     at %= len(text) + 1
     cut = text[:at]
     parsed = parse_reply(cut)

@@ -194,6 +194,8 @@ def test_no_reply_makes_reading_or_checking_raise(reply: object) -> None:
     parsed = parse_design(text)
     if parsed.design is not None:
         check_design(parsed.design, FACTS)
+    broken = {"design/broken-json", "design/missing"} & {each.code for each in parsed.findings}
+    assert (parsed.design is None) == bool(broken)
 
 
 def test_a_design_that_was_built_as_it_is_has_no_findings() -> None:

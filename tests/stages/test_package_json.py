@@ -64,7 +64,8 @@ def test_a_bad_name_is_a_warning() -> None:
 
 @given(st.text())
 def test_any_text_is_read_without_an_exception(text: str) -> None:
-    assert read_package_json(text).findings
+    package = read_package_json(text)
+    assert (package.usable, package.findings[0].severity) == ({}, "error")
 
 
 _KEYS = st.sampled_from(["dependencies", "devDependencies", "name", "convex"])
@@ -76,4 +77,5 @@ _JSON = st.recursive(
 
 @given(_JSON)
 def test_any_json_is_read_without_an_exception(value: object) -> None:
-    read_package_json(json.dumps(value))
+    codes = [finding.code for finding in read_package_json(json.dumps(value)).findings]
+    assert (codes == ["package/invalid-json"]) == (not isinstance(value, dict))

@@ -130,12 +130,9 @@ def test_a_prompt_names_everything_that_its_checks_rely_on(loaded: LoadedCase) -
     case = loaded.case
     said = "\n".join([case.prompt, *case.files, *case.files.values()])
     words = set(re.findall(r"[\w$]+", said))
-    missing = [
-        name
-        for name in dict.fromkeys([*_expected(case.expect), *_behaving(case.behaviour)])
-        if not set(re.findall(r"[\w$]+", name)) <= words
-    ]
-    assert missing == []
+    names = {*_expected(case.expect), *_behaving(case.behaviour)}
+    assert names
+    assert {name for name in names if not set(re.findall(r"[\w$]+", name)) <= words} == set()
 
 
 def _expected(expect: Expectations) -> Iterator[str]:
@@ -189,6 +186,7 @@ def test_no_two_cases_are_alike() -> None:
         return [line.strip() for line in code.splitlines() if len(line.strip()) > 12]
 
     shapes = {each.name: shape(each) for each in SUITE}
+    assert SUITE
     assert len({each.case.summary for each in SUITE}) == len(SUITE)
     alike = [
         (one, other)

@@ -61,8 +61,8 @@ def test_both_loopback_addresses_are_served_on_one_port(deployment: EmbeddedDepl
         if socket.has_ipv6 and Path("/proc/net/if_inet6").exists():
             addresses.append("::1")
         for address in addresses:
-            with socket.create_connection((address, port), timeout=5):
-                pass
+            with socket.create_connection((address, port), timeout=60) as connection:
+                assert connection.getpeername()[:2] == (address, port)
 
 
 def test_only_loopback_is_served(deployment: EmbeddedDeployment) -> None:
@@ -71,6 +71,7 @@ def test_only_loopback_is_served(deployment: EmbeddedDeployment) -> None:
         for connection in psutil.Process(deployment.pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
+    assert "127.0.0.1" in listening
     assert listening <= {"127.0.0.1", "::1"}
 
 

@@ -328,7 +328,9 @@ def test_a_range_that_is_none_of_the_index_is_refused(
 ) -> None:
     sent: list[JsonValue] = [[operator, name, given_value(at)] for operator, name, at in bounds]
     result = read(app, index, range=sent)
-    match first_wrong(index, bounds):
+    wrong = first_wrong(index, bounds)
+    assert (result.error is None) == (wrong is None)
+    match wrong:
         case None:
             assert result.value == []
         case name, "order":

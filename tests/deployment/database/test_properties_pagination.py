@@ -214,6 +214,7 @@ def test_pages_that_stay_open_are_the_list_without_gaps(
     whenever something was written, one is loaded more, and those that grew are split."""
     table = filled(app, query, start)
     first = table.page(numItems=size)
+    assert first.rows == table.listed()[: len(first.rows)]
     cursors: list[str | None] = [None, first.cursor]
     is_done = first.is_done
     for edit in edits:

@@ -163,10 +163,17 @@ def test_tables_are_named_and_counted(live: EmbeddedDeployment, system: Call) ->
     assert mapping["10001"] == "notes"
 
 
-@pytest.mark.parametrize("name", ["_own", "a-b", ""])
-def test_a_table_needs_a_name_of_its_own(live: EmbeddedDeployment, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("_own", "_own is a reserved table name."),
+        ("a-b", 'Invalid table name: "a-b".'),
+        ("", 'Invalid table name: "".'),
+    ],
+)
+def test_a_table_needs_a_name_of_its_own(live: EmbeddedDeployment, name: str, said: str) -> None:
     made = live.mutation("_system/frontend/createTable", {"table": name}, admin=True)
-    assert made.error is not None
+    assert said in str(made.error)
 
 
 def test_watching_a_table_sees_each_change(live: EmbeddedDeployment, system: Call) -> None:

@@ -310,7 +310,9 @@ OPS = st.fixed_dictionaries(
     }
 )
 STEPS = st.lists(
-    st.fixed_dictionaries({"ops": st.lists(OPS, max_size=6), "fails": st.booleans()}), max_size=6
+    st.fixed_dictionaries({"ops": st.lists(OPS, max_size=6), "fails": st.booleans()}),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -320,6 +322,7 @@ def test_transactions_are_all_or_nothing(
     ask_server: Callable[..., Any], steps: list[dict[str, Any]]
 ) -> None:
     states = ask_server("transactions", steps=steps)
+    assert len(states) == len(steps) > 0
     model: dict[int, dict[str, Any]] = {}
     ids: list[int] = []
     made = 0

@@ -59,6 +59,7 @@ def findings_of_pages(
 def test_the_bad_code_is_reported_and_the_good_is_not(
     findings_of_pages: dict[str, list[Finding]],
 ) -> None:
+    assert OUR_RULES
     for number, rule in enumerate(OUR_RULES):
         bad = {finding.code for finding in findings_of_pages[f"Bad-{number}"]}
         good = {finding.code for finding in findings_of_pages[f"Good-{number}"]}
@@ -67,6 +68,7 @@ def test_the_bad_code_is_reported_and_the_good_is_not(
 
 
 def test_every_page_names_the_levels_and_the_source() -> None:
+    assert OUR_RULES
     for rule, (code, page) in zip(OUR_RULES, pages(), strict=True):
         levels = (rule.level("correctness"), rule.recommended, rule.strict)
         sees = "one file" if rule.in_plugin else "all files"
@@ -79,7 +81,9 @@ def test_every_page_names_the_levels_and_the_source() -> None:
 
 
 def test_every_page_says_why_before_anything_else() -> None:
-    for code, page in pages():
+    written = list(pages())
+    assert written
+    for code, page in written:
         why, table, _ = page.removeprefix(f"# {code}\n").partition("\n| correctness |")
         assert table, code
         first = next(text for text in why.split("\n\n") if text.strip())

@@ -94,6 +94,8 @@ def test_oxlint_takes_the_configuration_as_printed(toolchain: Toolchain, project
 def test_every_source_is_named_with_its_place_and_date() -> None:
     _, _, rest = README.partition("## Where they come from")
     section = rest.partition("\n## ")[0]
-    for source in {rule.source for rule in RULES if rule.code.startswith(OURS)}:
+    sources = {rule.source for rule in RULES if rule.code.startswith(OURS)}
+    assert sources
+    for source in sources:
         host = source.partition("/")[0] if source.startswith("docs.") else source
         assert host.partition(" for convex")[0] in section, source

@@ -134,7 +134,7 @@ class Npm:
     def pack(self, specs: Sequence[str], folder: Path) -> list[Tarball]:
         """Downloads the tarballs of exact `specs` (`name@version`). Raises NpmError."""
         listed = self._run(
-            ["pack", *specs, "--pack-destination", str(folder)], folder, INSTALL_SECONDS
+            ["pack", *specs, "--pack-destination", str(folder)], folder, PACK_SECONDS
         )
         try:
             return [

@@ -15,6 +15,7 @@ from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.model import Toolchain
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
 
@@ -32,6 +33,27 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         compile_cache = tmp_path_factory.mktemp("compile-cache")
         store = DependencyStore(cache, toolchain)
         yield Bench(toolchain, store, empty, "recommended", compile_cache)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Bench:
+    """A bench without tools, for stages that use none."""
+    missing = tmp_path / "missing"
+    toolchain = Toolchain(
+        root=missing,
+        fingerprint="one",
+        versions={"node": "24", "npm": "11"},
+        **dict.fromkeys(
+            ("node", "npm", "esbuild", "tsc", "oxlint", "tsgolint", "lint_plugin", "rules_plugin"),
+            missing,
+        ),
+    )
+
+    def deployment() -> EmbeddedDeployment:
+        raise AssertionError("a deployment was asked for")
+
+    store = DependencyStore(missing, toolchain)
+    return Bench(toolchain, store, deployment, "recommended", missing)
 
 
 @dataclass(frozen=True)

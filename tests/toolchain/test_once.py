@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+import stat
+import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from pytest_convex_eval import processes
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.toolchain import once
 from pytest_convex_eval.toolchain.once import made_once
@@ -33,24 +37,128 @@ def test_it_is_built_and_then_only_loaded(tmp_path: Path) -> None:
     assert len(lines) == 2
 
 
-def test_threads_build_once(tmp_path: Path) -> None:
-    builds = []
+def test_what_takes_long_is_told(tmp_path: Path) -> None:
+    lines: list[str] = []
+    make(tmp_path / "key", progress=lines.append)
+    first, last = lines
+    assert first == "installing it (once per machine)"
+    assert re.fullmatch(r"installed it in \d+\.\d s", last)
 
-    def slowly(folder: Path) -> None:
-        builds.append(folder)
-        time.sleep(0.2)
-        build(folder)
 
-    def want() -> None:
-        made_once(tmp_path / "key", what="it", load=load, build=slowly, progress=once.silent)
+def test_others_of_the_machine_can_read_it(tmp_path: Path) -> None:
+    make(tmp_path / "key")
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o755
 
-    threads = [threading.Thread(target=want) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(builds) == 1
-    assert load(tmp_path / "key") == "whole"
+
+WORKER = """
+import sys
+from pathlib import Path
+from pytest_convex_eval.toolchain.once import made_once, silent
+
+folder, number = Path(sys.argv[1]), sys.argv[2]
+
+def load(target):
+    marker = target / "marker"
+    return marker.read_text() if marker.is_file() else None
+
+def build(target):
+    print("builds", flush=True)
+    sys.stdin.readline()
+    (target / "marker").write_text(number)
+
+def told(line):
+    if line.startswith("waiting"):
+        print("waits", flush=True)
+
+print(made_once(folder / "key", what="it", load=load, build=build, progress=told), flush=True)
+"""
+
+
+def worker(folder: Path, number: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, folder, str(number)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_processes_build_once(tmp_path: Path) -> None:
+    first = worker(tmp_path, 1)
+    assert said(first) == "builds"
+    others = [worker(tmp_path, number) for number in (2, 3)]
+    assert [said(process) for process in others] == ["waits", "waits"]
+    assert first.communicate("\n")[0] == "1\n"
+    assert [process.communicate()[0] for process in others] == ["1\n", "1\n"]
+
+
+def test_who_waits_for_a_builder_that_is_killed_builds_itself(tmp_path: Path) -> None:
+    first, second = worker(tmp_path, 1), None
+    try:
+        assert said(first) == "builds"
+        second = worker(tmp_path, 2)
+        assert said(second) == "waits"
+        first.kill()
+        assert said(second) == "builds"
+        assert second.communicate("\n")[0] == "2\n"
+    finally:
+        for process in filter(None, (first, second)):
+            process.kill()
+            process.communicate()
+    assert {path.name for path in tmp_path.iterdir()} == {"key", ".key.lock"}
+
+
+def test_who_waits_for_a_build_that_fails_builds_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "PATIENCE_SECONDS", 0.01)
+    started, waits = threading.Event(), threading.Event()
+
+    def fail(folder: Path) -> None:
+        started.set()
+        waits.wait(600)
+        raise InfrastructureError("no network")
+
+    def first() -> None:
+        with pytest.raises(InfrastructureError, match="no network"):
+            made_once(tmp_path / "key", what="it", load=load, build=fail, progress=once.silent)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert started.wait(600)
+    lines: list[str] = []
+
+    def told(line: str) -> None:
+        lines.append(line)
+        waits.set()
+
+    assert make(tmp_path / "key", progress=told) == "whole"
+    thread.join()
+    assert [line.split()[0] for line in lines] == ["waiting", "installing", "installed"]
+
+
+def test_what_is_not_whole_when_it_was_made_is_the_environments_fault(tmp_path: Path) -> None:
+    with pytest.raises(InfrastructureError, match="not whole although it was just made"):
+        made_once(
+            tmp_path / "key", what="it", load=load, build=lambda _: None, progress=once.silent
+        )
+
+
+def test_what_dead_builders_left_running_is_ended_before_their_folders_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = tmp_path / ".key.dead"
+    there: list[bool] = []
+    monkeypatch.setattr(processes, "sweep", lambda: there.append(dead.exists()))
+    dead.mkdir()
+    make(tmp_path / "key")
+    assert there[0] is True
+    assert not dead.exists()
 
 
 def test_a_failed_build_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
@@ -95,7 +203,7 @@ def test_who_waits_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     def slowly(folder: Path) -> None:
         started.set()
-        enough.wait(10)
+        enough.wait(600)
         build(folder)
 
     def first() -> None:
@@ -108,7 +216,7 @@ def test_who_waits_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lines: list[str] = []
     thread = threading.Thread(target=first)
     thread.start()
-    started.wait(10)
+    started.wait(600)
     assert make(tmp_path / "key", progress=told) == "whole"
     thread.join()
     assert lines == ["waiting for another process to install it"]
@@ -124,7 +232,7 @@ def test_who_waits_too_long_is_not_left_hanging(
 
     def slowly(folder: Path) -> None:
         started.set()
-        enough.wait(10)
+        enough.wait(600)
         build(folder)
 
     def first() -> None:
@@ -132,7 +240,7 @@ def test_who_waits_too_long_is_not_left_hanging(
 
     thread = threading.Thread(target=first)
     thread.start()
-    started.wait(10)
+    started.wait(600)
     try:
         with pytest.raises(InfrastructureError, match="another process"):
             make(tmp_path / "key")
@@ -143,5 +251,6 @@ def test_who_waits_too_long_is_not_left_hanging(
 
 def test_a_cache_that_is_no_folder_is_the_environments_fault(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
-    with pytest.raises(InfrastructureError, match="can't be installed"):
+    words = r"^it can't be installed in .*/cache: File exists$"
+    with pytest.raises(InfrastructureError, match=words):
         make(tmp_path / "cache" / "key")

@@ -16,6 +16,7 @@ from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.sharing import own_tools
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
 
@@ -32,7 +33,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
         compile_cache = tmp_path_factory.mktemp("compile-cache")
         store = DependencyStore(cache, toolchain)
-        yield Bench(toolchain, store, empty, "recommended", compile_cache)
+        warm = own_tools(toolchain)
+        yield Bench(toolchain, store, empty, "recommended", compile_cache, warm=warm)
+        warm.close()
 
 
 @pytest.fixture

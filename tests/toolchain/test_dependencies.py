@@ -178,7 +178,7 @@ def test_an_unknown_package_is_named(fresh: DependencyStore, registry: Registry)
     assert caught.value.name == "convex-made-up"
 
 
-@pytest.mark.parametrize("spec", ["^99", "nosuchtag", "4.0.1"])
+@pytest.mark.parametrize("spec", ["^99", "nosuchtag"])
 def test_an_unsatisfiable_range_is_named(
     fresh: DependencyStore, registry: Registry, spec: str
 ) -> None:

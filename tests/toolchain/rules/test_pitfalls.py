@@ -17,6 +17,7 @@ from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
 from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.sharing import own_tools
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Pitfall
@@ -139,7 +140,9 @@ def bench(
         return deployment
 
     cache = tmp_path_factory.mktemp("compile-cache")
-    yield Bench(toolchain, store, empty, "recommended", cache)
+    warm = own_tools(toolchain)
+    yield Bench(toolchain, store, empty, "recommended", cache, warm=warm)
+    warm.close()
     if deployment is not None:
         deployment.close()
 

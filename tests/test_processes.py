@@ -557,8 +557,13 @@ def test_an_interrupt_at_the_moment_of_a_child_s_end_goes_on(
         return ended
 
     monkeypatch.setattr(os, "wait4", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(["true"], cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(LONG))
+    # Where pytest runs in a shell's background, interrupts are ignored from the start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(["true"], cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(LONG))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(pid: int) -> str:

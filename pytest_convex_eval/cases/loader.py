@@ -147,7 +147,9 @@ def _explain(details: ErrorDetails, source: Source) -> tuple[Position, str]:
         known = [str(value) for value in _literals(details)]
         close = difflib.get_close_matches(str(details["input"]), known, n=1, cutoff=0.5)
         message += f"; did you mean {close[0]!r}?" if close else ""
-    return source.position(location), f"{dotted}: {message}"
+    of_key = location[-1:] == ("[key]",)
+    place = source.key_position(location[:-1]) if of_key else source.position(location)
+    return place, f"{dotted}: {message}"
 
 
 def _dotted(location: Location) -> str:

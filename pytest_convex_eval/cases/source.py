@@ -204,6 +204,8 @@ class _Walk:
         if isinstance(node, yaml.MappingNode):
             for key, child in node.value:
                 self.visit_pair(key, child, location)
+            # What is told already must not end the reading of the rest.
+            node.value = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)]
 
     def visit_pair(self, key: yaml.Node, child: yaml.Node, location: Location) -> None:
         if not isinstance(key, yaml.ScalarNode):

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_convex_eval.cases import loader
 from pytest_convex_eval.cases.loader import CaseProblemsError, LoadedCase, load_case
+from pytest_convex_eval.cases.model import Mutant
 from pytest_convex_eval.cases.source import parse_source
 
 GOOD = """\
@@ -137,6 +139,229 @@ def test_a_reference_can_be_a_folder_beside_the_case(tmp_path: Path) -> None:
     assert any("'secret' is a symbolic link" in line for line in problems(tmp_path, text))
     outside = text.replace("from: answer", "from: ../..")
     assert any("is not a folder below" in line for line in problems(tmp_path, outside))
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "problem"),
+    [
+        ("answer", {"a.ts": "1", "deep/b.ts": "é"}, None),
+        ("./answer/", {"a.ts": "1"}, None),
+        (
+            "answer",
+            {"a.ts": "1", "convex/_generated/api.js": "x", "node_modules/p/i.js": "x"},
+            None,
+        ),
+        ("other", {}, "there is no folder 'other' beside the case file"),
+        ("../answer", {}, "'../answer' is not a folder below the case file's"),
+        (".", {}, "'.' is not a folder below the case file's"),
+        ("/etc", {}, "'/etc' is not a folder below the case file's"),
+        ("answer", {"a.ts": b"\xff"}, "'a.ts' is not UTF-8 text"),
+        ("answer", {"a.ts": "x" * 31, "b.ts": "x" * 10}, "holds more than 40 bytes"),
+        ("answer", {"a.ts": "x" * 30, "b.ts": "x" * 10}, None),
+    ],
+)
+@pytest.mark.parametrize("key", ["reference", "files"])
+def test_a_folder_beside_a_case_is_read_or_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    folder: str,
+    names: dict[str, str | bytes],
+    problem: str | None,
+) -> None:
+    monkeypatch.setattr(loader, "_MOST_FOLDER_BYTES", 40)
+    beside = tmp_path / "fundamentals" / "easy"
+    for name, held in names.items():
+        path = beside / "answer" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(held if isinstance(held, bytes) else held.encode())
+    text = f"summary: s\nprompt: p\n{key}: {{from: {folder}}}\n"
+    text += 'reference: {package.json: "{}"}\n' if key == "files" else ""
+    if problem is None:
+        case = load(tmp_path, text).case
+        read = case.files if key == "files" else case.reference
+        # `x` is what the tools write there.
+        assert read == {name: held for name, held in names.items() if held != "x"}
+    else:
+        column = len(key) + 10
+        assert problems(tmp_path, text) == [f"table.yaml:3:{column}: {key}: {problem}"]
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other_problem(tmp_path: Path) -> None:
+    text = GOOD.replace("summary: A table", "sumary: A table")
+    start, end = text.index("reference:"), text.index("mutants:")
+    text = text[:start] + "reference: {from: answer}\n" + text[end:]
+    assert problems(tmp_path, text) == [
+        "table.yaml:1:1: missing key 'summary'",
+        "table.yaml:1:1: unknown key 'sumary'; did you mean 'summary'?",
+        "table.yaml:8:19: reference: there is no folder 'answer' beside the case file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- 1\n", ["1:1: a case is a mapping of keys to values"]),
+        ("5", ["1:1: a case is a mapping of keys to values"]),
+        ("a: [", ["1:5: not valid YAML: expected the node content, but found '<stream end>'"]),
+        ("{}", [f"1:1: missing key '{key}'" for key in ("summary", "prompt", "reference")]),
+        ("reference: {}\nsummary: s\nprompt: ' '\n", [
+            "1:12: reference: Dictionary should have at least 1 item after validation, not 0",
+            "3:9: prompt: String should match pattern '\\S'",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_case_says_what_it_lacks(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    assert problems(tmp_path, text) == [f"table.yaml:{line}" for line in expected]
+
+
+MORE = "summary: s\nprompt: p\nreference: {package.json: '{}'}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mutants: [{name: a, fails: lint}]",
+         "4:11: mutants[0]: a mutant needs 'edit' or 'files'"),
+        ("mutants: [{name: a, fails: lint, files: {a.ts: null}}]",
+         "4:48: the reference has no file 'a.ts' to take away"),
+        ("mutants: [{name: a, fails: lint, edit: {a.ts: []}}]",
+         "4:47: the reference has no file 'a.ts'"),
+        ("mutants: [{name: a, fails: nowhere, files: {a.ts: ''}}]",
+         "4:28: mutants[0].fails: Input should be 'format', 'package', 'syntax', 'typecheck', "
+         "'deploy', 'behaviour' or 'lint'"),
+        ("mutants: [{fails: lint, files: {a.ts: ''}}]", "4:11: missing key 'mutants[0].name'"),
+        ("expect: {tables: {posts: {feilds: {}}}}",
+         "4:27: unknown key 'expect.tables.posts.feilds'; did you mean 'fields'?"),
+        ("expect: {tables: {posts: {zzz: {}}}}",
+         "4:27: unknown key 'expect.tables.posts.zzz'; known here: document, fields, "
+         "absent_fields, indexes, search_indexes, vector_indexes"),
+        ("expect: {crons: [{function: 'a:b', every: {hour: 1}}]}",
+         "4:44: unknown key 'expect.crons[0].every.hour'; did you mean 'hours'?"),
+        ("expect: {crons: [{function: 'a:b', every: {hours: 1, minutes: 1}}]}",
+         "4:43: expect.crons[0].every: name exactly one of seconds, minutes and hours"),
+        ("expect: {crons: [{function: 'a:b', every: {hours: 1}, cron: x}]}",
+         "4:18: expect.crons[0]: name at most one of every, daily, weekly, monthly and cron"),
+        ("expect: {http: [{method: GET}]}",
+         "4:17: expect.http[0]: name exactly one of path and path_prefix"),
+        ("expect: {http: [{method: GET, path: /a, path_prefix: /a/}]}",
+         "4:17: expect.http[0]: name exactly one of path and path_prefix"),
+        ("expect: {functions: {a: {kind: query}}}",
+         "4:22: expect.functions.a: 'a' is no function path; write it like 'posts:list'"),
+        ("expect: {functions: {'a.ts:b': {kind: query}}}",
+         "4:22: expect.functions.a.ts:b: 'a.ts:b' is no function path; write it like 'posts:list'"),
+        ("lint: {public: [':b']}",
+         "4:17: lint.public[0]: ':b' is no function path; write it like 'posts:list'"),
+        ("lint: {public: ['b:']}",
+         "4:17: lint.public[0]: 'b:' is no function path; write it like 'posts:list'"),
+        ("lint: {public: ['b.js:a']}",
+         "4:17: lint.public[0]: 'b.js:a' is no function path; write it like 'posts:list'"),
+        ("expect: {dependencies: {zod: nope!}}",
+         "4:30: expect.dependencies.zod: 'nope!' is no npm version range"),
+        ("tags: [1]", "4:8: tags[0]: Input should be a valid string; quote it"),
+        ("tags: [true]", "4:8: tags[0]: Input should be a valid string; quote it"),
+        ("tags: [[]]", "4:8: tags[0]: Input should be a valid string"),
+        ("category: No", "4:11: category: String should match pattern "
+         "'^[a-z0-9]+([_-][a-z0-9]+)*$'"),
+        ("difficulty: mediun", "4:13: difficulty: Input should be 'easy', 'medium' or 'hard'; did "
+         "you mean 'medium'?"),
+        ("zzz: 1", "4:1: unknown key 'zzz'; known here: summary, category, difficulty, tags, "
+         "prompt, files, env, expect, behaviour, lint, reference, mutants"),
+        ("behaviour: [{name: b, steps: [{http: {path: /a, jsn: 1}}]}]",
+         "4:49: unknown key 'behaviour[0].steps[0].http.jsn'; did you mean 'json'?"),
+        ("behaviour: [{name: b, services: {w: [{pth: /}]}, steps: [{service: w}]}]",
+         "4:38: missing key 'behaviour[0].services.w[0].path'\ntable.yaml:"
+         "4:39: unknown key 'behaviour[0].services.w[0].pth'; did you mean 'path'?"),
+        ("behaviour: [{name: b, steps: [{parallel: [{qury: 'a:b'}]}]}]",
+         "4:43: behaviour[0].steps[0].parallel[0]: a step says what it does by one of query, "
+         "mutation, action, http; did you mean 'query'?"),
+        ("behaviour: [{name: b, env: {A: '${x}'}, steps: [{query: 'a:b'}]}]",
+         "4:28: ${x}: nothing is saved as 'x' before here (saved: nothing)"),
+        ("behaviour: [{name: b, steps: [{each: ['${x}'], steps: [{query: 'a:b'}]}]}]",
+         "4:38: ${x}: nothing is saved as 'x' before here (saved: nothing)"),
+        ("behaviour: [{name: b, steps: [{parallel: [{query: 'a:b', args: {a: '${x}'}}]}]}]",
+         "4:43: ${x}: nothing is saved as 'x' before here (saved: nothing)"),
+        ("behaviour: [{name: b, steps: [{query: 'a:b', save: two}, {query: 'a:b', save: one}, "
+         "{query: 'a:b', args: {a: '${x}', b: '${x.y}'}}]}]",
+         "4:85: ${x}: nothing is saved as 'x' before here (saved: one, two)"),
+        ("behaviour: [{name: b, steps: [{repeat: 1, steps: [{query: 'a:b', args: {a: "
+         "'${each}'}}]}]}]",
+         "4:51: ${each}: nothing is saved as 'each' before here (saved: index)"),
+        ("behaviour: [{name: b, services: {v: [], w: []}, steps: [{service: x}]}]",
+         "4:67: the block has no service 'x' (it has: v, w)"),
+    ],
+)  # fmt: skip
+def test_every_message_of_a_case(tmp_path: Path, text: str, expected: str) -> None:
+    assert "\n".join(problems(tmp_path, MORE + text)) == f"table.yaml:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("Fun/easy/table.yaml", "no category: the folder 'Fun' must be lower-case words joined by "
+         "_ or -"),
+        ("fun/easy/Table.yaml", "the file's name 'Table' must be lower-case words joined by _ or "
+         "-"),
+        ("fun/zzzz/table.yaml", "no difficulty: the folder 'zzzz' is none of easy, medium, hard; "
+         "put the file below <category>/<difficulty>/, or say 'category' and 'difficulty' in it"),
+    ],
+)  # fmt: skip
+def test_what_folders_and_names_do_not_say(tmp_path: Path, place: str, expected: str) -> None:
+    assert problems(tmp_path, GOOD, place) == [f"table.yaml:1:1: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "expected"),
+    [
+        ("fun/easy/table.yaml", "", ("fun", "easy")),
+        ("fun/easy/table.yaml", "category: mine\n", ("mine", "easy")),
+        ("mine/table.yaml", "difficulty: medium\n", ("mine", "medium")),
+        # The file's own difficulty says that the folders above it are none of ours.
+        ("fun/easy/table.yaml", "difficulty: hard\n", ("easy", "hard")),
+        ("Fun/easy/table.yaml", "category: mine\n", ("mine", "easy")),
+        ("fun/hard/a-b_c2.yaml", "", ("fun", "hard")),
+    ],
+)
+def test_the_file_says_more_than_its_folders(
+    tmp_path: Path, place: str, said: str, expected: tuple[str, str]
+) -> None:
+    loaded = load(tmp_path, GOOD + said, place)
+    assert (loaded.category, loaded.difficulty) == expected
+    assert loaded.name == Path(place).stem
+    assert loaded.path == tmp_path / place
+    assert loaded.source.position(("summary",)).column == 10
+
+
+def test_an_edit_may_be_of_a_file_of_the_starting_project(tmp_path: Path) -> None:
+    text = MORE + (
+        "files: {convex/a.ts: one, gone.ts: x}\n"
+        "mutants: [{name: a, fails: lint, edit: {convex/a.ts: [{replace: one, with: two}]}, "
+        "files: {gone.ts: null}}]\n"
+    )
+    (mutant,) = load(tmp_path, text).case.mutants
+    with pytest.raises(KeyError):
+        mutant.applied_to({})
+    files = {"convex/a.ts": "one", "gone.ts": "x", "b": "c"}
+    assert mutant.applied_to(files) == {"convex/a.ts": "two", "b": "c"}
+    # What it is applied to stays.
+    assert files == {"convex/a.ts": "one", "gone.ts": "x", "b": "c"}
+
+
+def test_a_mutant_s_edits_follow_one_another_and_whole_files_come_last() -> None:
+    mutant = Mutant.model_validate(
+        {
+            "name": "m",
+            "fails": "lint",
+            "edit": {
+                "a": [{"replace": "1", "with": "2"}, {"replace": "2", "with": "3"}],
+                "b": [{"replace": "x", "with": "y"}],
+            },
+            "files": {"b": "whole", "new": "n", "none": None},
+        }
+    )
+    assert mutant.applied_to({"a": "1 2", "b": "x"}) == {"a": "3 3", "b": "whole", "new": "n"}
 
 
 def test_scalars_are_read_as_editors_read_them() -> None:

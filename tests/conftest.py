@@ -59,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
+    """In the order that the items of inner runs have for users; pytest-randomly mixes ours up."""
+    pytester.plugins.append("no:randomly")
+    return pytester
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_toolchain() -> Iterator[None]:
     """pytester moves HOME; the tests still share the machine's one toolchain."""

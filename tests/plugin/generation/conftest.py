@@ -39,8 +39,9 @@ RETRIES = {
 }  # fmt: skip
 LIMITS = {"window": 1.0, "cooldown": 0.25, "longest_pause": 1.0, "unknown_pause": 0.05}
 
-# The last two come with the tests' own tools; importing them is a quarter of each start.
-WITHOUT = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "anyio")]
+# All but the first come with the tests' own tools; importing them is a quarter of each start, and
+# the last would mix the items up.
+WITHOUT = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "anyio", "randomly")]
 
 SCHEMA = """\
 import { defineSchema, defineTable } from "convex/server";

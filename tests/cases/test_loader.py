@@ -385,7 +385,6 @@ def test_scalars_are_read_as_editors_read_them() -> None:
         "[" * 200_000 + "]" * 200_000,
         "\n".join(" " * depth + "a:" for depth in range(1000)),
         "!!python/object/apply:os.system ['true']",
-        "? [a, b]\n: c",
         "a: \x07",
         "",
     ],

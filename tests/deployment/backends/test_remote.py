@@ -15,6 +15,7 @@ from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.deployment.remote import RemoteDeployment, check_target
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.deployment.fixtures import MakeProject, OfVersion
 
 FILES = {
     "convex/schema.ts": """
@@ -61,8 +62,8 @@ def remote(server: EmbeddedDeployment, tmp_path: Path) -> Iterator[RemoteDeploym
 @pytest.fixture
 def push_project(
     node: Path,
-    make_project: Callable[..., Path],
-    convex_node_modules: Callable[..., Path],
+    make_project: MakeProject,
+    convex_node_modules: OfVersion,
     compile_cache: Path,
 ) -> Callable[..., None]:
     def run(remote: RemoteDeployment, files: dict[str, str], name: str = "project") -> None:
@@ -135,7 +136,7 @@ def test_what_the_cli_asks_over_a_websocket_passes_the_recorder(
     remote: RemoteDeployment,
     push_project: Callable[..., None],
     node: Path,
-    convex_node_modules: Callable[..., Path],
+    convex_node_modules: OfVersion,
     tmp_path: Path,
 ) -> None:
     push_project(remote, FILES)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
-from tests.deployment.conftest import NEWEST
+from tests.deployment.fixtures import NEWEST, Ask, Bundle, MakeProject, OfVersion, PushProject
 
 VERSIONS = ["1.28.2", "1.31.2", "1.41.0", NEWEST]
 FILES = {
@@ -71,7 +69,7 @@ def printed(done: processes.Completed) -> str:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_commands_of_each_version_do_what_they_say(
     version: str,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     cli: Cli,
     deployment: EmbeddedDeployment,
 ) -> None:
@@ -154,9 +152,9 @@ export default defineApp();
 @pytest.mark.parametrize("more", [{}, {"convex/convex.config.ts": CONFIG}], ids=["plain", "app"])
 def test_a_cli_that_is_too_old_is_told_so(
     more: dict[str, str],
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
-    convex_node_modules: Callable[[str], Path],
+    make_project: MakeProject,
+    push_project: PushProject,
+    convex_node_modules: OfVersion,
     cli: Cli,
     deployment: EmbeddedDeployment,
 ) -> None:
@@ -174,7 +172,7 @@ def test_a_cli_that_is_too_old_is_told_so(
     assert deployment.deployed().files == ()
 
 
-def test_only_the_clis_version_decides(ask: Callable[..., Any], bundle: Callable[..., Any]) -> None:
+def test_only_the_clis_version_decides(ask: Ask, bundle: Bundle) -> None:
     request = bundle(FILES)
     for client, status in {
         "npm-cli-1.27.5": 400,

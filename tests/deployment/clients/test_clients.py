@@ -12,6 +12,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
+from tests.deployment.fixtures import Bundle, MakeProject, OfVersion, PushOverHttp
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -48,8 +49,8 @@ export const secret = internalQuery({ args: {}, handler: async () => "internal" 
 
 @pytest.fixture
 def live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     issuer: Issuer,
 ) -> EmbeddedDeployment:
@@ -61,7 +62,7 @@ def live(
 
 @pytest.fixture
 def script(
-    node: Path, tmp_path: Path, convex_node_modules: Callable[[str], Path], live: EmbeddedDeployment
+    node: Path, tmp_path: Path, convex_node_modules: OfVersion, live: EmbeddedDeployment
 ) -> Callable[[str], Any]:
     """Runs a Node program with `convex` from npm; gives what it prints as JSON."""
 
@@ -254,7 +255,7 @@ def test_a_request_that_is_sent_again_runs_once(script: Callable[[str], Any]) ->
 def test_functions_of_older_libraries_run(
     version: str,
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:
@@ -276,7 +277,7 @@ def test_functions_of_older_libraries_run(
 
 def test_the_cli_runs_functions_and_shows_tables(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:

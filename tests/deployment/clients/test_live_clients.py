@@ -12,6 +12,7 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -67,8 +68,8 @@ const openDetour = async () => {
 
 @pytest.fixture
 def live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     issuer: Issuer,
 ) -> EmbeddedDeployment:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import Ask, MakeProject, PushProject
 from tests.deployment.sync_socket import SyncSocket
 
 FILES = {
@@ -36,9 +34,9 @@ FILES = {
 
 def test_only_admins_call_a_components_public_functions(
     node: Path,
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
-    ask: Callable[..., Any],
+    make_project: MakeProject,
+    push_project: PushProject,
+    ask: Ask,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
+from tests.deployment.fixtures import Bundle, MakeProject, PushOverHttp
 
 
 def config(*names: str) -> str:
@@ -25,7 +26,7 @@ def config(*names: str) -> str:
 def app(
     node: Path,
     ecosystem: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
 ) -> Callable[..., EmbeddedDeployment]:
@@ -334,8 +335,8 @@ export const patched = mutation({ args: {}, handler: async (ctx): Promise<any> =
 
 @pytest.fixture
 def nested(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     answer = push_over_http(bundle({"convex/a.ts": NESTED}))

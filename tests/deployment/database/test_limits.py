@@ -4,15 +4,13 @@ limits is a function of one app."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import MakeProject, PushOnce, PushProject
 
 SCHEMA = """
 import { defineSchema, defineTable } from "convex/server";
@@ -319,7 +317,7 @@ def functions() -> str:
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     files = {"convex/schema.ts": SCHEMA, "convex/a.ts": functions()}
     return push_once({**files, "convex/b.ts": "export const x = 1;\n"})
 
@@ -345,8 +343,8 @@ def test_a_document_that_is_gone_can_not_be_written(verb: str, app: EmbeddedDepl
 
 
 def test_components_have_no_pages(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     result = push_project(make_project(COMPONENT))

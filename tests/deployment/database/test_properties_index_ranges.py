@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import FunctionResult
+from tests.deployment.fixtures import PushOnce
 
 PROPERTY = settings(
     max_examples=100,
@@ -202,7 +203,7 @@ def as_given(filter_: Any) -> JsonValue:
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/schema.ts": SCHEMA, "convex/a.ts": APP})
 
 

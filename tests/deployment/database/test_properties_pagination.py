@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import PushOnce
 
 PROPERTY = settings(
     max_examples=60,
@@ -148,7 +149,7 @@ class Page:
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/schema.ts": SCHEMA, "convex/a.ts": APP})
 
 

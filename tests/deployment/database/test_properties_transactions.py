@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import FunctionResult
+from tests.deployment.fixtures import PushOnce
 
 PROPERTY = settings(
     max_examples=60,
@@ -314,7 +315,7 @@ def seen_by(result: FunctionResult, steps: Steps) -> Any:
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/schema.ts": SCHEMA, "convex/a.ts": APP})
 
 

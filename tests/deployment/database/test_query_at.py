@@ -13,6 +13,7 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, PushOnce
 
 APP = """
 import { mutation, query } from "./_generated/server";
@@ -45,12 +46,12 @@ FILES = {"convex/a.ts": APP, "convex/schema.ts": SCHEMA}
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once(FILES)
 
 
 @pytest.fixture
-def now(ask_once: Callable[..., Any]) -> Callable[[], str]:
+def now(ask_once: Ask) -> Callable[[], str]:
     """A timestamp of the present."""
 
     def timestamp() -> str:
@@ -61,7 +62,7 @@ def now(ask_once: Callable[..., Any]) -> Callable[[], str]:
 
 
 @pytest.fixture
-def read_at(ask_once: Callable[..., Any]) -> Read:
+def read_at(ask_once: Ask) -> Read:
     """The answer of `a:read` at a timestamp: what it returns, or the whole of an error."""
 
     def read(ts: str, path: str = "a:read") -> Any:
@@ -131,9 +132,7 @@ def test_the_present_is_what_no_commit_followed(
 
 
 @pytest.mark.parametrize("ts", [None, "", "AAAA", "AAAAAAAAAAAA", 5, "!AAAAAAAAAA="])
-def test_a_timestamp_must_be_one(
-    ts: object, live: EmbeddedDeployment, ask_once: Callable[..., Any]
-) -> None:
+def test_a_timestamp_must_be_one(ts: object, live: EmbeddedDeployment, ask_once: Ask) -> None:
     answer = ask_once("POST", "/api/query_at_ts", {"path": "a:read", "args": {}, "ts": ts})
     assert (answer.status, answer.body["code"]) == (400, "BadRequest")
 
@@ -149,8 +148,8 @@ def test_one_can_not_go_back_behind_a_reset_or_a_push(
     live: EmbeddedDeployment,
     now: Callable[[], str],
     read_at: Read,
-    ask_once: Callable[..., Any],
-    bundle: Callable[..., Any],
+    ask_once: Ask,
+    bundle: Bundle,
 ) -> None:
     before = now()
     live.reset_data()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import MakeProject, PushOnce, PushProject
 
 ROUTES = """
 import { ConvexError } from "convex/values";
@@ -41,7 +39,7 @@ export default http;
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/http.ts": APP})
 
 
@@ -152,8 +150,8 @@ OWN_DATA = """http.route({ path: "/data", method: "GET", handler: httpAction(asy
 
 
 def test_routes_of_components_are_served_where_they_are_mounted(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     files = {
@@ -197,8 +195,8 @@ export default http;
 
 
 def test_an_app_without_routes_can_have_those_of_a_component_and_a_prefix(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     config = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import HttpAnswer
+from tests.deployment.fixtures import PushOnce
 
 APP = """
 import { action, mutation, query } from "./_generated/server";
@@ -32,7 +32,7 @@ DIGEST = hashlib.sha256(DATA).digest()
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/f.ts": APP})
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import BrokenOffError, Client, DeadlineError
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, PushOnce
 
 GATE = """
 import { mutation, query } from "./_generated/server";
@@ -95,7 +96,7 @@ export default http;
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/gate.ts": GATE, "convex/http.ts": HTTP})
 
 
@@ -123,7 +124,7 @@ def until(test: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def ended(ask_once: Callable[..., Any]) -> list[Any]:
+def ended(ask_once: Ask) -> list[Any]:
     """The HTTP actions that have ended: their statuses and errors."""
     entries = ask_once("GET", "/api/stream_function_logs?cursor=0").body["entries"]
     return [(each["success"], each["error"]) for each in entries if each["udfType"] == "HttpAction"]
@@ -131,7 +132,7 @@ def ended(ask_once: Callable[..., Any]) -> list[Any]:
 
 @pytest.mark.parametrize("port", ["site", "main"])
 def test_each_part_arrives_before_the_next_is_made(
-    app: EmbeddedDeployment, ask_once: Callable[..., Any], port: str
+    app: EmbeddedDeployment, ask_once: Ask, port: str
 ) -> None:
     path, url = ("/gated", app.site_url) if port == "site" else ("/http/gated", app.url)
     with asking(app, path, url=url) as response:
@@ -146,9 +147,7 @@ def test_each_part_arrives_before_the_next_is_made(
     until(lambda: ended(ask_once) == [({"status": "202"}, None)])
 
 
-def test_a_client_that_goes_away_ends_the_stream(
-    app: EmbeddedDeployment, ask_once: Callable[..., Any]
-) -> None:
+def test_a_client_that_goes_away_ends_the_stream(app: EmbeddedDeployment, ask_once: Ask) -> None:
     with asking(app, "/gated"):
         pass
     until(lambda: texts(app) == ["cancelled"])
@@ -179,9 +178,7 @@ def test_a_stream_can_be_written_to_after_it_was_returned(app: EmbeddedDeploymen
         assert response.read() == b"abc"
 
 
-def test_a_stream_that_fails_is_seen_to_be_cut_off(
-    app: EmbeddedDeployment, ask_once: Callable[..., Any]
-) -> None:
+def test_a_stream_that_fails_is_seen_to_be_cut_off(app: EmbeddedDeployment, ask_once: Ask) -> None:
     with asking(app, "/breaks") as response:
         assert response.read(5) == b"begun"
         app.mutation("gate:note", {"text": "first"})
@@ -194,15 +191,13 @@ def test_a_stream_that_fails_is_seen_to_be_cut_off(
     assert app.http("GET", "/text").body.decode() == "héllo"
 
 
-def test_an_answer_that_never_ends_is_late(
-    app: EmbeddedDeployment, ask_once: Callable[..., Any]
-) -> None:
+def test_an_answer_that_never_ends_is_late(app: EmbeddedDeployment, ask_once: Ask) -> None:
     with pytest.raises(DeadlineError, match=r"within 0\.5 s"):
         Client(app.site_url, "", 0.5).send("GET", "/slow", {}, None)
     until(lambda: len(ended(ask_once)) == 1)
 
 
-def test_a_stream_is_made_of_bytes(app: EmbeddedDeployment, ask_once: Callable[..., Any]) -> None:
+def test_a_stream_is_made_of_bytes(app: EmbeddedDeployment, ask_once: Ask) -> None:
     with asking(app, "/strings") as response:
         # It depends on whether the head was on its way by then.
         if response.status == 200:
@@ -216,7 +211,7 @@ def test_a_stream_is_made_of_bytes(app: EmbeddedDeployment, ask_once: Callable[.
 
 
 def test_a_client_that_reads_nothing_holds_the_stream_back(
-    app: EmbeddedDeployment, ask_once: Callable[..., Any]
+    app: EmbeddedDeployment, ask_once: Ask
 ) -> None:
     with asking(app, "/endless") as response:
         assert response.status == 200
@@ -226,7 +221,7 @@ def test_a_client_that_reads_nothing_holds_the_stream_back(
     until(lambda: len(ended(ask_once)) == 1)
 
 
-def test_a_response_has_a_limit(app: EmbeddedDeployment, ask_once: Callable[..., Any]) -> None:
+def test_a_response_has_a_limit(app: EmbeddedDeployment, ask_once: Ask) -> None:
     received = 0
 
     def read(response: http.client.HTTPResponse) -> None:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, MakeProject, PushOnce, PushProject
 
 APP = """
 import { internalMutation, mutation, query } from "./_generated/server";
@@ -58,12 +59,12 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once(FILES)
 
 
 @pytest.fixture
-def system(live: EmbeddedDeployment, ask_once: Callable[..., Any]) -> Call:
+def system(live: EmbeddedDeployment, ask_once: Ask) -> Call:
     """Calls a system function as an admin; gives its result, which must be there."""
 
     def call(function: str, kind: str = "query", /, **args: Any) -> Any:
@@ -296,7 +297,7 @@ def test_the_deployment_tells_of_itself(live: EmbeddedDeployment, system: Call) 
     assert (root["id"], root["path"], root["state"], root["httpPrefix"]) == ("", "", "active", None)
 
 
-def test_only_admins_may(live: EmbeddedDeployment, ask_once: Callable[..., Any]) -> None:
+def test_only_admins_may(live: EmbeddedDeployment, ask_once: Ask) -> None:
     client = Client(live.url, live.admin_key)
     body = json.dumps({"path": "_system/cli/tables", "args": {}}).encode()
     answer = json.loads(client.send("POST", "/api/query", {}, body).body)
@@ -316,10 +317,10 @@ export default app;
 
 
 def test_components_have_tables_of_their_own(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., Any],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
-    ask: Callable[..., Any],
+    ask: Ask,
 ) -> None:
     pushed = push_project(make_project({"convex/convex.config.ts": CONFIG}))
     assert [each for each in pushed.findings if each.severity == "error"] == []
@@ -356,7 +357,7 @@ COUNT = """export default query(async (ctx) => {
 
 
 @pytest.fixture
-def one_off(live: EmbeddedDeployment, ask_once: Callable[..., Any]) -> Call:
+def one_off(live: EmbeddedDeployment, ask_once: Ask) -> Call:
     """Runs the body of a query; gives the whole answer."""
 
     def run(text: str, **more: Any) -> Any:
@@ -415,7 +416,7 @@ def test_a_query_comes_with_its_code(live: EmbeddedDeployment, one_off: Call, te
 
 
 def test_a_query_with_its_code_logs_fails_and_can_not_write(
-    live: EmbeddedDeployment, one_off: Call, ask_once: Callable[..., Any]
+    live: EmbeddedDeployment, one_off: Call, ask_once: Ask
 ) -> None:
     assert one_off("console.log('seen', 1)")["logLines"] == ["[LOG] 'seen' 1"]
     failed = one_off("throw new Error('no')")
@@ -444,7 +445,7 @@ def test_the_key_of_a_query_with_its_code_may_stand_in_the_body(live: EmbeddedDe
 
 def test_the_cli_runs_queries_that_are_written_on_its_command_line(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     live: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -22,8 +23,8 @@ export const who = query({ args: {}, handler: (ctx) => ctx.auth.getUserIdentity(
 
 @pytest.fixture
 def ask_as(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     issuer: Issuer,
 ) -> Callable[[str], tuple[int, Any]]:

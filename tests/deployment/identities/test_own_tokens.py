@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import PushOnce
+from tests.deployment.issuer import Signer
 
 APP = """
 import { getServiceToken } from "convex/server";
@@ -47,7 +48,7 @@ export default http;
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/app.ts": APP, "convex/auth.config.ts": AUTH, "convex/http.ts": HTTP})
 
 
@@ -117,9 +118,9 @@ def test_services_of_convex_are_said_to_be_missing(live: EmbeddedDeployment) -> 
 
 
 def test_a_deployments_own_http_actions_can_be_an_issuer(
-    live: EmbeddedDeployment, issuer_tokens: Callable[..., Any]
+    live: EmbeddedDeployment, signer: Signer
 ) -> None:
-    key, tokens = issuer_tokens(live.site_url)
+    key, tokens = signer.sign(live.site_url)
     live.set_environment({"KEYS": json.dumps([key])})
     assert as_user(live, tokens["good"])["value"]["subject"] == "ada"
     assert as_user(live, tokens["key"])["code"] == "InvalidAuthHeader"

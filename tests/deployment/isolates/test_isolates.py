@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import Any
 
 import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
 
 TIMEOUT = "Failed to analyze a.js: Function execution timed out (maximum duration: 4s)"
 MEMORY = (
@@ -33,8 +33,8 @@ BOMBS = {
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_an_import_that_takes_all_memory_is_refused(
     text: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert push_over_http(bundle({"convex/a.ts": text + "\nexport {};\n"})).status == 400
@@ -44,8 +44,8 @@ def test_an_import_that_takes_all_memory_is_refused(
 
 
 def test_an_import_that_never_ends_is_refused(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     pid = deployment.pid
@@ -59,7 +59,7 @@ def test_an_import_that_never_ends_is_refused(
 
 
 def test_a_reset_ends_an_import_that_never_ends(
-    bundle: Callable[..., Any], ask: Callable[..., Any], deployment: EmbeddedDeployment
+    bundle: Bundle, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     request = bundle({"convex/a.ts": "for (;;);\nexport {};\n"})
     started = time.monotonic()
@@ -117,8 +117,8 @@ def reporting(probe: str) -> str:
 @pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES.keys())
 def test_code_of_the_default_environment_sees_nothing_of_node(
     probe: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     in_plain_node: Callable[[str], str],
 ) -> None:
     assert "reached: true" in in_plain_node(reporting(probe))
@@ -151,8 +151,8 @@ NODE_HEAD = (
 @pytest.mark.parametrize("probe", NODE_PROBES.values(), ids=NODE_PROBES.keys())
 def test_a_node_module_can_do_nothing_when_it_is_imported(
     probe: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     in_plain_node: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
@@ -165,8 +165,8 @@ def test_a_node_module_can_do_nothing_when_it_is_imported(
 
 
 def test_node_modules_are_analysed_with_their_builtins(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (
@@ -199,8 +199,8 @@ FORGERIES = {
 @pytest.mark.parametrize("text", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_hostile_error_is_reported_like_any_other(
     text: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     answer = push_over_http(bundle({"convex/a.ts": f"export const x = 1;\n{text}\n"}))
@@ -246,8 +246,8 @@ def connections() -> Iterator[tuple[int, list[object]]]:
 @pytest.mark.parametrize("name", RUNNING)
 def test_a_running_function_reaches_nothing(
     name: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     in_plain_node: Callable[[str], str],
     connections: tuple[int, list[object]],
     deployment: EmbeddedDeployment,

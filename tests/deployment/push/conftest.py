@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import MakeProject, PushProject
 from tests.deployment.push.rows import Row
 
 REWORDED = {"AuthConfigMissingEnvironmentVariable", "MissingEnvironmentVariables"}
@@ -17,8 +16,8 @@ REWORDED = {"AuthConfigMissingEnvironmentVariable", "MissingEnvironmentVariables
 
 @pytest.fixture
 def check_refusal(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> Callable[[Row], None]:
     """Pushes a row's project, and checks what the deployment and the CLI say."""

@@ -4,14 +4,12 @@ pushed with the real CLI; and what the CLI refuses itself."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import Bundle, MakeProject, PushOverHttp, PushProject
 from tests.deployment.push.rows import Row, auth, components, config, crons, exported_crons, http
 
 ROWS = [
@@ -402,7 +400,7 @@ def test_a_wrong_app_is_refused_with_the_backends_words(
 
 
 def test_an_auth_configuration_can_not_hide_that_it_varies(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     text = "let x; try { x = Math.random(); } catch {}\nexport default { providers: [], x };\n"
     answer = push_over_http(bundle({"convex/auth.config.ts": text}))
@@ -456,8 +454,8 @@ CLI_ROWS = {
 def test_what_the_cli_refuses_itself_never_reaches_the_server(
     files: Mapping[str, str],
     message: str,
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     project = make_project(files)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
+from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.rows import PLAIN, Row, module
 
 ROWS = [
@@ -280,7 +280,7 @@ def test_a_wrong_module_is_refused_with_the_backends_words(
 
 
 def test_what_is_random_or_timed_at_import_is_allowed(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     text = (
         "export const a = [Math.random(), Date.now(), new Date(), crypto.randomUUID(), "
@@ -298,8 +298,8 @@ def test_what_is_random_or_timed_at_import_is_allowed(
 
 
 def test_what_is_random_at_import_is_seeded_and_time_stands_still(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (
@@ -336,8 +336,8 @@ export const callable = Object.assign(() => 1, { isAction: true, isPublic: true 
 
 
 def test_what_has_one_kind_and_one_visibility_is_a_function(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert push_over_http(bundle({"convex/a.ts": EXPORTS})).status == 200

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.model import Position
+from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
 
 ROWS = [
@@ -144,14 +144,14 @@ GOOD_SCHEMAS = {
 
 @pytest.mark.parametrize("tables", GOOD_SCHEMAS.values(), ids=GOOD_SCHEMAS.keys())
 def test_a_schema_at_the_edge_of_a_rule_is_taken(
-    tables: str, bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    tables: str, bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     files = schema("", tables, "", "").files
     assert push_over_http(bundle(files)).status == 200
 
 
 def test_field_existence_is_not_checked_without_schema_validation(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     files = schema("", 't: defineTable({ a: v.string() }).index("i", ["b"] as any)', "", "").files
     text = files["convex/schema.ts"].replace("});", "}, { schemaValidation: false });")

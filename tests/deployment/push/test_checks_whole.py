@@ -16,12 +16,13 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.rows import PLAIN
 
 
 def test_node_18_and_external_packages_are_not_taken(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     request = bundle({"convex/a.ts": "export const x = 1;\n"})
@@ -44,9 +45,7 @@ def test_node_18_and_external_packages_are_not_taken(
     assert deployment.last_push().status == "failed", "not the code's fault"
 
 
-def test_too_many_modules_are_refused(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
-) -> None:
+def test_too_many_modules_are_refused(bundle: Bundle, push_over_http: PushOverHttp) -> None:
     request = bundle({"convex/a.ts": "export const x = 1;\n"})
     (module,) = request["appDefinition"]["changedModules"]
     copies = [{**module, "path": f"m{i}.js"} for i in range(4097)]
@@ -115,7 +114,7 @@ def test_modules_together_have_a_largest_size(sizes: Callable[..., Any]) -> None
 
 
 def test_a_push_that_is_too_large_when_it_is_packed_is_refused_before_it_is_evaluated(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any], deployment: EmbeddedDeployment
+    bundle: Bundle, push_over_http: PushOverHttp, deployment: EmbeddedDeployment
 ) -> None:
     request = bundle({"convex/a.ts": 'export const x = 1;\nthrow new Error("evaluated");\n'})
     (module,) = request["appDefinition"]["changedModules"]
@@ -149,8 +148,8 @@ def test_a_push_has_a_largest_size(deployment: EmbeddedDeployment) -> None:
 
 
 def test_a_node_module_of_a_component_is_refused(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     # Not with the CLI, which refuses it first.
@@ -176,7 +175,7 @@ def test_a_node_module_of_a_component_is_refused(
 
 
 def test_a_component_that_uses_itself_is_refused(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     # Not with the CLI, whose bundler would have to follow the imports.
     request = bundle({"convex/a.ts": "export const x = 1;\n"})
@@ -206,7 +205,7 @@ def test_a_component_that_uses_itself_is_refused(
 
 @pytest.mark.parametrize("specifier", ["./_deps/OTHER.js", "fs", "node:fs", "convex/server"])
 def test_a_schema_can_import_nothing_that_is_not_bundled_with_it(
-    specifier: str, bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    specifier: str, bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     text = (
         'import { defineSchema } from "convex/server";\nexport const x = 1;\n'
@@ -234,9 +233,7 @@ ORDER = {
 }
 
 
-def test_the_first_of_several_checks_is_told(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
-) -> None:
+def test_the_first_of_several_checks_is_told(bundle: Bundle, push_over_http: PushOverHttp) -> None:
     remaining = dict(ORDER)
     while remaining:
         files = {path: text for path, (text, _) in remaining.items()}

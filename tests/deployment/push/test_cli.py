@@ -19,6 +19,7 @@ from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index, Position, Route
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import Bundle, MakeProject
 
 Push = Callable[..., PushResult]
 
@@ -103,7 +104,7 @@ SIMPLE = {"convex/lib/users.ts": FUNCTIONS}
 
 
 def test_a_project_with_everything_is_deployed(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     deployment.set_environment({"ISSUER": "https://a.example"})
     project = make_project({**EVERYTHING, "convex/convex.config.ts": CONFIG})
@@ -159,7 +160,7 @@ def test_a_project_with_everything_is_deployed(
 
 
 def test_the_bundles_of_these_tests_are_the_clis(
-    make_project: Callable[..., Path], bundle: Callable[..., Any], node: Path
+    make_project: MakeProject, bundle: Bundle, node: Path
 ) -> None:
     files = {path: text for path, text in EVERYTHING.items() if "auth" not in path}
     project = make_project(files, name="official")
@@ -190,7 +191,7 @@ def test_the_bundles_of_these_tests_are_the_clis(
 @pytest.mark.parametrize("version", ["1.28.2", "1.31.2", "1.31.7", "1.41.0"])
 def test_older_clis_push_the_same(
     version: str,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     push_project: Push,
     deployment: EmbeddedDeployment,
 ) -> None:
@@ -207,7 +208,7 @@ def test_older_clis_push_the_same(
 
 
 def test_a_second_push_sends_only_what_changed(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     project = make_project(SIMPLE)
     assert push_project(project).findings == ()
@@ -218,7 +219,7 @@ def test_a_second_push_sends_only_what_changed(
 
 
 def test_what_the_server_refuses_is_a_finding_with_its_place(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     wrong = SCHEMA.replace('["name", "age"]', '["name", "agee" as any]')
     (finding,) = push_project(make_project({"convex/schema.ts": wrong, **SIMPLE})).findings
@@ -235,7 +236,7 @@ def test_what_the_server_refuses_is_a_finding_with_its_place(
 
 
 def test_the_two_errors_that_the_cli_rewords_keep_the_servers_words(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     project = make_project({**SIMPLE, "convex/auth.config.ts": AUTH})
     result = push_project(project)
@@ -259,7 +260,7 @@ def test_the_two_errors_that_the_cli_rewords_keep_the_servers_words(
 
 
 def test_a_component_of_the_projects_own_is_deployed(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     files = {
         **SIMPLE,
@@ -310,7 +311,7 @@ BUNDLING: Mapping[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize(("text", "message", "at"), BUNDLING.values(), ids=BUNDLING.keys())
 def test_what_can_not_be_bundled_is_a_finding_with_its_place(
-    text: str, message: str, at: str, make_project: Callable[..., Path], push_project: Push
+    text: str, message: str, at: str, make_project: MakeProject, push_project: Push
 ) -> None:
     result = push_project(make_project({"convex/a.ts": text}))
     (finding,) = result.findings
@@ -327,7 +328,7 @@ def test_what_can_not_be_bundled_is_a_finding_with_its_place(
 
 
 def test_what_the_cli_refuses_itself_is_a_finding(
-    make_project: Callable[..., Path], push_project: Push
+    make_project: MakeProject, push_project: Push
 ) -> None:
     http = '"use node";\n' + HTTP
     (finding,) = push_project(make_project({"convex/http.ts": http})).findings
@@ -336,7 +337,7 @@ def test_what_the_cli_refuses_itself_is_a_finding(
 
 
 def test_a_refusal_before_the_server_is_not_blamed_on_an_earlier_push(
-    make_project: Callable[..., Path], push_project: Push
+    make_project: MakeProject, push_project: Push
 ) -> None:
     project = make_project({"convex/a.ts": 'export const x = 1;\nthrow new Error("boom");\n'})
     assert [f.code for f in push_project(project).findings] == ["deploy/InvalidModules"]
@@ -345,7 +346,7 @@ def test_a_refusal_before_the_server_is_not_blamed_on_an_earlier_push(
 
 
 def test_a_project_without_functions_does_not_pass_silently(
-    make_project: Callable[..., Path], push_project: Push
+    make_project: MakeProject, push_project: Push
 ) -> None:
     project = make_project({"convex/a.ts": '"use node"; import fs from "fs"; export { fs };\n'})
     error, warning = push_project(project).findings
@@ -354,7 +355,7 @@ def test_a_project_without_functions_does_not_pass_silently(
 
 
 def test_a_project_without_a_convex_folder_does_not_pass_silently(
-    make_project: Callable[..., Path], push_project: Push
+    make_project: MakeProject, push_project: Push
 ) -> None:
     project = make_project({})
     shutil.rmtree(project / "convex")
@@ -363,7 +364,7 @@ def test_a_project_without_a_convex_folder_does_not_pass_silently(
 
 
 def test_a_dead_server_is_nobodys_bad_code(
-    node: Path, make_project: Callable[..., Path], compile_cache: Path
+    node: Path, make_project: MakeProject, compile_cache: Path
 ) -> None:
     project = make_project(SIMPLE)
     cli = project / "node_modules" / "convex" / "bin" / "main.js"
@@ -374,7 +375,7 @@ def test_a_dead_server_is_nobodys_bad_code(
 
 
 def test_a_server_that_dies_during_the_push_is_nobodys_bad_code(
-    node: Path, make_project: Callable[..., Path], compile_cache: Path
+    node: Path, make_project: MakeProject, compile_cache: Path
 ) -> None:
     project = make_project({"convex/a.ts": "for (;;);\nexport {};\n"})
     cli = project / "node_modules" / "convex" / "bin" / "main.js"
@@ -393,7 +394,7 @@ def test_a_server_that_dies_during_the_push_is_nobodys_bad_code(
 
 
 def test_a_push_past_its_deadline_is_nobodys_bad_code(
-    make_project: Callable[..., Path], push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
 ) -> None:
     with pytest.raises(InfrastructureError, match=r"0\.05 s"):
         push_project(make_project(SIMPLE), deadline_seconds=0.05)
@@ -401,7 +402,7 @@ def test_a_push_past_its_deadline_is_nobodys_bad_code(
 
 
 def test_a_cli_that_does_not_run_is_nobodys_bad_code(
-    node: Path, make_project: Callable[..., Path], deployment: EmbeddedDeployment, tmp_path: Path
+    node: Path, make_project: MakeProject, deployment: EmbeddedDeployment, tmp_path: Path
 ) -> None:
     project = make_project(SIMPLE)
     broken = tmp_path / "main.js"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import PushResult
+from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushProject
 
 
 def schema(fields: str) -> str:
@@ -39,7 +38,7 @@ export const addAndFail = mutation({ args: {}, handler: async (ctx) => {
 
 
 @pytest.fixture
-def start(bundle: Callable[..., Any], ask: Callable[..., Any]) -> Callable[..., Any]:
+def start(bundle: Bundle, ask: Ask) -> Callable[..., Any]:
     """A push of the writers with a schema, that is not finished."""
 
     def run(schema: str, name: str) -> Any:
@@ -52,7 +51,7 @@ def start(bundle: Callable[..., Any], ask: Callable[..., Any]) -> Callable[..., 
 
 
 @pytest.fixture
-def wait(ask: Callable[..., Any]) -> Callable[[Any], Any]:
+def wait(ask: Ask) -> Callable[[Any], Any]:
     def run(started: Any) -> Any:
         body = {"schemaChange": started["schemaChange"], "timeoutMs": 10_000, "dryRun": False}
         return ask("POST", "/api/deploy2/wait_for_schema", body).body
@@ -61,7 +60,7 @@ def wait(ask: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 @pytest.fixture
-def finish(ask: Callable[..., Any]) -> Callable[..., Any]:
+def finish(ask: Ask) -> Callable[..., Any]:
     def run(started: Any, *, dry: bool = False) -> Any:
         return ask("POST", "/api/deploy2/finish_push", {"startPush": started, "dryRun": dry})
 
@@ -69,8 +68,8 @@ def finish(ask: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_a_schema_must_allow_the_documents_that_are_there(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
+    make_project: MakeProject,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     project = make_project({"convex/schema.ts": NUMBERS})
@@ -106,9 +105,9 @@ COMPONENT = {
 
 
 def test_a_components_schema_must_allow_its_documents(
-    make_project: Callable[..., Path],
-    push_project: Callable[..., PushResult],
-    ask: Callable[..., Any],
+    make_project: MakeProject,
+    push_project: PushProject,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     project = make_project(COMPONENT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from pytest_convex_eval.deployment import push as pushing
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import MakeProject, PushProject
 
 FILES = {"convex/a.ts": 'import { query } from "./_generated/server";\nexport const f = 1;\n'}
 # Stands in for the CLI: it runs, and is kept busy by what it reads.
@@ -30,7 +30,7 @@ def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("limit", BUSY)
 def test_a_cli_that_an_answer_exhausts_is_the_answers_fault(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     tmp_path: Path,
     scarce: None,
@@ -50,7 +50,7 @@ def test_a_cli_that_an_answer_exhausts_is_the_answers_fault(
 
 def test_a_cli_that_is_exhausted_by_nothing_is_nobodys_bad_code(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     tmp_path: Path,
     scarce: None,
@@ -66,7 +66,7 @@ def test_a_cli_that_is_exhausted_by_nothing_is_nobodys_bad_code(
 
 
 def test_a_cli_that_somebody_kills_is_nobodys_bad_code(
-    node: Path, make_project: Callable[..., Path], deployment: EmbeddedDeployment, tmp_path: Path
+    node: Path, make_project: MakeProject, deployment: EmbeddedDeployment, tmp_path: Path
 ) -> None:
     cli = tmp_path / "main.js"
     cli.write_text(f'{CLI}process.kill(process.pid, "SIGKILL");\n')
@@ -77,7 +77,7 @@ def test_a_cli_that_somebody_kills_is_nobodys_bad_code(
 
 
 def test_the_errors_of_one_long_line_show_its_beginning(
-    make_project: Callable[..., Path], push_project: Callable[..., pushing.PushResult]
+    make_project: MakeProject, push_project: PushProject
 ) -> None:
     imports = "".join(f'import "no-such-{i}";' for i in range(200))
     findings = push_project(make_project({"convex/a.ts": imports})).findings

@@ -6,15 +6,14 @@ import gzip
 import hashlib
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
 
 QUERY = (
     'import { query } from "./_generated/server";\n'
@@ -29,7 +28,7 @@ def functions(deployment: EmbeddedDeployment) -> list[str]:
 
 
 def test_a_push_goes_live_only_when_it_is_finished(
-    bundle: Callable[..., Any], ask: Callable[..., Any], deployment: EmbeddedDeployment
+    bundle: Bundle, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     started = ask("POST", "/api/deploy2/start_push", bundle({"convex/a.ts": QUERY}))
     assert started.status == 200
@@ -43,8 +42,8 @@ def test_a_push_goes_live_only_when_it_is_finished(
 
 
 def test_a_refused_push_leaves_the_old_deployment_live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert push_over_http(bundle({"convex/a.ts": QUERY})).status == 200
@@ -53,8 +52,8 @@ def test_a_refused_push_leaves_the_old_deployment_live(
 
 
 def test_a_dry_run_changes_nothing(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     request = {**bundle({"convex/a.ts": QUERY}), "dryRun": True}
@@ -63,9 +62,9 @@ def test_a_dry_run_changes_nothing(
 
 
 def test_unchanged_modules_are_pushed_by_hash(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
-    ask: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     request = bundle({"convex/a.ts": QUERY, "convex/b.ts": OTHER})
@@ -96,8 +95,8 @@ def test_unchanged_modules_are_pushed_by_hash(
 
 
 def test_modules_of_older_clis_are_called_functions(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     request = bundle({"convex/a.ts": QUERY})
@@ -109,7 +108,7 @@ def test_modules_of_older_clis_are_called_functions(
 
 
 def test_a_change_of_variables_during_a_push_is_a_race(
-    bundle: Callable[..., Any], ask: Callable[..., Any], deployment: EmbeddedDeployment
+    bundle: Bundle, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     started = ask("POST", "/api/deploy2/start_push", bundle({"convex/a.ts": QUERY}))
     deployment.set_environment({"A": "1"})
@@ -119,9 +118,9 @@ def test_a_change_of_variables_during_a_push_is_a_race(
 
 
 def test_a_reset_forgets_everything(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
-    ask: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     deployment.set_environment({"A": "1"})
@@ -138,8 +137,8 @@ def test_a_reset_forgets_everything(
 
 
 def test_functions_are_in_the_order_of_the_source(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     head, _, definition = QUERY.partition("\n")
@@ -151,7 +150,7 @@ def test_functions_are_in_the_order_of_the_source(
 
 
 def test_indexes_and_crons_that_change_are_told(
-    bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     schema = (
         'import { defineSchema, defineTable } from "convex/server";\n'
@@ -188,8 +187,8 @@ def test_indexes_and_crons_that_change_are_told(
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity"])
 def test_bodies_may_be_packed(
     encoding: str,
-    bundle: Callable[..., Any],
-    ask: Callable[..., Any],
+    bundle: Bundle,
+    ask: Ask,
     node: Path,
     tmp_path: Path,
 ) -> None:
@@ -218,7 +217,7 @@ def test_bodies_may_be_packed(
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b'{"appDefinition": 3}', b"\xff\xfe"])
 def test_a_request_that_is_none_is_answered(
-    raw: bytes, ask: Callable[..., Any], deployment: EmbeddedDeployment
+    raw: bytes, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     answer = ask("POST", "/api/deploy2/start_push", raw=raw)
     assert (answer.status, answer.body["code"]) == (400, "BadRequest")
@@ -238,7 +237,7 @@ def test_a_request_that_is_none_is_answered(
 )
 @pytest.mark.parametrize("key", ["", "wrong|0", "wrong"])
 def test_the_wrong_admin_key_is_refused(
-    method: str, path: str, key: str, ask: Callable[..., Any], deployment: EmbeddedDeployment
+    method: str, path: str, key: str, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     answer = ask(method, path, {}, key=key)
     assert (answer.status, answer.body["code"]) == (403, "BadDeployKey")
@@ -257,7 +256,7 @@ def test_the_wrong_admin_key_is_refused(
         ("POST", "/api/push_config"),
     ],
 )
-def test_clis_too_old_are_told_so(method: str, path: str, ask: Callable[..., Any]) -> None:
+def test_clis_too_old_are_told_so(method: str, path: str, ask: Ask) -> None:
     answer = ask(method, path, {})
     assert answer.status == 400
     assert "1.28.0" in answer.body["message"]
@@ -273,9 +272,9 @@ export const upload = mutation({ args: {}, handler: (ctx) => ctx.storage.generat
 
 
 def test_every_route_that_the_cli_and_clients_know_is_answered(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
-    ask: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     request = bundle({"convex/a.ts": ROUTED})
@@ -334,7 +333,7 @@ def test_every_route_that_the_cli_and_clients_know_is_answered(
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A" * 257])
-def test_variables_have_proper_names(name: str, ask: Callable[..., Any]) -> None:
+def test_variables_have_proper_names(name: str, ask: Ask) -> None:
     body = {"changes": [{"name": "OK", "value": "1"}, {"name": name, "value": "x"}]}
     assert ask("POST", "/api/update_environment_variables", body).status == 400
     assert ask("GET", "/api/v1/list_environment_variables").body == {"environmentVariables": {}}
@@ -348,8 +347,8 @@ AUTH = (
 
 
 def test_the_auth_configuration_reads_variables(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     deployment.set_environment({"APP": "mine"})

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
 
 ACTIONS = """
 import { action, internalAction, mutation, internalMutation, query } from "./_generated/server";
@@ -109,8 +110,8 @@ export const who = query({
 
 @pytest.fixture
 def live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> Callable[..., EmbeddedDeployment]:
     def push(files: dict[str, str]) -> EmbeddedDeployment:
@@ -226,9 +227,7 @@ export default crons;
 """
 
 
-def test_cron_jobs_run_at_their_times(
-    live: Callable[..., EmbeddedDeployment], ask: Callable[..., Any]
-) -> None:
+def test_cron_jobs_run_at_their_times(live: Callable[..., EmbeddedDeployment], ask: Ask) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/crons.ts": CRONS})
     app.advance(0)
     assert texts(app) == ["often"], "the first run is when it is deployed"
@@ -270,7 +269,7 @@ export default http;
 
 
 def test_http_actions_answer_on_both_ports(
-    live: Callable[..., EmbeddedDeployment], ask: Callable[..., Any]
+    live: Callable[..., EmbeddedDeployment], ask: Ask
 ) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/http.ts": HTTP})
     answer = app.http("GET", "/hello?x=1")

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushOverHttp
 
 APP = """
 import { action, httpAction, mutation, query } from "./_generated/server";
@@ -39,8 +40,8 @@ export default http;
 
 @pytest.fixture
 def live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     answer = push_over_http(bundle({"convex/app.ts": APP, "convex/http.ts": HTTP}))
@@ -49,7 +50,7 @@ def live(
 
 
 @pytest.fixture
-def follow(ask: Callable[..., Any]) -> Callable[[float], Any]:
+def follow(ask: Ask) -> Callable[[float], Any]:
     return lambda cursor: ask("GET", f"/api/stream_function_logs?cursor={cursor}").body
 
 
@@ -125,7 +126,7 @@ def test_a_cursor_gives_what_came_after_it_and_waits_for_that(
 
 def test_the_cli_shows_them(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     live: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 
 SCHEMA = """
 import { defineSchema, defineTable } from "convex/server";
@@ -85,8 +85,8 @@ FILES = {"convex/schema.ts": SCHEMA, "convex/posts.ts": POSTS}
 
 @pytest.fixture
 def app(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     answer = push_over_http(bundle(FILES))
@@ -240,8 +240,8 @@ def test_a_reset_of_the_data_leaves_the_code(app: EmbeddedDeployment) -> None:
 
 
 def test_every_1_000_increments_count(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = """
@@ -292,8 +292,8 @@ export const count = query({ args: {}, handler: async (ctx) =>
 def test_what_a_mutation_does_not_wait_for_is_of_its_transaction(
     function: str,
     rows: int,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert push_over_http(bundle({"convex/a.ts": UNAWAITED})).status == 200
@@ -304,8 +304,8 @@ def test_what_a_mutation_does_not_wait_for_is_of_its_transaction(
 @pytest.mark.parametrize("function", ["callsAndThrows", "asks"])
 def test_a_throw_takes_back_what_was_not_waited_for(
     function: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert push_over_http(bundle({"convex/a.ts": UNAWAITED})).status == 200
@@ -356,8 +356,8 @@ export const plan = mutation({ args: {}, handler: async (ctx) => {
 
 @pytest.fixture
 def readers(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     """With 300 rows, `n` from 0 on."""
@@ -437,8 +437,8 @@ RUNAWAYS = {
 def test_a_runaway_is_ended_and_the_next_call_works(
     body: str,
     message: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (
@@ -469,8 +469,8 @@ export const fill = mutation({ args: {}, handler: async (ctx): Promise<number> =
 
 
 def test_what_an_attempt_used_does_not_count_when_there_is_another(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     """What another function has left in the process is why the first attempt crashes; both of them
@@ -520,8 +520,8 @@ export const bare = query({ args: {}, handler: async () =>
 
 @pytest.fixture
 def surroundings(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     deployment.set_environment({"SECRET": "42"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
+from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushOverHttp
 
 HEAD = """
 import { mutation, query, action, internalMutation } from "./_generated/server";
@@ -23,8 +23,8 @@ import { v } from "convex/values";
 
 
 def test_log_lines_are_limited(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (
@@ -40,8 +40,8 @@ def test_log_lines_are_limited(
 
 
 def test_many_documents_are_paged(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (
@@ -81,8 +81,8 @@ UNUSUAL = {
 def test_an_import_follows_its_export(
     text: str,
     value: str,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> None:
     module = f"{text}\nexport {{ {value} as shown }};\n".replace("export let", "let")
@@ -134,7 +134,7 @@ export const sum = query({ args: {}, handler: async (ctx) =>
 
 def test_published_components_run(
     node: Path,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
 ) -> None:
@@ -163,8 +163,8 @@ def test_published_components_run(
 
 def test_a_token_of_a_provider_identifies_its_user(
     node: Path,
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     tmp_path: Path,
 ) -> None:
@@ -223,9 +223,9 @@ def test_a_token_of_a_provider_identifies_its_user(
 
 
 def test_plain_json_is_for_those_who_ask_for_it(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
-    ask: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     text = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import PushOnce
 
 SCHEMA = """
 import { defineSchema, defineTable } from "convex/server";
@@ -135,7 +136,7 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     files = {"convex/schema.ts": SCHEMA, "convex/a.ts": FUNCTIONS}
     return push_once({**files, "convex/n.ts": NODE, "convex/http.ts": HTTP})
 

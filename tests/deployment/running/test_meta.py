@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import FunctionKind
+from tests.deployment.fixtures import PushOnce
 
 META = """
 import { action, internalAction, internalMutation, mutation, query } from "./_generated/server";
@@ -48,7 +48,7 @@ export default http;
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/lib/meta.ts": META, "convex/http.ts": HTTP})
 
 

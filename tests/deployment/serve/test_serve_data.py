@@ -14,6 +14,7 @@ import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval import processes
+from tests.deployment.fixtures import Bundle, MakeProject
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Serve
@@ -130,7 +131,7 @@ def silent() -> Any:
 
 def test_a_killed_server_goes_on_where_it_was(
     serve: Serve,
-    make_project: Callable[..., Path],
+    make_project: MakeProject,
     convex: Callable[..., processes.Completed],
     silent: tuple[str, threading.Event],
     tmp_path: Path,
@@ -242,7 +243,7 @@ export const later = mutation({ args: {}, handler: async (ctx) => {
 
 
 def test_a_scheduled_mutation_that_was_cut_off_runs_once(
-    serve: Serve, bundle: Callable[..., Any], tmp_path: Path
+    serve: Serve, bundle: Bundle, tmp_path: Path
 ) -> None:
     data = ("--data", str(tmp_path / "data"))
     served = serve(*data)

@@ -10,7 +10,7 @@ import random
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ import psutil
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.deployment.fixtures import Bundle
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Serve, Served
@@ -56,7 +57,7 @@ socket.onmessage = (event) => {
 
 
 def test_a_mutation_that_a_client_sends_again_runs_once(
-    serve: Serve, bundle: Callable[..., Any], node: Path, tmp_path: Path
+    serve: Serve, bundle: Bundle, node: Path, tmp_path: Path
 ) -> None:
     """A client that lost its connection can't know whether its mutation was done."""
 
@@ -105,7 +106,7 @@ def next_of(numbers: Iterator[int], lock: threading.Lock) -> int | None:
 
 def test_no_acknowledged_mutation_is_lost_at_any_kill(
     serve: Serve,
-    bundle: Callable[..., Any],
+    bundle: Bundle,
     tmp_path: Path,
 ) -> None:
     """Ten times, at a random moment of a thousand mutations of several clients."""

@@ -7,10 +7,11 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, MakeProject, NpmInstall, OfVersion, PushOverHttp
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -33,8 +34,8 @@ CONFIG = {"node": {"externalPackages": ["ms", "nanoid"]}}
 def test_external_packages_are_installed_and_kept(
     serve: Serve,
     convex: Callable[..., processes.Completed],
-    make_project: Callable[..., Path],
-    npm_install: Callable[..., Path],
+    make_project: MakeProject,
+    npm_install: NpmInstall,
     tmp_path: Path,
 ) -> None:
     modules = npm_install("convex@1.48.0", "ms@2.1.3", "nanoid@5.1.5")
@@ -101,7 +102,7 @@ export const reach = action({ args: {},
 
 
 def test_node_actions_have_sockets_and_a_folder_of_their_own(
-    serve: Serve, bundle: Callable[..., Any], issuer: Issuer, tmp_path: Path
+    serve: Serve, bundle: Bundle, issuer: Issuer, tmp_path: Path
 ) -> None:
     served = serve()
     served.push(bundle({"convex/n.ts": SOCKETS, "convex/a.ts": PLAIN}))
@@ -127,8 +128,8 @@ def test_node_actions_have_sockets_and_a_folder_of_their_own(
 
 
 def test_an_evals_node_actions_have_neither(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     issuer: Issuer,
 ) -> None:
@@ -143,8 +144,8 @@ def test_an_evals_node_actions_have_neither(
 def test_a_package_that_is_not_there_is_refused(
     serve: Serve,
     convex: Callable[..., processes.Completed],
-    make_project: Callable[..., Path],
-    npm_install: Callable[..., Path],
+    make_project: MakeProject,
+    npm_install: NpmInstall,
     tmp_path: Path,
 ) -> None:
     modules = tmp_path / "modules"
@@ -198,10 +199,10 @@ process.exit(0);
 
 def test_users_of_a_real_issuer_are_known(
     serve: Serve,
-    bundle: Callable[..., Any],
+    bundle: Bundle,
     issuer: Issuer,
     node: Path,
-    convex_node_modules: Callable[[], Path],
+    convex_node_modules: OfVersion,
     tmp_path: Path,
 ) -> None:
     auth = f'export default {{ providers: [{{ applicationID: "app", domain: "{issuer.url}" }}] }};'
@@ -236,9 +237,7 @@ def test_users_of_a_real_issuer_are_known(
     assert (said["followed"], said["states"]) == ("ada", [True])
 
 
-def test_a_reset_leaves_the_network_as_it_was(
-    serve: Serve, bundle: Callable[..., Any], issuer: Issuer
-) -> None:
+def test_a_reset_leaves_the_network_as_it_was(serve: Serve, bundle: Bundle, issuer: Issuer) -> None:
     served = serve()
     app = bundle({"convex/a.ts": AUTH_APP})
     served.push(app)

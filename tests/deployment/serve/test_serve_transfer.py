@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_convex_eval import processes
+from tests.deployment.fixtures import MakeProject
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Serve, Served
@@ -27,7 +28,7 @@ def served(serve: Serve, tmp_path: Path) -> Served:
 
 
 @pytest.fixture
-def project(make_project: Callable[..., Path]) -> Path:
+def project(make_project: MakeProject) -> Path:
     return make_project({"convex/empty.ts": "export {};\n"})
 
 
@@ -121,7 +122,7 @@ export const read = query({ args: {}, handler: async (ctx) => {
 
 
 def test_a_snapshot_is_restored_elsewhere(
-    serve: Serve, served: Served, make_project: Callable[..., Path], convex: Convex, tmp_path: Path
+    serve: Serve, served: Served, make_project: MakeProject, convex: Convex, tmp_path: Path
 ) -> None:
     project = make_project(SCHEMA, name="first")
     push = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable")

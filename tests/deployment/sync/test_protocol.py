@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.sync_socket import SyncSocket
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ START = {"querySet": 0, "identity": 0, "ts": base64.b64encode(bytes(8)).decode()
 
 @pytest.fixture
 def live(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
     issuer: Issuer,
 ) -> EmbeddedDeployment:
@@ -125,7 +126,7 @@ def test_a_variable_that_is_set_runs_queries_again(
 
 
 def test_a_push_runs_queries_again(
-    sync: SyncSocket, bundle: Callable[..., Any], push_over_http: Callable[..., Any]
+    sync: SyncSocket, bundle: Bundle, push_over_http: PushOverHttp
 ) -> None:
     sync.send(follow(0, q1="app:name", q2="app:rows"))
     assert values(sync.receive()) == {1: None, 2: []}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 
 FOLDER = SERVER.parent
 PROGRAM = Path(__file__).parent / "values_server.mjs"
@@ -148,8 +149,8 @@ export const sorted = query({
 
 @pytest.fixture
 def storing(
-    bundle: Callable[..., Any],
-    push_over_http: Callable[..., Any],
+    bundle: Bundle,
+    push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
 ) -> EmbeddedDeployment:
     answer = push_over_http(bundle(STORING))

@@ -274,18 +274,22 @@ def modules_server(node: Path) -> Iterator[EmbeddedDeployment]:
         yield deployment
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def push_once(modules_server: EmbeddedDeployment, bundle: Bundle) -> PushOnce:
     """A deployment of the test's module with the given files and no documents: they are pushed
-    for the first of its tests."""
+    where what was given last was something else."""
+    pushed: list[Files] = []
 
     def run(files: Files) -> EmbeddedDeployment:
-        if modules_server.deployed().files:
+        if pushed == [files] and modules_server.deployed().files:
             modules_server.reset_data()
             return modules_server
+        pushed.clear()
+        modules_server.reset()
         client = Client(modules_server.url, modules_server.admin_key)
         started = client.post("/api/deploy2/start_push", bundle(files))
         client.post("/api/deploy2/finish_push", {"startPush": started, "dryRun": False})
+        pushed.append(dict(files))
         return modules_server
 
     return run

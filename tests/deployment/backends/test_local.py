@@ -128,7 +128,7 @@ def push_to(node: Path, convex_node_modules: OfVersion, compile_cache: Path) -> 
             node=node,
             cli=cli,
             project=project,
-            deadline_seconds=60,
+            deadline_seconds=300,
             compile_cache=compile_cache,
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 
 import pytest
 
@@ -83,8 +84,12 @@ def recorder(backend: Backend) -> Iterator[PushRecorder]:
     started.close()
 
 
+class Post(Protocol):
+    def __call__(self, path: str, body: bytes = b"{}", **headers: str) -> int: ...
+
+
 @pytest.fixture
-def post(recorder: PushRecorder) -> Callable[..., int]:
+def post(recorder: PushRecorder) -> Post:
     def send(path: str, body: bytes = b"{}", **headers: str) -> int:
         return Client(recorder.url, "key").send("POST", path, headers, body).status
 
@@ -103,9 +108,7 @@ def test_everything_is_passed_on_unchanged(backend: Backend, recorder: PushRecor
     assert (headers["Content-Encoding"], headers["X-One"]) == ("br", "1")
 
 
-def test_a_push_that_is_finished_is_accepted(
-    recorder: PushRecorder, post: Callable[..., int]
-) -> None:
+def test_a_push_that_is_finished_is_accepted(recorder: PushRecorder, post: Post) -> None:
     assert recorder.last().status == "none"
     post(START_PUSH, b"the push")
     assert (recorder.last().status, recorder.last().number) == ("started", 1)
@@ -121,7 +124,7 @@ def test_a_push_that_is_finished_is_accepted(
 
 
 def test_a_refusal_has_the_backends_code_words_and_place(
-    backend: Backend, recorder: PushRecorder, post: Callable[..., int]
+    backend: Backend, recorder: PushRecorder, post: Post
 ) -> None:
     words = "Failed to analyze a.js: Uncaught Error: boom\n    at <anonymous> (../convex/a.ts:3:7)"
     backend.answers[START_PUSH] = (
@@ -157,7 +160,7 @@ def test_what_says_nothing_about_the_code_blames_nobody(
     content: object,
     backend: Backend,
     recorder: PushRecorder,
-    post: Callable[..., int],
+    post: Post,
 ) -> None:
     backend.answers[path] = (status, content)
     if path != START_PUSH:
@@ -168,7 +171,7 @@ def test_what_says_nothing_about_the_code_blames_nobody(
 
 
 def test_missing_variables_are_the_codes_to_declare(
-    backend: Backend, recorder: PushRecorder, post: Callable[..., int]
+    backend: Backend, recorder: PushRecorder, post: Post
 ) -> None:
     said = {"code": "MissingEnvironmentVariables", "message": "Required: X"}
     backend.answers[FINISH_PUSH] = (400, said)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -59,20 +60,26 @@ def remote(server: EmbeddedDeployment, tmp_path: Path) -> Iterator[RemoteDeploym
         yield deployment
 
 
+class PushTo(Protocol):
+    def __call__(
+        self, remote: RemoteDeployment, files: dict[str, str], name: str = "project"
+    ) -> None: ...
+
+
 @pytest.fixture
 def push_project(
     node: Path,
     make_project: MakeProject,
     convex_node_modules: OfVersion,
     compile_cache: Path,
-) -> Callable[..., None]:
+) -> PushTo:
     def run(remote: RemoteDeployment, files: dict[str, str], name: str = "project") -> None:
         result = push(
             remote,
             node=node,
             cli=convex_node_modules() / "convex" / "bin" / "main.js",
             project=make_project(files, name=name),
-            deadline_seconds=60,
+            deadline_seconds=300,
             compile_cache=compile_cache,
         )
         assert result.findings == ()
@@ -82,7 +89,7 @@ def push_project(
 
 
 def test_each_item_begins_without_documents_and_with_the_old_variables(
-    server: EmbeddedDeployment, remote: RemoteDeployment, push_project: Callable[..., None]
+    server: EmbeddedDeployment, remote: RemoteDeployment, push_project: PushTo
 ) -> None:
     push_project(remote, FILES)
     assert remote.site_url == server.site_url
@@ -105,7 +112,7 @@ def test_each_item_begins_without_documents_and_with_the_old_variables(
 
 
 def test_variables_that_were_set_before_stay(
-    server: EmbeddedDeployment, tmp_path: Path, push_project: Callable[..., None]
+    server: EmbeddedDeployment, tmp_path: Path, push_project: PushTo
 ) -> None:
     server.reset()
     server.set_environment({"COLOUR": "blue"})
@@ -121,7 +128,7 @@ def test_variables_that_were_set_before_stay(
 
 
 def test_what_failed_in_an_earlier_item_is_not_told_again(
-    remote: RemoteDeployment, push_project: Callable[..., None]
+    remote: RemoteDeployment, push_project: PushTo
 ) -> None:
     push_project(remote, FILES)
     assert remote.mutation("notes:soon").ok
@@ -134,7 +141,7 @@ def test_what_failed_in_an_earlier_item_is_not_told_again(
 
 def test_what_the_cli_asks_over_a_websocket_passes_the_recorder(
     remote: RemoteDeployment,
-    push_project: Callable[..., None],
+    push_project: PushTo,
     node: Path,
     convex_node_modules: OfVersion,
     tmp_path: Path,
@@ -153,7 +160,7 @@ def test_what_the_cli_asks_over_a_websocket_passes_the_recorder(
 
 
 def test_functions_that_wait_to_run_are_in_the_way_and_blame_nobody(
-    remote: RemoteDeployment, push_project: Callable[..., None]
+    remote: RemoteDeployment, push_project: PushTo
 ) -> None:
     push_project(remote, FILES)
     assert remote.mutation("notes:later").ok

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -40,7 +40,10 @@ export const twice = action({ args: { n: v.number() }, handler: async (ctx, { n 
 export const boom = query({ args: {}, handler: async () => { throw new Error("boom"); } });
 """,
 }
-Cli = Callable[..., processes.Completed]
+
+
+class Cli(Protocol):
+    def __call__(self, project: Path, *args: str) -> processes.Completed: ...
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def cli(node: Path, deployment: EmbeddedDeployment, compile_cache: Path) -> Cli:
             [node, project / "node_modules/convex/bin/main.js", *args, *target],
             cwd=project,
             env=processes.environment(home=project, path=[node.parent], **variables),
-            limits=processes.Limits(wall_seconds=60),
+            limits=processes.Limits(wall_seconds=300),
         )
 
     return run

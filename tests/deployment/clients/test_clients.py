@@ -83,7 +83,7 @@ def script(
             [node, "main.mjs"],
             cwd=folder,
             env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=30),
+            limits=processes.Limits(wall_seconds=300),
         )
         assert done.ok, done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -304,7 +304,7 @@ def test_the_cli_runs_functions_and_shows_tables(
                 CI="1",
                 NODE_COMPILE_CACHE=str(compile_cache),
             ),
-            limits=processes.Limits(wall_seconds=30),
+            limits=processes.Limits(wall_seconds=300),
         )
         assert done.ok, done.stdout + done.stderr
         return done.stdout

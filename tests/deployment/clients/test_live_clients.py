@@ -95,7 +95,7 @@ def script(
             [node, "main.mjs"],
             cwd=folder,
             env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=60),
+            limits=processes.Limits(wall_seconds=300),
         )
         assert done.ok, done.stdout + done.stderr
         *_, said = done.stdout.splitlines()  # The client tells of lost connections before.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -22,6 +21,10 @@ def config(*names: str) -> str:
     return "\n".join([*lines, "export default app;", ""])
 
 
+class Deploy(Protocol):
+    def __call__(self, source: str, *components: str) -> EmbeddedDeployment: ...
+
+
 @pytest.fixture
 def app(
     node: Path,
@@ -29,7 +32,7 @@ def app(
     make_project: MakeProject,
     deployment: EmbeddedDeployment,
     compile_cache: Path,
-) -> Callable[..., EmbeddedDeployment]:
+) -> Deploy:
     """Pushes an app of one module, `a`, that uses the named components."""
 
     def deploy(source: str, *components: str) -> EmbeddedDeployment:
@@ -40,7 +43,7 @@ def app(
             node=node,
             cli=project / "node_modules/convex/bin/main.js",
             project=project,
-            deadline_seconds=60,
+            deadline_seconds=300,
             compile_cache=compile_cache,
             codegen=True,
         )
@@ -104,7 +107,7 @@ export const states = query({
 """
 
 
-def test_a_workpool_does_what_is_queued(app: Callable[..., EmbeddedDeployment]) -> None:
+def test_a_workpool_does_what_is_queued(app: Deploy) -> None:
     deployment = app(WORKPOOL, "workpool")
     ids = value(deployment.mutation("a:start"))
     assert deployment.advance(120) == []
@@ -158,7 +161,7 @@ export const status = query({
 """
 
 
-def test_a_workflow_goes_through_its_steps(app: Callable[..., EmbeddedDeployment]) -> None:
+def test_a_workflow_goes_through_its_steps(app: Deploy) -> None:
     deployment = app(WORKFLOW, "workflow")
     id = value(deployment.mutation("a:start", {"n": 21}))
     assert value(deployment.query("a:status", {"id": id}))["type"] == "inProgress"
@@ -192,7 +195,7 @@ export const status = query({
 
 
 def test_a_migration_runs_batch_by_batch_to_its_end(
-    app: Callable[..., EmbeddedDeployment],
+    app: Deploy,
 ) -> None:
     deployment = app(MIGRATIONS, "migrations")
     deployment.insert("rows", [{"n": n} for n in range(24)])
@@ -235,7 +238,7 @@ export const leave = mutation({
 """
 
 
-def test_presence_tells_who_is_there(app: Callable[..., EmbeddedDeployment]) -> None:
+def test_presence_tells_who_is_there(app: Deploy) -> None:
     deployment = app(PRESENCE, "presence")
     ada = value(deployment.mutation("a:heartbeat", {"user": "ada", "session": "1"}))
     bob = value(deployment.mutation("a:heartbeat", {"user": "bob", "session": "2"}))
@@ -295,7 +298,7 @@ export const found = query({
 """
 
 
-def test_an_agents_threads_keep_their_messages(app: Callable[..., EmbeddedDeployment]) -> None:
+def test_an_agents_threads_keep_their_messages(app: Deploy) -> None:
     deployment = app(AGENT, "agent")
     thread = {"threadId": value(deployment.mutation("a:start"))}
     assert value(deployment.query("a:threads")) == [["Chat", "active"]]

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -39,10 +39,11 @@ import { v } from "convex/values";
 export default defineSchema({ rows: defineTable({ key: v.string(), n: v.number() })
   .index("by_key", ["key"]) });
 """
-Read = Callable[..., Any]
-
-
 FILES = {"convex/a.ts": APP, "convex/schema.ts": SCHEMA}
+
+
+class Read(Protocol):
+    def __call__(self, ts: str, path: str = "a:read") -> Any: ...
 
 
 @pytest.fixture

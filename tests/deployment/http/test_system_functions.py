@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from pydantic import JsonValue
@@ -55,7 +55,10 @@ FILES = {
     "convex/auth.config.ts": AUTH,
 }
 NOTES: list[dict[str, JsonValue]] = [{"n": n, "text": f"note {n}", "tag": "a"} for n in range(5)]
-Call = Callable[..., Any]
+
+
+class Call(Protocol):
+    def __call__(self, function: str, kind: str = "query", /, **args: Any) -> Any: ...
 
 
 @pytest.fixture
@@ -356,8 +359,12 @@ COUNT = """export default query(async (ctx) => {
 });"""
 
 
+class OneOff(Protocol):
+    def __call__(self, text: str, **more: Any) -> Any: ...
+
+
 @pytest.fixture
-def one_off(live: EmbeddedDeployment, ask_once: Ask) -> Call:
+def one_off(live: EmbeddedDeployment, ask_once: Ask) -> OneOff:
     """Runs the body of a query; gives the whole answer."""
 
     def run(text: str, **more: Any) -> Any:
@@ -408,7 +415,7 @@ ONE_OFFS: Mapping[str, object] = {
 
 
 @pytest.mark.parametrize("text", ONE_OFFS)
-def test_a_query_comes_with_its_code(live: EmbeddedDeployment, one_off: Call, text: str) -> None:
+def test_a_query_comes_with_its_code(live: EmbeddedDeployment, one_off: OneOff, text: str) -> None:
     live.insert("notes", NOTES)
     answer = one_off(text)
     assert answer.get("value") == ONE_OFFS[text], answer
@@ -416,7 +423,7 @@ def test_a_query_comes_with_its_code(live: EmbeddedDeployment, one_off: Call, te
 
 
 def test_a_query_with_its_code_logs_fails_and_can_not_write(
-    live: EmbeddedDeployment, one_off: Call, ask_once: Ask
+    live: EmbeddedDeployment, one_off: OneOff, ask_once: Ask
 ) -> None:
     assert one_off("console.log('seen', 1)")["logLines"] == ["[LOG] 'seen' 1"]
     failed = one_off("throw new Error('no')")

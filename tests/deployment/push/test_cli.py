@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,9 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index, Position, Route
-from pytest_convex_eval.deployment.push import PushResult, push
+from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import InfrastructureError
-from tests.deployment.fixtures import Bundle, MakeProject
-
-Push = Callable[..., PushResult]
+from tests.deployment.fixtures import Bundle, MakeProject, PushProject
 
 SCHEMA = """\
 import { defineSchema, defineTable } from "convex/server";
@@ -104,7 +102,7 @@ SIMPLE = {"convex/lib/users.ts": FUNCTIONS}
 
 
 def test_a_project_with_everything_is_deployed(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     deployment.set_environment({"ISSUER": "https://a.example"})
     project = make_project({**EVERYTHING, "convex/convex.config.ts": CONFIG})
@@ -192,7 +190,7 @@ def test_the_bundles_of_these_tests_are_the_clis(
 def test_older_clis_push_the_same(
     version: str,
     make_project: MakeProject,
-    push_project: Push,
+    push_project: PushProject,
     deployment: EmbeddedDeployment,
 ) -> None:
     deployment.set_environment({"ISSUER": "https://a.example"})
@@ -208,7 +206,7 @@ def test_older_clis_push_the_same(
 
 
 def test_a_second_push_sends_only_what_changed(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     project = make_project(SIMPLE)
     assert push_project(project).findings == ()
@@ -219,7 +217,7 @@ def test_a_second_push_sends_only_what_changed(
 
 
 def test_what_the_server_refuses_is_a_finding_with_its_place(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     wrong = SCHEMA.replace('["name", "age"]', '["name", "agee" as any]')
     (finding,) = push_project(make_project({"convex/schema.ts": wrong, **SIMPLE})).findings
@@ -236,7 +234,7 @@ def test_what_the_server_refuses_is_a_finding_with_its_place(
 
 
 def test_the_two_errors_that_the_cli_rewords_keep_the_servers_words(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     project = make_project({**SIMPLE, "convex/auth.config.ts": AUTH})
     result = push_project(project)
@@ -260,7 +258,7 @@ def test_the_two_errors_that_the_cli_rewords_keep_the_servers_words(
 
 
 def test_a_component_of_the_projects_own_is_deployed(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     files = {
         **SIMPLE,
@@ -311,7 +309,7 @@ BUNDLING: Mapping[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize(("text", "message", "at"), BUNDLING.values(), ids=BUNDLING.keys())
 def test_what_can_not_be_bundled_is_a_finding_with_its_place(
-    text: str, message: str, at: str, make_project: MakeProject, push_project: Push
+    text: str, message: str, at: str, make_project: MakeProject, push_project: PushProject
 ) -> None:
     result = push_project(make_project({"convex/a.ts": text}))
     (finding,) = result.findings
@@ -328,7 +326,7 @@ def test_what_can_not_be_bundled_is_a_finding_with_its_place(
 
 
 def test_what_the_cli_refuses_itself_is_a_finding(
-    make_project: MakeProject, push_project: Push
+    make_project: MakeProject, push_project: PushProject
 ) -> None:
     http = '"use node";\n' + HTTP
     (finding,) = push_project(make_project({"convex/http.ts": http})).findings
@@ -337,7 +335,7 @@ def test_what_the_cli_refuses_itself_is_a_finding(
 
 
 def test_a_refusal_before_the_server_is_not_blamed_on_an_earlier_push(
-    make_project: MakeProject, push_project: Push
+    make_project: MakeProject, push_project: PushProject
 ) -> None:
     project = make_project({"convex/a.ts": 'export const x = 1;\nthrow new Error("boom");\n'})
     assert [f.code for f in push_project(project).findings] == ["deploy/InvalidModules"]
@@ -346,7 +344,7 @@ def test_a_refusal_before_the_server_is_not_blamed_on_an_earlier_push(
 
 
 def test_a_project_without_functions_does_not_pass_silently(
-    make_project: MakeProject, push_project: Push
+    make_project: MakeProject, push_project: PushProject
 ) -> None:
     project = make_project({"convex/a.ts": '"use node"; import fs from "fs"; export { fs };\n'})
     error, warning = push_project(project).findings
@@ -355,7 +353,7 @@ def test_a_project_without_functions_does_not_pass_silently(
 
 
 def test_a_project_without_a_convex_folder_does_not_pass_silently(
-    make_project: MakeProject, push_project: Push
+    make_project: MakeProject, push_project: PushProject
 ) -> None:
     project = make_project({})
     shutil.rmtree(project / "convex")
@@ -394,7 +392,7 @@ def test_a_server_that_dies_during_the_push_is_nobodys_bad_code(
 
 
 def test_a_push_past_its_deadline_is_nobodys_bad_code(
-    make_project: MakeProject, push_project: Push, deployment: EmbeddedDeployment
+    make_project: MakeProject, push_project: PushProject, deployment: EmbeddedDeployment
 ) -> None:
     with pytest.raises(InfrastructureError, match=r"0\.05 s"):
         push_project(make_project(SIMPLE), deadline_seconds=0.05)

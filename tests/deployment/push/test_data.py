@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushProject
+from tests.deployment.fixtures import Answer, Ask, Bundle, MakeProject, PushProject
 
 
 def schema(fields: str) -> str:
@@ -37,8 +37,16 @@ export const addAndFail = mutation({ args: {}, handler: async (ctx) => {
 """
 
 
+Start: TypeAlias = Callable[[str, str], Any]
+Wait: TypeAlias = Callable[[Any], Any]
+
+
+class Finish(Protocol):
+    def __call__(self, started: Any, *, dry: bool = False) -> Answer: ...
+
+
 @pytest.fixture
-def start(bundle: Bundle, ask: Ask) -> Callable[..., Any]:
+def start(bundle: Bundle, ask: Ask) -> Start:
     """A push of the writers with a schema, that is not finished."""
 
     def run(schema: str, name: str) -> Any:
@@ -51,17 +59,17 @@ def start(bundle: Bundle, ask: Ask) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def wait(ask: Ask) -> Callable[[Any], Any]:
+def wait(ask: Ask) -> Wait:
     def run(started: Any) -> Any:
-        body = {"schemaChange": started["schemaChange"], "timeoutMs": 10_000, "dryRun": False}
+        body = {"schemaChange": started["schemaChange"], "timeoutMs": 60_000, "dryRun": False}
         return ask("POST", "/api/deploy2/wait_for_schema", body).body
 
     return run
 
 
 @pytest.fixture
-def finish(ask: Ask) -> Callable[..., Any]:
-    def run(started: Any, *, dry: bool = False) -> Any:
+def finish(ask: Ask) -> Finish:
+    def run(started: Any, *, dry: bool = False) -> Answer:
         return ask("POST", "/api/deploy2/finish_push", {"startPush": started, "dryRun": dry})
 
     return run
@@ -126,9 +134,9 @@ def test_a_components_schema_must_allow_its_documents(
 
 
 def test_a_document_that_comes_after_the_wait_keeps_the_schema_from_going_live(
-    start: Callable[..., Any],
-    wait: Callable[[Any], Any],
-    finish: Callable[..., Any],
+    start: Start,
+    wait: Wait,
+    finish: Finish,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert finish(start(NUMBERS, "first")).status == 200
@@ -150,9 +158,9 @@ def test_a_document_that_comes_after_the_wait_keeps_the_schema_from_going_live(
 
 
 def test_what_is_not_committed_keeps_no_schema_from_going_live(
-    start: Callable[..., Any],
-    wait: Callable[[Any], Any],
-    finish: Callable[..., Any],
+    start: Start,
+    wait: Wait,
+    finish: Finish,
     deployment: EmbeddedDeployment,
 ) -> None:
     assert finish(start(NUMBERS, "first")).status == 200
@@ -170,9 +178,9 @@ def test_what_is_not_committed_keeps_no_schema_from_going_live(
 
 
 def test_a_push_that_another_overtook_is_told_so(
-    start: Callable[..., Any],
-    wait: Callable[[Any], Any],
-    finish: Callable[..., Any],
+    start: Start,
+    wait: Wait,
+    finish: Finish,
     deployment: EmbeddedDeployment,
 ) -> None:
     overtaken = start(NUMBERS, "first")

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -108,12 +108,15 @@ export const who = query({
 """
 
 
+Push: TypeAlias = Callable[[dict[str, str]], EmbeddedDeployment]
+
+
 @pytest.fixture
 def live(
     bundle: Bundle,
     push_over_http: PushOverHttp,
     deployment: EmbeddedDeployment,
-) -> Callable[..., EmbeddedDeployment]:
+) -> Push:
     def push(files: dict[str, str]) -> EmbeddedDeployment:
         answer = push_over_http(bundle(files))
         assert answer.status == 200, answer.body
@@ -123,7 +126,7 @@ def live(
 
 
 @pytest.fixture
-def app(live: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(live: Push) -> EmbeddedDeployment:
     return live({"convex/a.ts": ACTIONS})
 
 
@@ -227,7 +230,7 @@ export default crons;
 """
 
 
-def test_cron_jobs_run_at_their_times(live: Callable[..., EmbeddedDeployment], ask: Ask) -> None:
+def test_cron_jobs_run_at_their_times(live: Push, ask: Ask) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/crons.ts": CRONS})
     app.advance(0)
     assert texts(app) == ["often"], "the first run is when it is deployed"
@@ -268,9 +271,7 @@ export default http;
 """
 
 
-def test_http_actions_answer_on_both_ports(
-    live: Callable[..., EmbeddedDeployment], ask: Ask
-) -> None:
+def test_http_actions_answer_on_both_ports(live: Push, ask: Ask) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/http.ts": HTTP})
     answer = app.http("GET", "/hello?x=1")
     headers = {name.lower(): value for name, value in answer.headers}
@@ -317,7 +318,9 @@ export const file = action({ args: {}, handler: async () =>
 """
 
 
-def test_a_node_action_has_node_and_no_files(live: Callable[..., EmbeddedDeployment]) -> None:
+def test_a_node_action_has_node_and_no_files(
+    live: Push,
+) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/n.ts": NODE})
     app.set_environment({"NAME": "!"})
     result = app.action("n:hash")
@@ -326,7 +329,9 @@ def test_a_node_action_has_node_and_no_files(live: Callable[..., EmbeddedDeploym
     assert app.action("n:file").error is not None
 
 
-def test_a_node_action_requires_builtins(live: Callable[..., EmbeddedDeployment]) -> None:
+def test_a_node_action_requires_builtins(
+    live: Push,
+) -> None:
     app = live({"convex/a.ts": ACTIONS, "convex/n.ts": NODE})
     result = app.action("n:required")
     assert result.error is None
@@ -360,7 +365,9 @@ export const viaFetch = action({ args: { url: v.string() }, handler: async (ctx,
 """
 
 
-def test_files_are_stored_served_and_deleted(live: Callable[..., EmbeddedDeployment]) -> None:
+def test_files_are_stored_served_and_deleted(
+    live: Push,
+) -> None:
     app = live({"convex/f.ts": FILES})
     stored = app.action("f:store")
     assert stored.error is None
@@ -409,7 +416,9 @@ export const near = action({ args: {}, handler: async (ctx) => (await ctx.vector
 """
 
 
-def test_texts_and_vectors_are_searched(live: Callable[..., EmbeddedDeployment]) -> None:
+def test_texts_and_vectors_are_searched(
+    live: Push,
+) -> None:
     app = live({"convex/schema.ts": SEARCH_SCHEMA, "convex/s.ts": SEARCH})
     rows: list[tuple[str, str, list[float]]] = [
         ("the quick brown fox", "a", [1, 0]),

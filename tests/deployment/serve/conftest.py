@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import pytest
@@ -72,8 +72,16 @@ class Served:
         self.popen.communicate()
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-Serve = Callable[..., Served]
+class Start(Protocol):
+    def __call__(self, *args: str) -> subprocess.Popen[str]: ...
+
+
+class Serve(Protocol):
+    def __call__(self, *args: str) -> Served: ...
+
+
+class Convex(Protocol):
+    def __call__(self, project: Path, served: Served, *args: str) -> processes.Completed: ...
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ def serve(start: Start) -> Serve:
 
 
 @pytest.fixture
-def convex(node: Path, tmp_path: Path, compile_cache: Path) -> Callable[..., processes.Completed]:
+def convex(node: Path, tmp_path: Path, compile_cache: Path) -> Convex:
     """Runs the official CLI in a project that is set up as the command says."""
 
     def run(project: Path, served: Served, *args: str) -> processes.Completed:
@@ -133,7 +141,7 @@ def convex(node: Path, tmp_path: Path, compile_cache: Path) -> Callable[..., pro
             env=processes.environment(
                 home=tmp_path, path=[node.parent], CI="1", NODE_COMPILE_CACHE=str(compile_cache)
             ),
-            limits=processes.Limits(wall_seconds=60),
+            limits=processes.Limits(wall_seconds=300),
         )
 
     return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import JsonValue
 
-from pytest_convex_eval import processes
 from tests.deployment.fixtures import Bundle, MakeProject
 
 if TYPE_CHECKING:
-    from tests.deployment.serve.conftest import Serve
+    from tests.deployment.serve.conftest import Convex, Serve
 
 
 APP = {
@@ -132,7 +130,7 @@ def silent() -> Any:
 def test_a_killed_server_goes_on_where_it_was(
     serve: Serve,
     make_project: MakeProject,
-    convex: Callable[..., processes.Completed],
+    convex: Convex,
     silent: tuple[str, threading.Event],
     tmp_path: Path,
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from tests.deployment.fixtures import Bundle, MakeProject, NpmInstall, OfVersion
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
-    from tests.deployment.serve.conftest import Serve
+    from tests.deployment.serve.conftest import Convex, Serve
 
 NODE_ACTIONS = """"use node";
 import ms from "ms";
@@ -33,7 +32,7 @@ CONFIG = {"node": {"externalPackages": ["ms", "nanoid"]}}
 
 def test_external_packages_are_installed_and_kept(
     serve: Serve,
-    convex: Callable[..., processes.Completed],
+    convex: Convex,
     make_project: MakeProject,
     npm_install: NpmInstall,
     tmp_path: Path,
@@ -143,7 +142,7 @@ def test_an_evals_node_actions_have_neither(
 
 def test_a_package_that_is_not_there_is_refused(
     serve: Serve,
-    convex: Callable[..., processes.Completed],
+    convex: Convex,
     make_project: MakeProject,
     npm_install: NpmInstall,
     tmp_path: Path,

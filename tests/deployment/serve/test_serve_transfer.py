@@ -7,19 +7,15 @@ import json
 import sqlite3
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval import processes
 from tests.deployment.fixtures import MakeProject
 
 if TYPE_CHECKING:
-    from tests.deployment.serve.conftest import Serve, Served
-
-Convex = Callable[..., processes.Completed]
+    from tests.deployment.serve.conftest import Convex, Serve, Served
 
 
 @pytest.fixture

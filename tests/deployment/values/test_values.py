@@ -8,7 +8,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,13 +27,17 @@ PROPERTY = settings(
 )
 
 
+class Server(Protocol):
+    def __call__(self, command: str, **args: Any) -> Any: ...
+
+
 @pytest.fixture(scope="module")
-def ask_server(node: Path) -> Iterator[Callable[..., Any]]:
+def ask_server(node: Path) -> Iterator[Server]:
     with processes.running(
         [node, PROGRAM, f"{FOLDER.as_uri()}/"],
         cwd=FOLDER,
         env=processes.environment(home=FOLDER),
-        limits=processes.Limits(wall_seconds=60),
+        limits=processes.Limits(wall_seconds=300),
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -102,7 +106,7 @@ def float_order(value: float) -> int:
 
 @PROPERTY
 @given(st.lists(VALUES, min_size=2, max_size=2))
-def test_keys_sort_as_values_do(ask_server: Callable[..., Any], pair: list[Any]) -> None:
+def test_keys_sort_as_values_do(ask_server: Server, pair: list[Any]) -> None:
     a, b = pair
     left, right = model_key(a), model_key(b)
     expected = -1 if left < right else 1 if left > right else 0
@@ -113,7 +117,7 @@ def test_keys_sort_as_values_do(ask_server: Callable[..., Any], pair: list[Any])
 
 @PROPERTY
 @given(VALUES)
-def test_a_value_is_parsed_to_itself(ask_server: Callable[..., Any], value: Any) -> None:
+def test_a_value_is_parsed_to_itself(ask_server: Server, value: Any) -> None:
     parsed = ask_server("parse", value=value)["ok"]
     assert model_key(parsed) == model_key(value)
 
@@ -201,13 +205,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("value", "message"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_no_value_is_refused(
-    ask_server: Callable[..., Any], value: Any, message: str
-) -> None:
+def test_what_is_no_value_is_refused(ask_server: Server, value: Any, message: str) -> None:
     assert message in ask_server("parse", value=value)["error"]
 
 
-def test_sizes_and_texts_of_values(ask_server: Callable[..., Any]) -> None:
+def test_sizes_and_texts_of_values(ask_server: Server) -> None:
     value = {"a": [1, integer(2), None, "é"], "b": True}
     assert ask_server("size", value=value) == 2 + (2 + 2 + 9 + 9 + 1 + 4) + (2 + 1)
     assert ask_server("display", value=value) == '{a: [1.0, 2n, null, "é"], b: true}'
@@ -215,7 +217,7 @@ def test_sizes_and_texts_of_values(ask_server: Callable[..., Any]) -> None:
 
 @PROPERTY
 @given(st.integers(1, 2**32 - 1), st.binary(min_size=16, max_size=16))
-def test_ids_are_read_back(ask_server: Callable[..., Any], table: int, internal: bytes) -> None:
+def test_ids_are_read_back(ask_server: Server, table: int, internal: bytes) -> None:
     text = ask_server("encode", table=table, internal=internal.hex())
     # A varint, 16 bytes and a checksum of two, 5 bits a letter.
     varint = max(1, -(-table.bit_length() // 7))
@@ -223,7 +225,7 @@ def test_ids_are_read_back(ask_server: Callable[..., Any], table: int, internal:
     assert ask_server("decode", id=text) == {"table": table, "internal": internal.hex()}
 
 
-def test_ids_of_a_users_tables_have_32_letters(ask_server: Callable[..., Any]) -> None:
+def test_ids_of_a_users_tables_have_32_letters(ask_server: Server) -> None:
     lengths = {
         table: len(ask_server("encode", table=table, internal="00" * 16))
         for table in (1, 127, 128, 10_001, 16_383, 16_384, 2**32 - 1)
@@ -237,9 +239,7 @@ def test_ids_of_a_users_tables_have_32_letters(ask_server: Callable[..., Any]) -
     st.integers(0, 31),
     st.sampled_from("0123456789abcdefghjkmnpqrstvwxyz"),
 )
-def test_a_changed_id_is_none(
-    ask_server: Callable[..., Any], internal: bytes, at: int, character: str
-) -> None:
+def test_a_changed_id_is_none(ask_server: Server, internal: bytes, at: int, character: str) -> None:
     text = ask_server("encode", table=10001, internal=internal.hex())
     changed = text[:at] + character + text[at + 1 :]
     found = ask_server("decode", id=changed)
@@ -272,7 +272,7 @@ def field_key(row: dict[str, Any], name: str) -> tuple[Any, ...]:
     st.sampled_from(["asc", "desc"]),
 )
 def test_a_range_of_an_index_is_what_a_filter_and_a_sort_give(
-    ask_server: Callable[..., Any],
+    ask_server: Server,
     rows: list[dict[str, Any]],
     a: Any,
     bound: str | None,
@@ -296,7 +296,7 @@ def test_a_range_of_an_index_is_what_a_filter_and_a_sort_give(
 @PROPERTY
 @given(ROWS, st.integers(1, 5), st.sampled_from(["asc", "desc"]))
 def test_pages_are_the_whole_in_pieces(
-    ask_server: Callable[..., Any], rows: list[dict[str, Any]], size: int, order: str
+    ask_server: Server, rows: list[dict[str, Any]], size: int, order: str
 ) -> None:
     pages = ask_server("page", documents=rows, size=size, order=order)
     assert [row for page in pages for row in page] == (rows if order == "asc" else rows[::-1])
@@ -319,9 +319,7 @@ STEPS = st.lists(
 
 @PROPERTY
 @given(STEPS)
-def test_transactions_are_all_or_nothing(
-    ask_server: Callable[..., Any], steps: list[dict[str, Any]]
-) -> None:
+def test_transactions_are_all_or_nothing(ask_server: Server, steps: list[dict[str, Any]]) -> None:
     states = ask_server("transactions", steps=steps)
     assert len(states) == len(steps) > 0
     model: dict[int, dict[str, Any]] = {}

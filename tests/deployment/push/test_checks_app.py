@@ -1,15 +1,16 @@
 """Routes, cron jobs, auth configurations and app definitions: one project a check of the backend,
-pushed with the real CLI; and what the CLI refuses itself."""
+pushed as the CLI would; and what the CLI refuses itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from tests.deployment.fixtures import Bundle, MakeProject, PushOverHttp, PushProject
+from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import Row, auth, components, config, crons, exported_crons, http
 
 ROWS = [
@@ -394,7 +395,7 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_wrong_app_is_refused_with_the_backends_words(
-    row: Row, check_refusal: Callable[[Row], None]
+    row: Row, check_refusal: CheckRefusal
 ) -> None:
     check_refusal(row)
 

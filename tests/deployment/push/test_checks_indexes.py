@@ -1,11 +1,10 @@
-"""Indexes: one project a check of the backend, pushed with the real CLI."""
+"""Indexes: one project a check of the backend, pushed as the CLI would."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import FIELDS, MANY, NAMES, Row, schema
 
 FILTER = "'s filter"
@@ -287,6 +286,10 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_wrong_index_is_refused_with_the_backends_words(
-    row: Row, check_refusal: Callable[[Row], None]
+    row: Row, check_refusal: CheckRefusal
 ) -> None:
     check_refusal(row)
+
+
+def test_the_cli_prints_what_the_backend_says(check_refusal: CheckRefusal) -> None:
+    check_refusal(ROWS[0], cli=True)

@@ -1,15 +1,15 @@
-"""Modules: one project a check of the backend, pushed with the real CLI."""
+"""Modules: one project a check of the backend, pushed as the CLI would."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Position
 from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import PLAIN, Row, module
 
 ROWS = [
@@ -274,9 +274,13 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_wrong_module_is_refused_with_the_backends_words(
-    row: Row, check_refusal: Callable[[Row], None]
+    row: Row, check_refusal: CheckRefusal
 ) -> None:
     check_refusal(row)
+
+
+def test_the_cli_prints_what_the_backend_says(check_refusal: CheckRefusal) -> None:
+    check_refusal(ROWS[0], cli=True)
 
 
 def test_what_is_random_or_timed_at_import_is_allowed(

@@ -1,13 +1,12 @@
-"""Schemas and their tables: one project a check of the backend, pushed with the real CLI."""
+"""Schemas and their tables: one project a check of the backend, pushed as the CLI would."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
 from pytest_convex_eval.deployment.model import Position
 from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
 
 ROWS = [
@@ -123,9 +122,13 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_a_wrong_schema_is_refused_with_the_backends_words(
-    row: Row, check_refusal: Callable[[Row], None]
+    row: Row, check_refusal: CheckRefusal
 ) -> None:
     check_refusal(row)
+
+
+def test_the_cli_prints_what_the_backend_says(check_refusal: CheckRefusal) -> None:
+    check_refusal(ROWS[0], cli=True)
 
 
 GOOD_SCHEMAS = {

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import pytest
@@ -20,12 +21,14 @@ from pydantic import JsonValue
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment import local as local_module
+from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.deployment.local import LocalDeployment
 from pytest_convex_eval.deployment.model import Deployment, UnsupportedError
 from pytest_convex_eval.deployment.push import PushResult, push
+from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH
 from pytest_convex_eval.outcomes import InfrastructureError
-from tests.deployment.fixtures import MakeProject, OfVersion
+from tests.deployment.fixtures import Bundle, Files, MakeProject, OfVersion
 
 FILES = {
     "convex/schema.ts": """
@@ -98,7 +101,8 @@ export default crons;
 """,
 }
 
-Push = Callable[[Deployment, Path], PushResult]
+Push: TypeAlias = Callable[[Deployment, Path], PushResult]
+PushFiles: TypeAlias = Callable[[Files], None]
 
 
 @pytest.fixture
@@ -135,6 +139,18 @@ def push_to(node: Path, convex_node_modules: OfVersion, compile_cache: Path) -> 
     return run
 
 
+@pytest.fixture
+def push_files(deployment: LocalDeployment, bundle: Bundle) -> PushFiles:
+    """Pushes past the CLI, by way of the recorder as it does."""
+
+    def run(files: Files) -> None:
+        client = Client(deployment.push_url, deployment.admin_key)
+        started = client.post(START_PUSH, bundle(files))
+        client.post(FINISH_PUSH, {"startPush": started, "dryRun": False})
+
+    return run
+
+
 def test_what_is_live_is_what_our_own_server_says_of_the_same_push(
     deployment: LocalDeployment,
     server: EmbeddedDeployment,
@@ -163,10 +179,8 @@ def test_what_is_live_is_what_our_own_server_says_of_the_same_push(
     )
 
 
-def test_what_is_live_can_be_used(
-    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
-) -> None:
-    assert push_to(deployment, make_project(FILES)).findings == ()
+def test_what_is_live_can_be_used(deployment: LocalDeployment, push_files: PushFiles) -> None:
+    push_files(FILES)
     (ada, bob) = deployment.insert(
         "notes", [{"author": "Ada", "text": "one"}, {"author": "Bob", "text": "two"}]
     )
@@ -191,9 +205,9 @@ def test_what_is_live_can_be_used(
 
 
 def test_only_admins_call_internal_functions(
-    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
+    deployment: LocalDeployment, push_files: PushFiles
 ) -> None:
-    push_to(deployment, make_project(FILES))
+    push_files(FILES)
     ada: dict[str, JsonValue] = {"subject": "ada", "issuer": "https://example.com"}
     who = deployment.query("notes:whoAmI", identity=ada).value
     assert isinstance(who, dict)
@@ -207,9 +221,9 @@ def test_only_admins_call_internal_functions(
 
 
 def test_scheduled_functions_run_in_real_time(
-    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
+    deployment: LocalDeployment, push_files: PushFiles
 ) -> None:
-    push_to(deployment, make_project(FILES))
+    push_files(FILES)
     assert deployment.mutation("notes:later").ok
     (failure,) = deployment.advance(0.05)
     assert failure.startswith("notes:fail: ")
@@ -222,9 +236,9 @@ def test_scheduled_functions_run_in_real_time(
 
 
 def test_cleared_data_leaves_what_was_pushed(
-    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
+    deployment: LocalDeployment, push_files: PushFiles
 ) -> None:
-    push_to(deployment, make_project(FILES))
+    push_files(FILES)
     deployment.set_environment({"COLOUR": "red"})
     pid, before = deployment.pid, deployment.deployed()
     deployment.insert("notes", [{"author": "Ada", "text": "one"}])
@@ -246,10 +260,8 @@ def test_cleared_data_leaves_what_was_pushed(
     assert deployment.last_push().status == "accepted"
 
 
-def test_a_reset_leaves_nothing(
-    deployment: LocalDeployment, make_project: MakeProject, push_to: Push
-) -> None:
-    push_to(deployment, make_project(FILES))
+def test_a_reset_leaves_nothing(deployment: LocalDeployment, push_files: PushFiles) -> None:
+    push_files(FILES)
     deployment.insert("notes", [{"author": "Ada", "text": "one"}])
     deployment.set_environment({"COLOUR": "red"})
     deployment.reset()
@@ -257,7 +269,7 @@ def test_a_reset_leaves_nothing(
     assert deployment.last_push().status == "none"
     assert deployment.deployed().functions == ()
     assert deployment.documents("notes") == []
-    assert push_to(deployment, make_project(FILES, name="again")).findings == ()
+    push_files(FILES)
     assert deployment.query("notes:variable").value is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,9 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import NEWEST, Ask, Bundle, MakeProject, OfVersion, PushProject
 
-VERSIONS = ["1.28.2", "1.31.2", "1.41.0", NEWEST]
+VERSIONS = ["1.28.2", *(["1.31.2", "1.41.0"] if "CI" in os.environ else []), NEWEST]
+"""Those between the oldest and the newest speak as one of them does: they push, and their
+functions run, in tests of their own."""
 FILES = {
     "convex/schema.ts": """
 import { defineSchema, defineTable } from "convex/server";
@@ -30,6 +33,7 @@ export const list = query({ args: { from: v.optional(v.number()) }, returns: v.a
     .withIndex("by_n", (q) => q.gte("n", from ?? 0)).collect()).map(({ n }) => n) });
 export const add = internalMutation({ args: { n: v.number() }, handler: async (ctx, { n }) => {
   await ctx.db.insert("rows", { n, text: process.env.NAME });
+  return n;
 } });
 export const twice = action({ args: { n: v.number() }, handler: async (ctx, { n }) => {
   await ctx.runMutation(internal.lib.app.add, { n });
@@ -102,7 +106,7 @@ def test_the_commands_of_each_version_do_what_they_say(
     assert printed(cli(project, "env", "get", "NAME")).strip() == "some value"
     assert "NAME=some value" in printed(cli(project, "env", "list"))
 
-    assert printed(cli(project, "run", "lib/app:add", '{"n": 7}')).strip() in ("", "null")
+    assert json.loads(printed(cli(project, "run", "lib/app:add", '{"n": 7}'))) == 7, "internal"
     acted = cli(project, "run", "lib/app:twice", '{"n": 8}')
     assert json.loads(printed(acted)) == {"done": 8}
     assert "half of it" in acted.stderr

@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.push import FUNCTIONS
+from pytest_convex_eval.deployment.skipped import FUNCTIONS
 from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushProject
 from tests.deployment.push.rows import Row
 

@@ -150,8 +150,8 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   const { body, args } = JSON.parse(line);
   let answer;
   try {
-    // A block: what a piece declares may have the name of an export.
-    const work = new AsyncFunction(...names, "args", `{${body}}`);
+    // A block: what the piece declares may be called as something here is.
+    const work = new AsyncFunction(...names, "args", `{${body}\n}`);
     answer = { value: (await work(...names.map((name) => scope[name]), args)) ?? null };
   } catch (error) {
     answer = { error: error?.stack ?? String(error) };

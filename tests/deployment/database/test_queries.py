@@ -84,6 +84,21 @@ def test_a_field_that_is_not_there_has_a_place_of_its_own(in_server: InServer) -
     assert found == [missing, [{"a": None}], [{"a": None}, {"a": 0}], [rows[4]], [rows[3]], 4]
 
 
+def test_a_range_of_ids_ends_where_it_says(in_server: InServer) -> None:
+    found = in_server(
+        f"""{READ}
+        const ids = rows(tables, "t", "by_id").map(({{ _id }}) => _id);
+        const read = (type, order) => all(new QueryStream(it, "",
+          query([{{ type, fieldPath: "_id", value: ids[1] }}], order, [],
+          "t.by_id"))).length;
+        return ["Lt", "Lte", "Gt", "Gte", "Eq"].map((type) => [read(type, "asc"),
+          read(type, "desc")]);
+        """,
+        rows=[{}, {}, {}, {}],
+    )
+    assert found == [[1, 1], [2, 2], [2, 2], [3, 3], [1, 1]]
+
+
 ORDER = (
     "Tried to query index t.by_ab but the query didn't use the index fields in order.\n"
     'Index fields: ["a", "b", "_creationTime"]\nQuery fields: [{}]\nFirst incorrect field: {}\n'

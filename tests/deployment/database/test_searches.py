@@ -33,6 +33,7 @@ SEARCHES: dict[str, tuple[list[Any], str, list[int]]] = {
     "more often before once": (["x y", "x x"], "x", [1, 0]),
     "short before long": (["x y y y y y", "x y"], "x", [1, 0]),
     "the newest first where they are equal": (["x", "x", "x"], "x", [2, 1, 0]),
+    "a rare term in long texts": (["a b", "a c", "a d", "a e b"], "e a", [3, 2, 1, 0]),
     "nothing for nothing": (["x"], "", []),
     "what is no text": ([5, None, ["x"], "x"], "x", [3]),
 }

@@ -222,6 +222,7 @@ export class Tables {
       if (owner !== undefined) this.#release(owner, before);
     }
     for (const table of wanted.keys()) if (!before.has(table)) this.#release(table, before);
+    const [userTables, systemTables] = [this.#userTables, this.#systemTables];
     // Numbers of tables to come are greater than all that are there.
     this.#userTables = Math.max(this.#userTables, ...[...taken].map((number) => number - FIRST_USER_TABLE + 1));
     for (const table of before.keys()) {
@@ -230,6 +231,7 @@ export class Tables {
       this.#byNumber.set(number, table);
     }
     return () => {
+      [this.#userTables, this.#systemTables] = [userTables, systemTables];
       for (const table of before.keys()) this.#byNumber.delete(table.number);
       for (const [table, number] of before) {
         table.number = number;

@@ -263,7 +263,7 @@ export class Transaction {
     for (const field of SYSTEM_FIELDS) {
       if (field in fields) throw new UserError(`The system field \`${field}\` is set automatically and can't be inserted.`);
     }
-    const table = this.tables.find(component, name) ?? this.#create(component, name);
+    const table = this.table(component, name);
     const id = this.tables.newId(table);
     const _creationTime = this.tables.newCreationTime(this.now);
     this.write(table, { _creationTime, _id: id, ...fields });
@@ -371,8 +371,10 @@ export class Transaction {
     this.#changes.push({ table, id, old: document });
   }
 
-  /** @param {string} component @param {string} name */
-  #create(component, name) {
+  /** The table, made now if there is none, until this is taken back. @param {string} component @param {string} name */
+  table(component, name) {
+    const known = this.tables.find(component, name);
+    if (known !== undefined) return known;
     if (this.tables.isFull) throw new UserError(`Number of tables cannot exceed ${MAX_TABLES}.`);
     const table = this.tables.create(component, name);
     this.#changes.push({ table, id: null, old: null });

@@ -148,7 +148,7 @@ export class Imports {
         }
       }
     }
-    const targets = imported.map((each) => ({ ...each, target: tables.create(each.component, each.table) }));
+    const targets = imported.map((each) => ({ ...each, target: transaction.table(each.component, each.table) }));
     const takeBack = tables.renumber(numbersOf(targets));
     try {
       for (const { target, rows } of targets) {

@@ -139,11 +139,24 @@ const newFolder = () => {
   return made;
 };
 
+const stores = new Set();
+/** Let go of at the piece's end: its thread must not look for a folder that is gone. */
+class Store extends server.Store {
+  constructor(folder) {
+    super(folder);
+    stores.add(this);
+  }
+
+  async close() {
+    if (stores.delete(this)) await super.close();
+  }
+}
+
 const AsyncFunction = (async () => {}).constructor;
 /** The exports of a module that is not among those at hand. */
 const load = (name) => import(new URL(`${name}.mjs`, folder).href);
 
-const helpers = { load, schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START };
+const helpers = { load, schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START, Store };
 const scope = { ...server, ...helpers, server };
 const names = Object.keys(scope).filter((name) => name !== "default");
 for await (const line of readline.createInterface({ input: process.stdin })) {
@@ -158,6 +171,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   // What would become due by real time must not run beside the next piece.
   for (const each of deployments.splice(0)) each.services.scheduler.pause();
+  for (const each of stores) await each.close();
   Date.now = realNow;
   for (const each of folders.splice(0)) rmSync(each, { recursive: true, force: true });
   process.stdout.write(`${JSON.stringify(answer)}\n`);

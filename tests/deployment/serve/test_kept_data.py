@@ -12,7 +12,6 @@ import pytest
 
 from tests.deployment.server_modules import InServer
 
-
 LIVE = """
   const functions = { "a:write": "Mutation", "a:act": "Action" };
   const live = push({ tables: { t: { by_a: ["a"] } }, functions, crons: args.crons ?? [] });

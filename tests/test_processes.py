@@ -74,6 +74,7 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Limits:
 
 def test_output_status_and_cpu_time_are_told(tmp_path: Path) -> None:
     code = "import sys; x = sum(range(3_000_000)); print(sys.stdin.read()); sys.exit(3)"
+    before = time.monotonic()
     done = run(
         python(code),
         cwd=tmp_path,
@@ -81,6 +82,7 @@ def test_output_status_and_cpu_time_are_told(tmp_path: Path) -> None:
         limits=Limits(LONG),
         stdin="é" * 9,
     )
+    assert 0 < done.wall_seconds <= time.monotonic() - before
     assert (done.returncode, done.ending, done.stdout) == (3, "exit", "é" * 9 + "\n")
     assert done.cpu_seconds > 0.01
     assert not done.ok
@@ -161,18 +163,20 @@ def test_a_child_that_has_closed_its_pipes_is_waited_for(tmp_path: Path) -> None
 @on_linux
 def test_what_a_childs_own_child_used_counts_at_a_deadline(tmp_path: Path, late: Limits) -> None:
     code = """
-        import time
+        import sys, time
         from pathlib import Path
-        while time.process_time() < 0.5:
+        while time.process_time() < 0.3:
             pass
-        Path("ready").touch()
+        Path(sys.argv[1]).touch()
+        if Path("one").exists() and Path("two").exists():
+            Path("ready").touch()
         time.sleep(600)
     """
     # The child itself only waits.
-    args = ["sh", "-c", '"$@"; true', "sh", *python(code)]
+    args = ["sh", "-c", '"$@" one & "$@" two; true', "sh", *python(code)]
     done = run(args, cwd=tmp_path, env=environment(home=tmp_path), limits=late)
     assert done.ending == "timeout"
-    assert done.cpu_seconds >= 0.4
+    assert done.cpu_seconds >= 0.5
 
 
 def test_what_a_child_leaves_in_its_group_dies_with_it(tmp_path: Path) -> None:

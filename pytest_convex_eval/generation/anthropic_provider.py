@@ -72,7 +72,8 @@ class AnthropicProvider:
 
     Where `base_url` is None the SDK's own rules hold (ANTHROPIC_BASE_URL). Every attempt passes
     the `gates` in their order. `sleep` is given the seconds of every pause between two attempts
-    (default: the last gate's); what it raises ends the generation.
+    (default: the last gate's); what it raises ends the generation. `clock` is what the deadline is
+    told by.
     """
 
     recordable = True
@@ -85,12 +86,14 @@ class AnthropicProvider:
         policy: RetryPolicy | None = None,
         gates: Sequence[Gate] = (),
         sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._policy = policy or RetryPolicy()
         self._gates = tuple(gates)
         self._sleep = sleep or (self._gates[-1].sleep if self._gates else time.sleep)
+        self._clock = clock
         self._lock = threading.Lock()
         self._client: anthropic.Anthropic | None = None
 
@@ -112,16 +115,16 @@ class AnthropicProvider:
         policy's `read` seconds, no more."""
         # Importing the SDK on a busy machine takes seconds, which are not the provider's.
         self._sdk()
-        deadline = time.monotonic() + deadline_seconds
+        deadline = self._clock() + deadline_seconds
         attempts: list[Attempt] = []
         counted, refused_since = 0, None
         while True:
             passages = self._enter(request, attempts, deadline, deadline_seconds)
-            started, began = now(), time.monotonic()
+            started, began = now(), self._clock()
             try:
                 reply, response = self._attempt(request, passages, deadline)
             except AttemptError as error:
-                attempts.append(self._record(error, started, time.monotonic() - began))
+                attempts.append(self._record(error, started, self._clock() - began))
                 if error.configuration:
                     raise ConfigurationError(
                         f"{request.model} can't be asked: {_words(attempts[-1])}"
@@ -131,14 +134,14 @@ class AnthropicProvider:
                 pause = self._pause(len(attempts) - 1, told_pause(error.headers))
                 last = counted >= self._policy.attempts or (
                     refused_since is not None
-                    and time.monotonic() - refused_since >= self._policy.refused
+                    and self._clock() - refused_since >= self._policy.refused
                 )
-                if last or not error.again or time.monotonic() + pause >= deadline:
+                if last or not error.again or self._clock() + pause >= deadline:
                     raise _failure(request, attempts, deadline_seconds) from error
                 attempts[-1] = replace(attempts[-1], waited_seconds=round(pause, 3))
                 self._sleep(pause)
                 continue
-            seconds = round(time.monotonic() - began, 3)
+            seconds = round(self._clock() - began, 3)
             request_id = response.headers.get("request-id")
             attempts.append(
                 Attempt(started, seconds, "ok", response.status_code, request_id=request_id)
@@ -231,7 +234,7 @@ class AnthropicProvider:
         import httpx2
         from anthropic.types import Message, RawMessageStreamEvent
 
-        remaining = max(deadline - time.monotonic(), 0.001)
+        remaining = max(deadline - self._clock(), 0.001)
         timeout = httpx2.Timeout(
             min(self._policy.read, remaining), connect=min(self._policy.connect, remaining)
         )
@@ -247,7 +250,7 @@ class AnthropicProvider:
             ) as stream:
                 response = stream.response
                 for event in stream.raw_events(response):
-                    if time.monotonic() >= deadline:
+                    if self._clock() >= deadline:
                         raise AttemptError("deadline", "the reply took too long", response)
                     if event.event == "error":
                         raise told_error(event.data, response)

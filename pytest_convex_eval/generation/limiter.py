@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,10 +65,18 @@ class Limiter:
     """A gate that lets at most `most` requests be in flight; may be used by any number of threads.
 
     There is one for a process: in a run, the controller's, which makes all the requests.
+    `clock` is what deadlines are told by.
     """
 
-    def __init__(self, most: int, policy: LimiterPolicy | None = None) -> None:
+    def __init__(
+        self,
+        most: int,
+        policy: LimiterPolicy | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._policy = policy or LimiterPolicy()
+        self._clock = clock
         self._condition = threading.Condition()
         self._cancelled = threading.Event()
         self._tickets: list[_Ticket] = []
@@ -92,7 +101,7 @@ class Limiter:
 
     def state(self) -> LimiterState:
         with self._condition:
-            paused = max(self._paused_until - time.monotonic(), 0.0)
+            paused = max(self._paused_until - self._clock(), 0.0)
             return LimiterState(
                 self._in_flight,
                 int(self._width.limit),
@@ -118,7 +127,7 @@ class Limiter:
                 while True:
                     if self._cancelled.is_set():
                         raise GenerationCancelledError("the run was interrupted")
-                    now = time.monotonic()
+                    now = self._clock()
                     if now >= deadline:
                         raise TimeoutError("the provider's limits left no room for it")
                     wait = self._wait(ticket, now)
@@ -151,7 +160,7 @@ class Limiter:
 
     def _leave(self, passage: _Passage, end: AttemptEnd) -> None:
         with self._condition:
-            now = time.monotonic()
+            now = self._clock()
             self._in_flight -= 1
             if end.final:
                 # Before anybody who waits for this one to leave can ask in vain too.

@@ -14,23 +14,29 @@ if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer
 
 
+@pytest.fixture(scope="session")
+def sdk() -> None:
+    """The SDK is imported: that takes a second or ten, which are no deadline's."""
+    import anthropic  # noqa: F401
+    from anthropic.types import Message  # noqa: F401
+    from anthropic.types.messages import MessageBatch  # noqa: F401
+
+
 @pytest.fixture
-def provider(server: MessagesServer) -> Iterator[AnthropicProvider]:
+def provider(sdk: None, server: MessagesServer) -> Iterator[AnthropicProvider]:
     """The real provider, asking the local server, with pauses too short to notice."""
-    policy = RetryPolicy(attempts=3, first_pause=0.01, longest_pause=0.02, connect=2.0, read=0.4)
+    policy = RetryPolicy(attempts=3, first_pause=0.01, longest_pause=0.02)
     with AnthropicProvider("sk-ant-test-key", base_url=server.url, policy=policy) as made:
         yield made
 
 
 @pytest.fixture
-def gated(server: MessagesServer) -> Iterator[Callable[..., AnthropicProvider]]:
+def gated(sdk: None, server: MessagesServer) -> Iterator[Callable[..., AnthropicProvider]]:
     """Makes providers that ask the local server through the gates given."""
     made: list[AnthropicProvider] = []
 
-    def make(*gates: Gate, attempts: int = 6, read: float = 5.0) -> AnthropicProvider:
-        policy = RetryPolicy(
-            attempts=attempts, first_pause=0.01, longest_pause=0.05, connect=2.0, read=read
-        )
+    def make(*gates: Gate, attempts: int = 6) -> AnthropicProvider:
+        policy = RetryPolicy(attempts=attempts, first_pause=0.01, longest_pause=0.05)
         made.append(
             AnthropicProvider("sk-ant-test-key", base_url=server.url, policy=policy, gates=gates)
         )

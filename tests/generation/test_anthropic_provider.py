@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
-from pytest_convex_eval.generation.provider import Generation, ProviderError, Request, Turn
+from pytest_convex_eval.generation.provider import (
+    AttemptEnd,
+    Gate,
+    Generation,
+    GenerationCancelledError,
+    ProviderError,
+    Request,
+    Turn,
+)
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ MakeRequest = Callable[..., Request]
 MakeScript = Callable[..., "Script"]
 
 
-def ask(provider: AnthropicProvider, request: Request, seconds: float = 5.0) -> Generation:
+def ask(provider: AnthropicProvider, request: Request, seconds: float = 600.0) -> Generation:
     return provider.generate(request, deadline_seconds=seconds)
 
 
@@ -41,8 +49,7 @@ def test_a_reply_is_kept_with_its_text_alone_and_its_usage_unchanged(
     assert generation.stop_reason == "end_turn"
     assert generation.answered_by == "claude-sonnet-5-5"
     assert generation.request_id == "req_stream"
-    assert generation.sdk_version is not None
-    assert generation.sdk_version.startswith("anthropic 2.")
+    assert generation.sdk_version == f"anthropic {importlib.metadata.version('anthropic')}"
     assert generation.usage["input_tokens"] == 25
     assert generation.usage["cache_read_input_tokens"] == 1000
     assert generation.usage["cache_creation"] == {
@@ -118,7 +125,6 @@ def test_a_deprecated_model_warns_nobody(
         ({"ending": "error", "error_type": "overloaded_error"}, "overloaded_error"),
         ({"ending": "drop"}, "connection"),
         ({"ending": "cut"}, "truncated"),
-        ({"ending": "stall"}, "timeout"),
         ({"text": "", "output_tokens": 0}, "empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -155,7 +161,7 @@ def test_trouble_that_does_not_pass_is_a_provider_error_with_every_attempt(
 
 
 def test_retry_after_is_obeyed_and_capped(
-    server: MessagesServer, script: MakeScript, make_request: MakeRequest
+    sdk: None, server: MessagesServer, script: MakeScript, make_request: MakeRequest
 ) -> None:
     limited = {"status": 429, "error_type": "rate_limit_error"}
     server.queue = [
@@ -175,60 +181,230 @@ def test_retry_after_is_obeyed_and_capped(
     assert [round(attempt.waited_seconds, 1) for attempt in generation.attempts[:3]] == [2, 60, 1.5]
 
 
+class Clock:
+    """Moves on by the pauses of a provider, and when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def patient(
+    sdk: None, server: MessagesServer, clock: Clock
+) -> Iterator[Callable[..., AnthropicProvider]]:
+    """Makes a provider that lives by the clock, from the fields of its policy."""
+    made: list[AnthropicProvider] = []
+
+    def make(*gates: Gate, **policy: Any) -> AnthropicProvider:
+        made.append(
+            AnthropicProvider(
+                "key", base_url=server.url, policy=RetryPolicy(**policy), gates=gates,
+                sleep=clock.sleep, clock=clock,
+            )
+        )  # fmt: skip
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.close()
+
+
 def test_nothing_but_refusals_for_a_time_is_a_quota_that_is_used_up(
-    server: MessagesServer, script: MakeScript, make_request: MakeRequest
-) -> None:
-    server.default = script(status=429, error_type="rate_limit_error", message="come tomorrow")
-    policy = RetryPolicy(attempts=2, first_pause=0.05, longest_pause=0.05, refused=0.3)
-    with (
-        AnthropicProvider("key", base_url=server.url, policy=policy) as provider,
-        pytest.raises(ProviderError, match="come tomorrow") as caught,
-    ):
-        ask(provider, make_request(), seconds=60)
-    assert len(caught.value.attempts) > 3
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    server.default = script(
+        status=429, error_type="rate_limit_error", message="come tomorrow",
+        headers={"retry-after": "10"},
+    )  # fmt: skip
+    with pytest.raises(ProviderError, match="come tomorrow") as caught:
+        ask(patient(attempts=2, refused=60.0), make_request(), seconds=6000)
+    assert clock.pauses == [10.0] * 6
+    assert len(caught.value.attempts) == 7
+
+
+def test_an_answer_of_another_kind_ends_a_row_of_refusals(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    refusal = script(status=429, error_type="rate_limit_error", headers={"retry-after": "10"})
+    server.queue = [*[refusal] * 6, script(status=500), *[refusal] * 6]
+    generation = ask(patient(attempts=2, refused=60.0), make_request(), seconds=6000)
+    assert generation.text == "hello"
+    assert len(generation.attempts) == 14
+    assert clock.pauses[:6] == clock.pauses[7:] == [10.0] * 6
+
+
+def test_a_pause_grows_with_each_attempt_to_its_longest(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return 0.75
+
+    monkeypatch.setattr("random.uniform", uniform)
+    server.default = script(status=500)
+    with pytest.raises(ProviderError):
+        ask(patient(attempts=6, first_pause=2.0, longest_pause=20.0), make_request())
+    assert clock.pauses == [1.5, 3.0, 6.0, 12.0, 15.0]
+    assert set(drawn) == {(0.5, 1.0)}
 
 
 def test_a_pause_that_would_outlast_the_deadline_is_not_waited_for(
-    server: MessagesServer,
-    provider: AnthropicProvider,
-    script: MakeScript,
-    make_request: MakeRequest,
-) -> None:
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
     server.default = script(
         status=429, error_type="rate_limit_error", headers={"retry-after": "30"}
     )
-    began = time.monotonic()
-    with pytest.raises(ProviderError):
-        ask(provider, make_request())
-    assert time.monotonic() - began < 3
+    with pytest.raises(ProviderError, match=r"in 2 attempts within 60 s: scripted") as caught:
+        ask(patient(), make_request(), seconds=60)
+    assert clock.pauses == [30.0]
+    assert [attempt.waited_seconds for attempt in caught.value.attempts] == [30.0, 0.0]
 
 
-@pytest.mark.parametrize("ending", ["pings", "stall"])
-def test_a_stream_that_goes_on_for_ever_ends_at_the_deadline(
-    ending: str,
-    server: MessagesServer,
-    script: MakeScript,
+class Told:
+    """A gate that notes what it is told; something may happen when a reply begins."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.noted: list[str | AttemptEnd] = []
+        self._then = then
+
+    def enter(self, request: Request, *, deadline: float) -> Told:
+        self.noted.append(f"enter {request.user} by {deadline:g}")
+        return self
+
+    def sleep(self, seconds: float) -> None:
+        self.noted.append("sleep")
+
+    def answering(self) -> None:
+        self.noted.append("answering")
+        self._then()
+
+    def leave(self, end: AttemptEnd) -> None:
+        self.noted.append(end)
+
+
+def test_a_stream_that_only_pings_ends_at_the_deadline(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    server.default = script(text="some longer text", ending="pings")
+    gate = Told(then=lambda: clock.sleep(60.0))
+    with pytest.raises(ProviderError, match="took too long") as caught:
+        ask(patient(gate), make_request(), seconds=60)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["deadline"]
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("policy", [{"read": 0.2}, {}])
+def test_a_silent_stream_ends_after_the_longest_silence_or_at_the_deadline(
+    policy: dict[str, float], sdk: None, server: MessagesServer, script: MakeScript,
     make_request: MakeRequest,
-) -> None:
-    server.default = script(text="some longer text", ending=ending)
-    began = time.monotonic()
+) -> None:  # fmt: skip
+    server.default = script(text="some longer text", ending="stall")
+    patience = RetryPolicy(attempts=1, **policy)
     with (
-        AnthropicProvider("key", base_url=server.url) as provider,
+        AnthropicProvider("key", base_url=server.url, policy=patience) as provider,
         pytest.raises(ProviderError) as caught,
     ):
-        ask(provider, make_request(), seconds=0.5)
-    assert time.monotonic() - began < 2
-    assert caught.value.attempts[0].outcome == {"pings": "deadline", "stall": "timeout"}[ending]
+        ask(provider, make_request(), seconds=600 if policy else 0.2)
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["timeout"]
 
 
-def test_a_slow_stream_is_waited_for(
-    server: MessagesServer,
-    provider: AnthropicProvider,
-    script: MakeScript,
-    make_request: MakeRequest,
+def test_the_gates_are_told_of_every_attempt(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    server.queue = [
+        script(status=429, error_type="rate_limit_error", headers={"retry-after": "7"}),
+        script(status=500),
+        script(ending="cut", text="a long text"),
+        script(output_tokens=9),
+    ]
+    outer, inner = Told(), Told()
+    generation = ask(patient(outer, inner, first_pause=1e-9), make_request(), seconds=60)
+    assert outer.noted == inner.noted
+    assert [note for note in outer.noted if isinstance(note, AttemptEnd)] == [
+        AttemptEnd("refused", retry_after=7.0),
+        AttemptEnd("trouble"),
+        AttemptEnd("trouble", billed=True),
+        AttemptEnd(
+            "answered", billed=True, answered_by="claude-sonnet-5-5", usage=generation.usage
+        ),
+    ]
+    assert [note if isinstance(note, str) else "leave" for note in outer.noted] == [
+        *["enter a task by 1060", "leave"] * 2,
+        *["enter a task by 1060", "answering", "leave"] * 2,
+    ]
+
+
+def test_what_only_a_person_can_change_is_told_to_the_gates_as_final(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    server.default = script(status=401, error_type="authentication_error")
+    gate = Told()
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^claude-sonnet-5-5 can't be asked: scripted trouble "
+        r"\(authentication_error, HTTP 401, request req_error\)$",
+    ):
+        ask(patient(gate), make_request())
+    assert gate.noted[-1] == AttemptEnd("trouble", final=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (TimeoutError("no room"), ProviderError),
+        (GenerationCancelledError("the run was interrupted"), GenerationCancelledError),
+    ],
+)
+def test_a_gate_that_lets_nobody_pass_is_left_by_those_who_had_passed_others(
+    error: Exception, raised: type[Exception], server: MessagesServer, make_request: MakeRequest,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    class Closed(Told):
+        def enter(self, request: Request, *, deadline: float) -> Told:
+            raise error
+
+    gate = Told()
+    with pytest.raises(raised) as caught:
+        ask(patient(gate, Closed()), make_request(), seconds=60)
+    assert gate.noted == ["enter a task by 1060", AttemptEnd("trouble")]
+    attempts = caught.value.attempts if isinstance(caught.value, ProviderError) else ()
+    assert [(one.outcome, one.message) for one in attempts] == (
+        [("deadline", "waited for its turn: no room")] if raised is ProviderError else []
+    )
+    assert server.requests == []
+
+
+def test_pauses_are_the_last_gates_unless_told_otherwise(
+    sdk: None, server: MessagesServer, script: MakeScript, make_request: MakeRequest
 ) -> None:
-    server.queue = [script(text="slowly told", pause=0.1)]
-    assert ask(provider, make_request()).text == "slowly told"
+    server.queue = [script(status=500)]
+    outer, inner = Told(), Told()
+    with AnthropicProvider("key", base_url=server.url, gates=[outer, inner]) as provider:
+        ask(provider, make_request())
+    assert "sleep" in inner.noted
+    assert "sleep" not in outer.noted
 
 
 @pytest.mark.parametrize(
@@ -273,7 +449,7 @@ def test_a_request_too_large_blames_neither_the_key_nor_the_network(
     assert len(server.requests) == 1
 
 
-def test_an_unreachable_provider_is_a_provider_error(make_request: MakeRequest) -> None:
+def test_an_unreachable_provider_is_a_provider_error(sdk: None, make_request: MakeRequest) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

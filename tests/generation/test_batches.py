@@ -35,7 +35,7 @@ MakeRequest = Callable[..., Request]
 MakeScript = Callable[..., "Script"]
 MakeRunner = Callable[..., BatchRunner]
 PRICES = PriceTable.load()
-POLICY = BatchPolicy(poll=0.02, attempts=3, pause=0.01, timeout=5.0, deadline=20.0)
+POLICY = BatchPolicy(poll=0.02, attempts=3, pause=0.01, timeout=600.0, deadline=600.0)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> GenerationStore:
 
 
 @pytest.fixture
-def runner(server: MessagesServer, store: GenerationStore) -> MakeRunner:
+def runner(sdk: None, server: MessagesServer, store: GenerationStore) -> MakeRunner:
     def make(policy: BatchPolicy = POLICY, **options: Any) -> BatchRunner:
         return BatchRunner(
             store, "sk-ant-test-key", base_url=server.url, policy=policy, prices=PRICES, **options
@@ -132,9 +132,8 @@ def test_an_interrupted_run_finds_its_batch_again(
     server: MessagesServer, runner: MakeRunner, jobs: list[Job]
 ) -> None:
     server.batch_polls = 1_000_000
-    first = runner(BatchPolicy(poll=30))
-    threading.Timer(0.3, first.cancel).start()
-    with pytest.raises(GenerationCancelledError):
+    first: BatchRunner = runner(BatchPolicy(poll=600), on_progress=lambda _: first.cancel())
+    with pytest.raises(GenerationCancelledError, match="the next one finds its batches"):
         first.run(jobs)
     server.batch_polls = 1
     # More is selected now, and only that is sent.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.provider import ProviderError, Request
+from pytest_convex_eval.generation.provider import Generation, ProviderError, Request
 from pytest_convex_eval.generation.references import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, StoreMode, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
@@ -89,9 +89,10 @@ def test_replay_asks_nobody_and_names_what_is_missing(
     store = GenerationStore(tmp_path / "none", "replay")
     with pytest.raises(InfrastructureError) as caught:
         store.get(request, 3, provider, label=LABEL)
-    assert LABEL in str(caught.value)
-    assert "trial 3" in str(caught.value)
-    assert request.key(3) in str(caught.value)
+    assert str(caught.value) == (
+        f"{LABEL} (trial 3) is not in the generation store {tmp_path / 'none'}: no file has the "
+        f"key {request.key(3)}, and store mode replay asks no model"
+    )
     assert server.requests == []
     assert not (tmp_path / "none").exists()
 
@@ -108,7 +109,12 @@ def test_replay_uses_what_is_there(
 def test_without_a_provider_a_miss_is_a_matter_of_configuration(
     mode: StoreMode, tmp_path: Path, make_request: MakeRequest
 ) -> None:
-    with pytest.raises(ConfigurationError):
+    words = {
+        "record": "^store mode record needs a key for claude-sonnet-5-5$",
+    }.get(
+        mode, rf"^{LABEL} \(trial 1\) is not in .*, and there is no key to ask claude-sonnet-5-5 "
+    )
+    with pytest.raises(ConfigurationError, match=words):
         GenerationStore(tmp_path, mode).get(make_request(), 1, None, label=LABEL)
 
 
@@ -220,7 +226,8 @@ def test_a_corrupt_file_is_named_or_made_anew_and_never_used(
     path = store.path(request, 1)
     path.write_text(breakage(path.read_text("utf-8")), "utf-8")
     for mode in ("auto", "replay"):
-        with pytest.raises(InfrastructureError, match=path.name):
+        words = f"{path.name} is no readable generation .*; restore it, or have it made anew with "
+        with pytest.raises(InfrastructureError, match=words):
             GenerationStore(tmp_path, mode).get(request, 1, provider, label=LABEL)
     assert len(server.requests) == 1
     recorded = GenerationStore(tmp_path, "record").get(request, 1, provider, label=LABEL)
@@ -252,58 +259,100 @@ def test_threads_asking_for_one_key_make_one_request(
 
 
 ASKER = """
-import sys
+import sys, time
 from pathlib import Path
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.provider import Request
+from pytest_convex_eval.generation.provider import Generation, Request
 from pytest_convex_eval.generation.store import GenerationStore
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+
+class Slow:
+    recordable = True
+
+    def generate(self, request, *, deadline_seconds):
+        (folder / f"asked.{name}").touch()
+        while len(list(folder.glob("came.*"))) < 3:
+            time.sleep(0.01)
+        return Generation(request, "slow", "end_turn", "", "", 1.0)
+
+(folder / f"came.{name}").touch()
 request = Request("claude-sonnet-5-5", "rules", "a task", 64_000)
-with AnthropicProvider("key", base_url=sys.argv[2]) as provider:
-    found = GenerationStore(Path(sys.argv[1])).get(request, 1, provider, label="x")
-print(found.generation.text)
+found = GenerationStore(folder / "store").get(request, 1, Slow(), label="x")
+print(found.generation.text, found.stored)
 """
 
 
-def test_processes_asking_for_one_key_make_one_request(
-    tmp_path: Path, server: MessagesServer, script: MakeScript
-) -> None:
-    server.default = script(text="slow", pause=0.3)
-    root = Path(__file__).parents[2]
+def test_processes_asking_for_one_key_make_one_request(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", ASKER, tmp_path / "store", server.url],
+            [sys.executable, "-c", ASKER, tmp_path, str(number)],
             stdout=subprocess.PIPE,
             text=True,
-            cwd=root,
+            cwd=Path(__file__).parents[2],
         )
-        for _ in range(3)
+        for number in range(3)
     ]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["slow\n"] * 3
-    assert len(server.requests) == 1
+    told = [process.communicate()[0] for process in processes]
+    assert sorted(told) == ["slow False\n", "slow True\n", "slow True\n"]
+    assert len(list(tmp_path.glob("asked.*"))) == 1
+
+
+class Canned:
+    """A provider that answers when it is let; `deadlines` are those it was given."""
+
+    recordable = True
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.told = threading.Event()
+        self.told.set()
+        self.deadlines: list[float] = []
+
+    def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
+        self.deadlines.append(deadline_seconds)
+        self.asked.set()
+        assert self.told.wait(120)
+        return Generation(request, "canned", "end_turn", "", "", 1.0)
 
 
 def test_waiting_for_another_process_ends_at_the_deadline(
-    tmp_path: Path,
-    server: MessagesServer,
-    provider: AnthropicProvider,
-    script: MakeScript,
-    make_request: MakeRequest,
+    tmp_path: Path, make_request: MakeRequest
 ) -> None:
-    server.default = script(text="slow enough", pause=0.25)
+    slow = Canned()
+    slow.told.clear()
     first = threading.Thread(
         target=GenerationStore(tmp_path).get,
-        args=(make_request(), 1, provider),
+        args=(make_request(), 1, slow),
         kwargs={"label": LABEL},
     )
     first.start()
-    while not server.requests:
-        first.join(0.01)
-    with pytest.raises(InfrastructureError, match=LABEL):
-        GenerationStore(tmp_path).get(
-            make_request(), 1, provider, label=LABEL, deadline_seconds=0.2
-        )
+    assert slow.asked.wait(120)
+    words = f"^{LABEL}: another process has been asking for this generation for 0.1 s$"
+    with pytest.raises(InfrastructureError, match=words):
+        GenerationStore(tmp_path).get(make_request(), 1, slow, label=LABEL, deadline_seconds=0.1)
+    slow.told.set()
     first.join()
-    assert len(server.requests) == 1
+    assert len(slow.deadlines) == 1
+
+
+def test_the_provider_has_what_is_left_of_the_deadline_and_never_nothing(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    canned = Canned()
+    store = GenerationStore(tmp_path)
+    for trial, seconds in ((1, 600.0), (2, 0.5)):
+        store.get(make_request(), trial, canned, label=LABEL, deadline_seconds=seconds)
+    assert 1.0 < canned.deadlines[0] <= 600.0
+    assert canned.deadlines[1] == 1.0
+
+
+def test_files_are_in_a_folder_that_can_be_made_for_every_model(tmp_path: Path) -> None:
+    store = GenerationStore(tmp_path)
+    folders = {
+        model: store.path(Request(model, "", "", 1), 1).parent.name
+        for model in ("openai/gpt 6:high", "...", "m.1_a-b", "x" * 200)
+    }
+    assert list(folders.values()) == ["openai-gpt-6-high", "model", "m.1_a-b", "x" * 80]
 
 
 def test_a_folder_that_cannot_be_written_is_told(

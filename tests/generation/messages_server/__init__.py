@@ -8,8 +8,8 @@ million tokens), where a test asks for it.
 
 from __future__ import annotations
 
-from .accounts import Reply, Sums
+from .accounts import RateLimit, Reply, Sums
 from .script import KEY, Received, Script
 from .server import MessagesServer
 
-__all__ = ["KEY", "MessagesServer", "Received", "Reply", "Script", "Sums"]
+__all__ = ["KEY", "MessagesServer", "RateLimit", "Received", "Reply", "Script", "Sums"]

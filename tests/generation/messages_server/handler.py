@@ -71,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
             usage = self.messages.usage(received.body) if streams else {}
             with contextlib.suppress(ConnectionError):
                 self.messages.closing.wait(script.latency)
+                while script.hold and not script.hold.wait(0.05):
+                    if self.messages.closing.is_set():
+                        break
                 if script.ending == "hangup":
                     self._hang_up()
                 elif script.raw is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +18,8 @@ class Script:
     order, but early), `stall` (silence), `pings` (nothing but pings), `error` (an event of
     `error_type`), `garbage` (an event that is no JSON), `noise` (bytes that are no HTTP);
     `hangup` closes the connection before anything is answered. `latency` are seconds before
-    anything is answered, `pause` those before each piece of text. `raw` is a page sent in the place
+    anything is answered, `pause` those before each piece of text; nothing is answered until `hold`
+    is set. `raw` is a page sent in the place
     of the API's own answer, as something in between might. `batch` is how it ends as an entry of a
     batch (with `status`: errored). As a rule it is for requests that hold `contains`, and only for
     the first `times` of them.
@@ -38,6 +40,7 @@ class Script:
         "whole", "drop", "cut", "stall", "pings", "error", "garbage", "noise", "hangup"
     ] = "whole"
     latency: float = 0.0
+    hold: threading.Event | None = None
     pause: float = 0.0
     batch: Literal["succeeded", "expired", "canceled"] = "succeeded"
     contains: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -13,6 +14,8 @@ from .batches import Batch
 from .events import output_tokens
 from .handler import Handler
 from .script import Received, Script
+
+_LONG_SECONDS = 120.0
 
 
 class _Http(ThreadingHTTPServer):
@@ -131,6 +134,17 @@ class MessagesServer:
     def leave(self) -> None:
         with self.lock:
             self.sums.in_flight -= 1
+
+    def until_asked(self, number: int = 1) -> None:
+        """Waits until as many requests have come."""
+        self.until(lambda: len(self.requests) >= number)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until something is so, as long as no machine takes; AssertionError after that."""
+        deadline = time.monotonic() + _LONG_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def told(self, user: str, began: float) -> None:
         """A reply is told to the end."""

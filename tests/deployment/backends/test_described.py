@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from pytest_convex_eval.deployment.described import (
     ConfigHashes,
@@ -27,7 +27,7 @@ from pytest_convex_eval.deployment.model import (
     VectorIndex,
 )
 
-ANY = {"type": "any"}
+ANY: dict[str, JsonValue] = {"type": "any"}
 
 
 def described(**said: Any) -> Deployed:
@@ -104,7 +104,7 @@ def test_functions_and_routes_are_told_apart() -> None:
             {"functionType": "Action", "identifier": "b.js:default"},
         ]
     )
-    args = {"type": "object", "value": {}}
+    args: dict[str, JsonValue] = {"type": "object", "value": {}}
     assert found.functions == (
         Function("lib/a:f", "mutation", "internal", args, {"type": "null"}, None),
         Function("b:default", "action", "public", ANY, ANY, None),
@@ -130,7 +130,7 @@ def test_crons_have_plain_arguments_and_numbers() -> None:
             cron("none", {}, every),
         ]
     )
-    interval = {"type": "interval", "seconds": 300}
+    interval: dict[str, JsonValue] = {"type": "interval", "seconds": 300}
     assert found.crons == (
         Cron("packed", "jobs:m", ({"n": 1},), interval),
         Cron("plain", "jobs:m", ({"n": 2},), {"type": "daily", "hourUTC": -1}),

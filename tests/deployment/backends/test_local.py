@@ -26,7 +26,7 @@ from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.deployment.local import LocalDeployment
 from pytest_convex_eval.deployment.model import Deployment, UnsupportedError
 from pytest_convex_eval.deployment.push import PushResult, push
-from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH
+from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH, _Answer
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle, Files, MakeProject, OfVersion
 
@@ -100,6 +100,11 @@ crons.daily("at night", { hourUTC: 2, minuteUTC: 30 }, internal.notes.fail);
 export default crons;
 """,
 }
+
+STORE = """
+import { action } from "./_generated/server";
+export const store = action({ args: {}, handler: (ctx) => ctx.storage.store(new Blob(["a"])) });
+"""
 
 Push: TypeAlias = Callable[[Deployment, Path], PushResult]
 PushFiles: TypeAlias = Callable[[Files], None]
@@ -428,3 +433,72 @@ def test_a_program_that_is_no_backend_is_said_to_be_none(tmp_path: Path) -> None
         LocalDeployment(other).start()
     with pytest.raises(InfrastructureError, match="can't be started"):
         LocalDeployment(tmp_path / "nowhere").start()
+
+
+@pytest.mark.parametrize(
+    "script_text",
+    ["exit 3", "exit 0", "echo one two; exit 0", "echo a-key; exit 3"],
+    ids=["fails", "says nothing", "says something else", "fails with a key"],
+)
+def test_a_key_that_is_not_made_does_not_tell_the_secret(tmp_path: Path, script_text: str) -> None:
+    told = tmp_path / "told"
+    program = script(
+        tmp_path / "old", f'echo "$6" > {told}; echo "to $6 and $6"; echo "$@" >&2; {script_text}'
+    )
+    deployment = LocalDeployment(program)
+    with pytest.raises(InfrastructureError, match="makes no admin key") as raised:
+        deployment.start()
+    secret = told.read_text().strip()
+    assert len(secret) == 64
+    assert "to <secret> and <secret>\n" in raised.value.detail
+    assert "--instance-secret <secret>" in raised.value.detail
+    assert secret not in f"{raised.value}{raised.value.detail}"
+    with pytest.raises(InfrastructureError, match="not running"):
+        _ = deployment.scratch
+
+
+def test_two_backends_have_names_and_secrets_of_their_own(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = script(tmp_path / "old", f'echo "$4" "$6" >> {told}; exit 3')
+    for _ in range(2):
+        with pytest.raises(InfrastructureError, match="makes no admin key"):
+            LocalDeployment(program).start()
+    first, second = (line.split() for line in told.read_text().splitlines())
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
+def test_a_push_that_the_backend_does_not_take_again_is_nobodys_code(
+    deployment: LocalDeployment, push_files: PushFiles
+) -> None:
+    push_files({"convex/a.ts": STORE})
+    assert deployment.action("a:store").ok
+    deployment._running().recorder.record(START_PUSH, {}, b"{}", _Answer(200, b""))
+    deployment._running().recorder.record(FINISH_PUSH, {}, b"{}", _Answer(200, b""))
+    with pytest.raises(InfrastructureError, match=r"refused with HTTP 4\d\d what"):
+        deployment.reset_data()
+
+
+def test_without_a_push_cleared_data_is_an_empty_backend(deployment: LocalDeployment) -> None:
+    deployment.set_environment({"COLOUR": "red"})
+    pid = deployment.pid
+    deployment.reset_data()
+    assert deployment.pid == pid
+    deployment.close()
+    deployment.close()
+    with pytest.raises(InfrastructureError):
+        deployment.reset_data()
+    deployment.reset()
+    assert deployment.alive()
+
+
+def test_a_reset_moves_to_the_same_ports_and_the_recorder_follows(
+    deployment: LocalDeployment, push_files: PushFiles
+) -> None:
+    before = (deployment.url, deployment.site_url, deployment.push_url)
+    deployment._running().told_failures.add("1")
+    deployment.reset()
+    assert (deployment.url, deployment.site_url, deployment.push_url) == before
+    assert deployment._running().told_failures == set()
+    push_files({"convex/a.ts": STORE})
+    assert deployment.last_push().number == 1

@@ -190,6 +190,107 @@ def test_a_backend_that_is_gone_blames_nobody() -> None:
         recorder.close()
 
 
+def test_only_the_last_push_is_live_and_only_if_it_was_accepted(
+    backend: Backend, recorder: PushRecorder, post: Post
+) -> None:
+    post(START_PUSH, b"one", **{"Content-Encoding": "br", "Connection": "close"})
+    post(FINISH_PUSH, b"the end of one")
+    live = recorder.live_push()
+    assert live is not None
+    assert (live.body, live.headers["Content-Encoding"]) == (b"one", "br")
+    assert live.headers.keys().isdisjoint({"Host", "Connection", "Accept-Encoding"})
+    post(START_PUSH, b"two")
+    assert (recorder.last().status, recorder.last().number) == ("started", 2)
+    assert recorder.live_push() is None
+    backend.answers[FINISH_PUSH] = (400, {"code": "Bad", "message": "no"})
+    post(FINISH_PUSH)
+    assert (recorder.last().status, recorder.last().number) == ("refused", 2)
+    assert recorder.live_push() is None
+    recorder.forget()
+    post(START_PUSH, b"three")
+    assert (recorder.last().status, recorder.last().number) == ("started", 3)
+    recorder.forget()
+    backend.answers[FINISH_PUSH] = (200, {})
+    post(FINISH_PUSH)
+    assert recorder.live_push() is None, "what was forgotten is not live"
+
+
+@pytest.mark.parametrize("kind", ["inProgress", "complete"])
+def test_a_schema_that_is_being_checked_says_nothing_yet(
+    kind: str, backend: Backend, recorder: PushRecorder, post: Post
+) -> None:
+    backend.answers[WAIT_FOR_SCHEMA] = (200, {"type": kind})
+    post(START_PUSH)
+    post(WAIT_FOR_SCHEMA)
+    assert (recorder.last().status, recorder.last().number) == ("started", 1)
+
+
+def test_why_a_push_failed_is_told(backend: Backend, recorder: PushRecorder, post: Post) -> None:
+    told = {}
+    for content in (
+        {"type": "failed", "error": "Document does not match"},
+        {"type": "failed"},
+        {"type": "raceDetected"},
+    ):
+        backend.answers[WAIT_FOR_SCHEMA] = (200, content)
+        post(START_PUSH)
+        post(WAIT_FOR_SCHEMA)
+        told[recorder.last().message] = recorder.last().phase
+    assert told == {
+        "Document does not match": "schema",
+        "the documents that are there do not fit the schema": "schema",
+        "another push came between": "schema",
+    }
+    backend.answers[FINISH_PUSH] = (400, {"code": "RaceDetected", "message": "Another push"})
+    post(FINISH_PUSH)
+    last = recorder.last()
+    assert (last.phase, last.code) == ("finish", "RaceDetected")
+    assert last.message == "it answered with HTTP 400: RaceDetected: Another push"
+    backend.answers[START_PUSH] = (400, "a proxy's page")
+    post(START_PUSH)
+    last = recorder.last()
+    assert (last.phase, last.code) == ("start", None)
+    assert last.message == "it answered with HTTP 400: a proxy's page"
+
+
+def test_a_refusal_without_a_place_has_none(
+    backend: Backend, recorder: PushRecorder, post: Post
+) -> None:
+    said = "Hit an error while pushing:\nHit an error while evaluating your schema:\nno"
+    backend.answers[START_PUSH] = (400, {"code": "Bad", "message": said})
+    post(START_PUSH)
+    last = recorder.last()
+    assert (last.message, last.position, last.phase) == ("no", None, "start")
+
+
+def test_other_requests_say_nothing_of_a_push(
+    backend: Backend, recorder: PushRecorder, post: Post
+) -> None:
+    backend.answers["/api/query"] = (400, {"code": "Bad", "message": "no"})
+    assert post("/api/query") == 400
+    assert post(f"{START_PUSH}?dry=1") == 200
+    assert (recorder.last().status, recorder.last().number) == ("started", 1)
+    backend.answers["/api/deploy2"] = (500, "")
+    post("/api/deploy2")
+    assert recorder.last().status == "started"
+
+
+def test_a_body_of_unknown_length_is_not_taken(recorder: PushRecorder) -> None:
+    answer = Client(recorder.url, "").send(
+        "POST", "/api/query", {"Transfer-Encoding": "chunked"}, b"2\r\n{}\r\n0\r\n\r\n"
+    )
+    assert answer.status == 411
+
+
+def test_the_backend_sees_its_own_host(
+    backend: Backend, recorder: PushRecorder, post: Post
+) -> None:
+    post("/api/query", Host="a.example", TE="trailers")
+    ((_, _, headers, _),) = backend.asked
+    assert headers["Host"] == backend.url.removeprefix("http://")
+    assert "TE" not in headers
+
+
 def test_a_websocket_is_passed_through(recorder: PushRecorder) -> None:
     host, port = recorder.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 10) as client, client.makefile("rb") as lines:

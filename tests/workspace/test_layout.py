@@ -139,6 +139,36 @@ def test_a_root_behind_a_link_is_named_by_its_real_path(
     assert workspace.root == (tmp_path / "real" / "root").resolve()
 
 
+def test_only_sources_are_changed_and_only_at_their_start(
+    tmp_path: Path, node_modules: Path, templates: Path
+) -> None:
+    files = {"a.md": "\ufeff// @ts-ignore\n", "convex/b.ts": "\ufeffconst b = '\ufeff';\r\n"}
+    workspace = lay_out(tmp_path / "root", files, node_modules=node_modules, templates=templates)
+    assert (workspace.root / "a.md").read_bytes() == files["a.md"].encode()
+    assert (workspace.root / "convex/b.ts").read_bytes() == "const b = '\ufeff';\r\n".encode()
+    assert workspace.files == ("a.md", "convex/b.ts")
+    assert (workspace.root / "a.md").stat().st_mode & 0o133 == 0
+
+
+def test_what_the_harness_writes_is_named(
+    tmp_path: Path, node_modules: Path, templates: Path
+) -> None:
+    workspace = lay_out(tmp_path / "root", {}, node_modules=node_modules, templates=templates)
+    assert workspace.harness_files[0] == "convex/tsconfig.json"
+    generated = {f"convex/_generated/{name}" for name in TEMPLATES}
+    assert set(workspace.harness_files[1:]) == generated
+    assert (workspace.root / "node_modules").is_symlink()
+    assert (workspace.root / "node_modules").readlink() == node_modules.resolve()
+
+
+def test_a_path_that_was_not_admitted_is_named(
+    tmp_path: Path, node_modules: Path, templates: Path
+) -> None:
+    expected = r"a path was not checked before: the path '\.\./x' has a '\.\.' segment"
+    with pytest.raises(InfrastructureError, match=f"^{expected}$"):
+        lay_out(tmp_path / "r", {"../x": ""}, node_modules=node_modules, templates=templates)
+
+
 names = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12)
 answers = st.dictionaries(
     st.lists(names, min_size=1, max_size=4).map("/".join), st.text(max_size=20)

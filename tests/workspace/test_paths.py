@@ -211,3 +211,110 @@ def test_counts_and_sizes_are_capped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert codes == ["format/too-many-files", "format/too-large"]
     (finding,) = admit({"a.ts": "é" * 6}).findings
     assert (finding.code, finding.path) == ("format/too-large", "a.ts")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "reason"),
+    [
+        ("", "", "is empty"),
+        ("/a.ts", "/a.ts", "is not relative to the project"),
+        ("~/a.ts", "~/a.ts", "is not relative to the project"),
+        ("C:a.ts", "C:a.ts", "is not relative to the project"),
+        ("a\\b.ts", "a\\\\\\\\b.ts", "has a backslash; folders are separated by /"),
+        ("a\n.ts", "a\\\\n.ts", "has a character that does not belong in a file name"),
+        ("a\x9f.ts", "a\\\\x9f.ts", "has a character that does not belong in a file name"),
+        ("aC:.ts", "aC:.ts", "has a character that does not belong in a file name"),
+        ("a\ud800.ts", "a\\\\ud800.ts", "has a character that does not belong in a file name"),
+        ("a//b.ts", "a//b.ts", "has an empty segment"),
+        ("a/", "a/", "has an empty segment"),
+        ("a/./b.ts", "a/./b.ts", "has a '.' segment"),
+        ("a/../b.ts", "a/../b.ts", "has a '..' segment"),
+        (f"a/{'é' * 101}", "a/" + r"\\xe9" * 49 + r"\\x", "has a name longer than 200 bytes"),
+        (f"{'a' * 99}/" * 4 + "b", f"{'a' * 99}/" * 2, "is longer than 400 bytes"),
+        ("a /b.ts", "a /b.ts", "has a name that not every file system can hold"),
+        (" a", " a", "has a name that not every file system can hold"),
+        ("a./b.ts", "a./b.ts", "has a name that not every file system can hold"),
+        ("a/LPT1.x.ts", "a/LPT1.x.ts", "has a name that not every file system can hold"),
+        ("a/Node_Modules/b", "a/Node_Modules/b", "lies in Node_Modules, where only tools write"),
+        (".GIT", ".GIT", "lies in .GIT, where only tools write"),
+        ("Convex", "Convex", "is a folder of every Convex project"),
+        ("convex/_generated", "convex/_generated", "is a folder of every Convex project"),
+        ("convex/tsconfig.json/a", "convex/tsconfig.json/a",
+         "lies in convex/tsconfig.json, which is a file"),
+    ],
+)  # fmt: skip
+def test_an_unsafe_path_says_why(path: str, shown: str, reason: str) -> None:
+    finding = problem_with(path)
+    assert finding is not None
+    assert finding.message == f"the path '{shown}' {reason}"
+    assert finding.path is None
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 200, f"{'a' * 99}/" * 3 + "b" * 100, "é" * 100, "lpt10", "nul1.ts", "git", "co"]
+)
+def test_a_path_may_be_as_long_as_is_said(path: str) -> None:
+    assert problem_with(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "owned"),
+    [
+        ("convex.json", "the Convex project's configuration"),
+        ("CONVEX.JSON", "the Convex project's configuration"),
+        ("convex/_generated/a.ts", "generated code"),
+        ("a/.convex/b", "the deployment's state"),
+        ("a/tsconfig.x.json", "the TypeScript configuration"),
+        ("a/oxlint.config.ts", "the lint configuration"),
+        (".oxlintrc.jsonc", "the lint configuration"),
+        (".pnpmfile.cjs", "the package manager's settings"),
+        (".yarnrc", "the package manager's settings"),
+        (".yarnrc.yml", "the package manager's settings"),
+        ("npm-shrinkwrap.json", "the lockfile"),
+        ("deno.lock", "the lockfile"),
+        ("a/.env", "the environment"),
+    ],
+)
+def test_what_is_owned_says_by_whom(path: str, owned: str) -> None:
+    finding = problem_with(path)
+    assert finding is not None
+    assert finding.message == f"{path} is not used: {owned} is the harness's own"
+    assert (finding.severity, finding.path) == ("warning", path)
+
+
+@pytest.mark.parametrize("path", ["a/convex.json", "tsconfig.ts", "env", ".convexrc", "x.npmrc"])
+def test_what_only_looks_like_it_is_the_answer_s(path: str) -> None:
+    assert problem_with(path) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "codes"),
+    [
+        ({"a": "é" * 5, "b": "x" * 5}, []),
+        ({"a": "é" * 5 + "x"}, ["too-large: a has 11 bytes; 10 are allowed"]),
+        ({"a": "x" * 10, "b": "x" * 6}, ["too-large: the answer has 16 bytes; 15 are allowed"]),
+        ({"a": "", "b": "", "c": ""}, ["too-many-files: the answer has 3 files; 2 are allowed"]),
+        # What is not admitted counts too.
+        ({"/a": "x" * 16}, ["unsafe-path: the path '/a' is not relative to the project",
+                            "too-large: the answer has 16 bytes; 15 are allowed"]),
+        ({"a": "\ud800"}, ["not-unicode: a holds half of a surrogate pair, which no file can"]),
+        ({"a": "", "A": ""}, ["path-conflict: A and a are one file on many systems"]),
+        ({"a": "", "A/b": ""}, ["path-conflict: a is both a file and the folder of A/b"]),
+    ],
+)  # fmt: skip
+def test_admission_word_for_word(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], codes: list[str]
+) -> None:
+    monkeypatch.setattr(paths, "MAX_FILES", 2)
+    monkeypatch.setattr(paths, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(paths, "MAX_TOTAL_BYTES", 15)
+    admission = admit(files)
+    told = [f"{finding.code}: {finding.message}" for finding in admission.findings]
+    assert told == [f"format/{code}" for code in codes]
+    of_whole = ("the answer", "the path")
+    named = {
+        finding.path for finding in admission.findings if not finding.message.startswith(of_whole)
+    }
+    assert named == {finding.path for finding in admission.findings} - {None}
+    assert set(admission.files) == {path for path in files if path not in named and path != "/a"}
+    assert all(finding.severity == "error" for finding in admission.findings)

@@ -45,6 +45,7 @@ UNITS = (
         "    a\n",
         "# a.ts\n    a\n",
     ),
+    *("<file path=", "# a.ts ", "`a.ts`:\n```\n", "a.", "## a.ts\n"),
     *("# a.ts\n```\n", "```md\n```ts\n", "```\n// a.ts\n", "a.ts:\n\n", "<b>", "[](", "[a]("),
     # The longest line that is looked at for a path.
     f"```\n//{' ' * 290}x\n```\n",
@@ -58,6 +59,7 @@ FRAMES = {
     "a reply": ("", ""),
     "a line": ("```", "\r x"),
     "a file": ("<file path='a.ts'>\n", ""),
+    "a heading": ("## a.ts\n", ""),
     "a path": ('{"files":[{"path":"', '","content":"x"}]}'),
 }
 

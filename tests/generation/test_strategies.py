@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
 from pytest_convex_eval.generation.design import (
     DESIGN_FORM,
+    BackgroundTask,
     DeployedFacts,
     DeployedFunction,
     Design,
+    DesignFunction,
+    DesignIndex,
+    DesignTable,
+    ParsedDesign,
+    ReadPath,
     check_design,
     function_name,
     parse_design,
@@ -28,6 +34,7 @@ from pytest_convex_eval.generation.strategies import (
     next_request,
     repair_request,
 )
+from pytest_convex_eval.outcomes import Finding
 
 TASK = build_request(model="claude-sonnet-5-5", arm=Arm("none", ""), prompt="Write orders.")
 DESIGN: dict[str, Any] = json.loads(
@@ -234,6 +241,213 @@ def table(**changes: Any) -> list[dict[str, Any]]:
 )  # fmt: skip
 def test_differences_are_found_both_ways(changes: dict[str, Any], expected: list[str]) -> None:
     assert codes(design_of(**changes)) == expected
+
+
+def test_a_difference_is_told_by_name() -> None:
+    design = design_of(
+        tables=table(indexes=[{"name": "by_total", "fields": ["total", "customerId"]}]),
+        functions=[
+            *function(kind="mutation", args={"b": "v.any()", "a": "v.any()"}),
+            *function(name="carts:list", reads=[{"table": "carts", "by": ["x"]}]),
+        ],
+        background=[{"function": "orders:purge", "when": "daily"}],
+    )
+    facts = replace(
+        FACTS, functions={**FACTS.functions, "odd:one": DeployedFunction("query", "public", ())}
+    )
+    assert check_design(design, facts) == (
+        Finding(
+            "design/read-without-index",
+            "orders:listForCustomer reads orders by customerId, and no index of the design serves "
+            "that.",
+            "warning",
+        ),
+        Finding(
+            "design/unknown-table",
+            "carts:list reads the table carts, which the design does not have.",
+            "warning",
+        ),
+        Finding(
+            "design/unused-index",
+            "The index orders.by_total serves no read of the design.",
+            "info",
+        ),
+        Finding(
+            "design/other-kind",
+            "orders:listForCustomer was designed as public mutation and deployed as public query.",
+            "warning",
+        ),
+        Finding(
+            "design/other-arguments",
+            "orders:listForCustomer was designed with the arguments (a, b) and deployed with "
+            "(customerId).",
+            "warning",
+        ),
+        Finding(
+            "design/missing-function", "carts:list was designed and is not deployed.", "warning"
+        ),
+        Finding(
+            "design/undesigned-function", "odd:one is deployed and was not designed.", "warning"
+        ),
+        Finding(
+            "design/missing-function",
+            "orders:purge was designed to run daily, and is not deployed.",
+            "warning",
+        ),
+        Finding(
+            "design/missing-index",
+            "The index orders.by_total on total, customerId was designed and is not deployed.",
+            "warning",
+        ),
+        Finding(
+            "design/undesigned-index",
+            "An index of orders on customerId is deployed and was not designed.",
+            "info",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "served"),
+    [
+        (["a"], True), (["a", "b"], True), (["b", "a"], True), (["a", "b", "c"], True),
+        (["b"], False), (["a", "c"], False), (["a", "b", "c", "d"], False),
+        (["_creationTime"], True), ([], True),
+    ],
+)  # fmt: skip
+def test_an_index_serves_reads_by_its_first_fields_in_any_order(
+    by: list[str], served: bool
+) -> None:
+    index = {"name": "by_abc", "fields": ["a", "b", "c"]}
+    design = design_of(
+        tables=table(indexes=[index]), functions=function(reads=[{"table": "orders", "by": by}])
+    )
+    assert ("read-without-index" in codes(design)) != served
+
+
+def test_what_a_design_leaves_out_is_what_it_most_often_is() -> None:
+    parsed = parse_design(
+        json.dumps(
+            {
+                "tables": [{"name": "t", "fields": {"a": {"kind": 1}}}],
+                "functions": [{"name": "a:b", "kind": "action", "args": None, "reads": None}],
+                "background": [{"function": "api.a.b"}],
+            }
+        )
+    )
+    assert parsed == ParsedDesign(
+        Design(
+            (DesignTable("t", {"a": '{"kind": 1}'}, ()),),
+            (DesignFunction("a:b", "action", "public", {}, "", (), ""),),
+            (BackgroundTask("a:b", ""),),
+        )
+    )
+    assert parse_design('{"tables": []}') == ParsedDesign(Design())
+
+
+def test_all_that_the_form_asks_for_is_read() -> None:
+    assert parse_design(DESIGN_FORM).design == Design(
+        tables=(
+            DesignTable(
+                "orders",
+                {"customerId": "v.id('customers')", "total": "v.number()"},
+                (DesignIndex("by_customer", ("customerId",)),),
+            ),
+        ),
+        functions=(
+            DesignFunction(
+                name="orders:listForCustomer",
+                kind="query",
+                visibility="public",
+                args={"customerId": "v.id('customers')"},
+                returns="v.array(v.object({ total: v.number() }))",
+                reads=(ReadPath("orders", ("customerId",)),),
+                authorization="the customer, by ctx.auth",
+            ),
+        ),
+        background=(BackgroundTask("orders:purge", "daily at 03:00 UTC"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("I would.", Finding("design/missing", "The reply holds no design.")),
+        (
+            "<design>\nHm.\n</design>",
+            Finding("design/broken-json", "The design is no JSON object."),
+        ),
+        (
+            '{"tables": [{"name": "t"}, 7]}',
+            Finding(
+                "design/odd-entry",
+                "The design's tables entry 2 is not of the form that was asked for, and is left "
+                "out.",
+                "warning",
+            ),
+        ),
+        (
+            '{"background": 7, "tables": []}',
+            Finding(
+                "design/odd-entry",
+                "The design's background is not of the form that was asked for, and is left out.",
+                "warning",
+            ),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_design_is_said(text: str, finding: Finding) -> None:
+    assert parse_design(text).findings == (finding,)
+
+
+def test_a_design_is_read_as_far_as_any_backend_goes() -> None:
+    many = [{"name": f"t{number}"} for number in range(501)]
+    design = parse_design(json.dumps({"tables": many})).design
+    assert design is not None
+    assert [one.name for one in design.tables] == [f"t{number}" for number in range(500)]
+    for count, left in ((500, 1), (501, 0)):
+        indexes = [{"name": "i", "fields": ["a"]}] * count
+        text = json.dumps({"tables": [{"name": "t", "indexes": indexes}]})
+        design = parse_design(text).design
+        assert design is not None
+        assert len(design.tables) == left
+    for count, left in ((32, 1), (33, 0)):
+        index = {"name": "i", "fields": ["a"] * count}
+        text = json.dumps({"tables": [{"name": "t", "indexes": [index]}]})
+        design = parse_design(text).design
+        assert design is not None
+        assert len(design.tables) == left
+
+
+@pytest.mark.parametrize(("before", "found"), [(19, True), (20, False)])
+def test_a_design_is_looked_for_in_so_many_places(before: int, found: bool) -> None:
+    text = "{\n" * before + '{"tables": []}'
+    assert (parse_design(text).design is not None) == found
+
+
+def test_a_repair_says_what_was_found_the_first_time_and_again() -> None:
+    once = repair_request(TASK, replied(TASK, "files"), " \n2 wrong\n", 1)
+    assert once.user == REPAIR.format("Your project was checked.", "2 wrong")
+    again = repair_request(TASK, replied(TASK, "files"), "2 wrong", 2)
+    assert again.user == REPAIR.format("Your project was checked again.", "2 wrong")
+    for count, left in ((20_000, 0), (20_001, 1)):
+        long = repair_request(TASK, replied(TASK, "files"), "a" * count, 1).user
+        assert long.count("a" * 10_000) == 2
+        assert (f"... ({left} characters left out)" in long) == bool(left)
+
+
+REPAIR = """\
+# What the checks found
+
+{} This is what is wrong with it:
+
+<findings>
+{}
+</findings>
+
+Write the project again with all of this put right: every file, whole, in the form that you were \
+told at the beginning, those that need no change too. Only what you write now counts.
+"""
 
 
 def test_arguments_that_were_not_declared_are_not_compared() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_convex_eval.toolchain.lint import lint
 from pytest_convex_eval.toolchain.lint_oxlint import Linter
 from pytest_convex_eval.toolchain.lint_rules import Profile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
+from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.toolchain.typecheck import Types, check_types
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
@@ -40,11 +42,15 @@ export default defineSchema({
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Lays answers out in one folder and checks them; each needs a name of its own there."""
+    """Lays answers out in one folder and checks them; each needs a name of its own there.
+
+    With `warm`, `types` and `lint` ask tools that stay, as the stages do.
+    """
 
     toolchain: Toolchain
     dependencies: DependencySet
     folder: Path
+    warm: WarmTools | None = None
 
     def lay_out(self, files: Files, name: str = "answer") -> Workspace:
         admission = admit(files)
@@ -67,7 +73,7 @@ class Bench:
         )
 
     def types(self, files: Files) -> ToolReport:
-        return self.types_of(self.lay_out(files))
+        return self.types_of(self.lay_out(files), None if self.warm is None else self.warm.types)
 
     def types_of(
         self,
@@ -92,7 +98,8 @@ class Bench:
         require: frozenset[str] = frozenset(),
     ) -> ToolReport:
         workspace = self.lay_out({"package.json": "{}", **files})
-        return self.lint_of(workspace, profile=profile, off=off, require=require)
+        linter = None if self.warm is None else self.warm.linter
+        return self.lint_of(workspace, linter, profile=profile, off=off, require=require)
 
     def lint_of(
         self,
@@ -131,6 +138,19 @@ def dependencies(store: DependencyStore) -> DependencySet:
 @pytest.fixture
 def bench(toolchain: Toolchain, dependencies: DependencySet, tmp_path: Path) -> Bench:
     return Bench(toolchain, dependencies, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def warm_tools(toolchain: Toolchain) -> Iterator[WarmTools]:
+    tools = own_tools(toolchain)
+    yield tools
+    tools.close()
+
+
+@pytest.fixture
+def quick(bench: Bench, warm_tools: WarmTools) -> Bench:
+    """The bench for what is asked about code and not about a tool's process."""
+    return replace(bench, warm=warm_tools)
 
 
 @pytest.fixture(scope="session")

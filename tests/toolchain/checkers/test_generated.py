@@ -154,11 +154,11 @@ def test_the_folder_of_a_component_holds_no_modules() -> None:
     assert module_paths(files) == ["a.ts", "party/d.ts"]
 
 
-def test_components_are_always_there(bench: Bench) -> None:
+def test_components_are_always_there(quick: Bench) -> None:
     code = 'import { components, api, internal } from "./_generated/api";\n'
     use = "export const a: object = components;\nexport const b: unknown = [api, internal];\n"
-    assert bench.types({"convex/a.ts": code + use}).findings == ()
-    wrong = replace(bench, folder=bench.folder / "wrong")
+    assert quick.types({"convex/a.ts": code + use}).findings == ()
+    wrong = replace(quick, folder=quick.folder / "wrong")
     wrong.folder.mkdir()
     (finding,) = wrong.types({"convex/a.ts": code + "export default components.none;\n"}).findings
     assert finding.code == "TS2339"
@@ -206,7 +206,7 @@ def test_published_components_are_mounted(
     assert api.count("ComponentApi") == len(names)
 
 
-def test_a_mounted_component_typechecks_under_its_name(bench: Bench) -> None:
+def test_a_mounted_component_typechecks_under_its_name(quick: Bench) -> None:
     body = 'const app = defineApp();\napp.use(limiter, { name: "mine" });'
     code = """\
 import { RateLimiter } from "@convex-dev/rate-limiter";
@@ -215,7 +215,7 @@ export const good = new RateLimiter(components.mine, {});
 export const bad = new RateLimiter(components.rateLimiter, {});
 """
     files = {"convex/convex.config.ts": CONFIG.format(body=body), "convex/a.ts": code}
-    assert [f.location() for f in bench.types(files).findings] == ["convex/a.ts:4:47"]
+    assert [f.location() for f in quick.types(files).findings] == ["convex/a.ts:4:47"]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
     assert not any("type-aware" in finding.message for finding in report.findings)
 
 
-def test_what_convexs_own_components_do_with_promises_is_no_error(bench: Bench) -> None:
+def test_what_convexs_own_components_do_with_promises_is_no_error(quick: Bench) -> None:
     code = """\
 import { mutation } from "./_generated/server";
 export const tidy = mutation({
@@ -138,30 +138,30 @@ export class Own implements Store {
   }
 }
 """
-    report = bench.lint({"convex/schema.ts": BAD["convex/schema.ts"], "convex/a.ts": code})
+    report = quick.lint({"convex/schema.ts": BAD["convex/schema.ts"], "convex/a.ts": code})
     found = {f.code: f.severity for f in report.findings if f.path == "convex/a.ts"}
     assert found == {"lint/await-thenable/aggregator": "warning"}
 
 
-def test_columns_count_characters(bench: Bench) -> None:
-    (finding,) = [f for f in bench.lint(BAD).findings if f.code == "lint/no-floating-promises"]
+def test_columns_count_characters(quick: Bench) -> None:
+    (finding,) = [f for f in quick.lint(BAD).findings if f.code == "lint/no-floating-promises"]
     assert finding.excerpt is not None
     assert finding.column is not None
     assert finding.excerpt[finding.column - 1 :].startswith("ctx.db.insert")
 
 
-def test_correctness_holds_the_errors_alone(bench: Bench) -> None:
-    report = bench.lint(BAD, "correctness")
+def test_correctness_holds_the_errors_alone(quick: Bench) -> None:
+    report = quick.lint(BAD, "correctness")
     assert set(places(report)) == {p for p, level in BAD_PLACES.items() if level == "error"}
     assert {finding.severity for finding in report.findings} == {"error"}
 
 
-def test_strict_adds_the_groups_and_counts_more(bench: Bench) -> None:
+def test_strict_adds_the_groups_and_counts_more(quick: Bench) -> None:
     code = """\
 import { query } from "./_generated/server";
 export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").collect() });
 """
-    report = bench.lint({**BAD, "convex/all.ts": code, "convex/a.ts": ""}, "strict")
+    report = quick.lint({**BAD, "convex/all.ts": code, "convex/a.ts": ""}, "strict")
     severities = {finding.code: finding.severity for finding in report.findings}
     assert severities["@convex-dev/no-collect-in-query"] == "error"
     assert severities["convex-eval/returns-validator"] == "error"
@@ -169,12 +169,12 @@ export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").col
     assert severities["@convex-dev/no-top-of-hour-crons"] == "warning"
 
 
-def test_a_case_requires_and_switches_off_rules_and_groups(bench: Bench) -> None:
+def test_a_case_requires_and_switches_off_rules_and_groups(quick: Bench) -> None:
     code = """\
 import { query } from "./_generated/server";
 export const all = query({ handler: (ctx) => ctx.db.query("todos").collect() });
 """
-    report = bench.lint(
+    report = quick.lint(
         {"convex/a.ts": code},
         require=frozenset({"cost", "require-access-control"}),
         off=frozenset({"@convex-dev/require-args-validator"}),
@@ -195,9 +195,9 @@ export const all = query({ handler: (ctx) => ctx.db.query("todos").collect() });
         "/* eslint typescript/no-explicit-any: off */",
     ],
 )
-def test_an_inline_suppression_neither_works_nor_passes_unseen(bench: Bench, comment: str) -> None:
+def test_an_inline_suppression_neither_works_nor_passes_unseen(quick: Bench, comment: str) -> None:
     files = {"convex/a.ts": f"{comment}\nexport const a: any = 1;\n"}
-    assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/a.ts:2:17"]
+    assert places(quick.lint(files)) == ["lint/no-explicit-any@convex/a.ts:2:17"]
     # A comment that configures a rule does not work in oxlint: nothing to report.
     assert len(find_suppressions(files)) == (0 if comment.startswith("/* eslint t") else 1)
 
@@ -237,15 +237,15 @@ SOME_ANY = "export const a: any = 1;\n"
     "name",
     ["a.mts", "a.cts", "a.tsx", "a.test.ts", "dist/a.ts", "build/min.ts", "amin.ts"],
 )
-def test_every_kind_of_file_is_linted(bench: Bench, name: str) -> None:
-    assert places(bench.lint({f"convex/{name}": SOME_ANY})) == [
+def test_every_kind_of_file_is_linted(quick: Bench, name: str) -> None:
+    assert places(quick.lint({f"convex/{name}": SOME_ANY})) == [
         f"lint/no-explicit-any@convex/{name}:1:17"
     ]
 
 
 @pytest.mark.parametrize("name", ["a.min.ts", "a-min.mjs", "by_min.tsx", "a.min.d.ts"])
-def test_a_file_that_oxlint_passes_over_is_named(bench: Bench, name: str) -> None:
-    report = bench.lint({f"convex/{name}": SOME_ANY, "convex/z.ts": SOME_ANY, "convex/e.js": ""})
+def test_a_file_that_oxlint_passes_over_is_named(quick: Bench, name: str) -> None:
+    report = quick.lint({f"convex/{name}": SOME_ANY, "convex/z.ts": SOME_ANY, "convex/e.js": ""})
     assert places(report) == [
         f"lint/not-linted@convex/{name}",
         "lint/no-explicit-any@convex/z.ts:1:17",
@@ -297,10 +297,10 @@ def test_a_linter_that_does_not_run_is_not_the_answers_fault(bench: Bench) -> No
             broken.lint({"convex/a.ts": "export const a = 1;\n"})
 
 
-def test_every_rule_exists_and_reports_under_our_code(bench: Bench) -> None:
+def test_every_rule_exists_and_reports_under_our_code(quick: Bench) -> None:
     """oxlint refuses a configuration with a rule that it does not know."""
     everything = frozenset(rule.code for rule in RULES)
-    report = bench.lint({"convex/a.ts": "export const a = 1;\n"}, require=everything)
+    report = quick.lint({"convex/a.ts": "export const a = 1;\n"}, require=everything)
     assert report.findings == ()
 
 
@@ -354,8 +354,8 @@ def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     ids=["calls a registered function", "runs a function itself", "db in an action", "no index"],
 )
 def test_some_pitfalls_are_typechecks_to_tell(
-    bench: Bench, todo_schema: Files, code: str, expected: str
+    quick: Bench, todo_schema: Files, code: str, expected: str
 ) -> None:
     imports = 'import { action, internalQuery, query } from "./_generated/server";\n'
-    report = bench.types({**todo_schema, "convex/a.ts": imports + code})
+    report = quick.types({**todo_schema, "convex/a.ts": imports + code})
     assert expected in {finding.code for finding in report.findings}

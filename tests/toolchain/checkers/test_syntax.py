@@ -14,36 +14,84 @@ from pytest_convex_eval.toolchain.syntax import check_syntax
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
 
+# Code, what it is found by, in which line, and words of what is said.
 BROKEN = {
-    "missing brace": ("export function f() {\n  return 1;\n", "syntax/esbuild", 3),
-    "missing parenthesis": ("export const a = (1 + 2;\n", "syntax/esbuild", 1),
-    "stray at signs": ("export const a = @@;\n", "syntax/esbuild", 1),
+    "missing brace": (
+        "export function f() {\n  return 1;\n",
+        "syntax/esbuild",
+        3,
+        "Unexpected end of file",
+    ),
+    "missing parenthesis": (
+        "export const a = (1 + 2;\n",
+        "syntax/esbuild",
+        1,
+        'Expected ")" but found ";"',
+    ),
+    "stray at signs": ("export const a = @@;\n", "syntax/esbuild", 1, 'found "@"'),
     "await outside of async": (
         "export function f() {\n  await g();\n}\ndeclare const g: () => Promise<void>;\n",
         "syntax/esbuild",
         2,
+        '"await" can only be used',
     ),
-    "const declared twice": ("const a = 1;\nconst a = 2;\nexport {};\n", "syntax/esbuild", 2),
-    "keyword as a name": ("const class = 1;\n", "syntax/esbuild", 1),
-    "missing comma": ("export const a = { b: 1 c: 2 };\n", "syntax/esbuild", 1),
-    "unterminated string": ('export const a = "abc;\n', "syntax/esbuild", 1),
-    "JSX in a .ts file": ("export const a = <div>hi</div>;\n", "syntax/esbuild", 1),
-    "missing type": ("let a: = 1;\n", "syntax/esbuild", 1),
-    "literal dots": ("query({ ... });\n", "syntax/esbuild", 1),
-    "const without a value": ("const a;\n", "syntax/esbuild", 1),
-    "rest that is not last": ("export function f(...a, b) {}\n", "syntax/esbuild", 1),
-    "import inside of a function": ('function f() { import x from "y"; }\n', "syntax/esbuild", 1),
-    "octal number": ("export const a = 010;\n", "syntax/esbuild", 1),
+    "const declared twice": (
+        "const a = 1;\nconst a = 2;\nexport {};\n",
+        "syntax/esbuild",
+        2,
+        '"a" has already been declared',
+    ),
+    "keyword as a name": ("const class = 1;\n", "syntax/esbuild", 1, 'found "class"'),
+    "missing comma": ("export const a = { b: 1 c: 2 };\n", "syntax/esbuild", 1, 'found "c"'),
+    "unterminated string": ('export const a = "abc;\n', "syntax/esbuild", 1, "Unterminated string"),
+    "JSX in a .ts file": (
+        "export const a = <div>hi</div>;\n",
+        "syntax/esbuild",
+        1,
+        "Unterminated regular expression",
+    ),
+    "missing type": ("let a: = 1;\n", "syntax/esbuild", 1, 'Unexpected "="'),
+    "literal dots": ("query({ ... });\n", "syntax/esbuild", 1, 'Unexpected "}"'),
+    "const without a value": ("const a;\n", "syntax/esbuild", 1, "must be initialized"),
+    "rest that is not last": ("export function f(...a, b) {}\n", "syntax/esbuild", 1, 'found ","'),
+    "import inside of a function": (
+        'function f() { import x from "y"; }\n',
+        "syntax/esbuild",
+        1,
+        'Unexpected "x"',
+    ),
+    "octal number": ("export const a = 010;\n", "syntax/esbuild", 1, "octal literals"),
     "export declared twice": (
         "export const a = 1;\nconst b = 2;\nexport { b as a };\n",
         "syntax/esbuild",
         3,
+        "Multiple exports",
     ),
-    "top-level return": ("export {};\nif (1 > 2) return;\n", "syntax/esbuild", 2),
-    "stray break": ("break;\n", "syntax/esbuild", 1),
-    "private name outside of a class": ("export const a = this.#x;\n", "syntax/esbuild", 1),
-    "markdown fence": ("```typescript\nexport const a = 1;\n```\n", "syntax/markdown-fence", 1),
-    "HTML entity": ("for (let i = 0; i &lt; 3; i++) {}\n", "syntax/html-entity", 1),
+    "top-level return": (
+        "export {};\nif (1 > 2) return;\n",
+        "syntax/esbuild",
+        2,
+        "Top-level return",
+    ),
+    "stray break": ("break;\n", "syntax/esbuild", 1, 'Cannot use "break"'),
+    "private name outside of a class": (
+        "export const a = this.#x;\n",
+        "syntax/esbuild",
+        1,
+        'Private name "#x"',
+    ),
+    "markdown fence": (
+        "```typescript\nexport const a = 1;\n```\n",
+        "syntax/markdown-fence",
+        1,
+        "a markdown fence was left",
+    ),
+    "HTML entity": (
+        "for (let i = 0; i &lt; 3; i++) {}\n",
+        "syntax/html-entity",
+        1,
+        "the HTML entity &lt;",
+    ),
 }
 
 SOUND = {
@@ -60,11 +108,11 @@ SOUND = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_code_is_found_at_its_line(bench: Bench, name: str) -> None:
-    code, expected, line = BROKEN[name]
+    code, expected, line, words = BROKEN[name]
     finding = bench.syntax({"convex/a.ts": code}).findings[0]
     assert (finding.code, finding.path, finding.line) == (expected, "convex/a.ts", line)
     assert finding.severity == "error"
-    assert finding.message
+    assert words in finding.message
 
 
 @pytest.mark.parametrize("name", SOUND)

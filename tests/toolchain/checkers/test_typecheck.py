@@ -31,8 +31,8 @@ def test_columns_count_characters_after_a_tab_and_an_emoji(bench: Bench) -> None
     assert finding.severity == "error"
 
 
-def test_lines_end_where_ecmascript_says(bench: Bench) -> None:
-    report = bench.types({"convex/a.ts": 'export {};\r\n\rconst a = 1;\u2028const n: number = "";'})
+def test_lines_end_where_ecmascript_says(quick: Bench) -> None:
+    report = quick.types({"convex/a.ts": 'export {};\r\n\rconst a = 1;\u2028const n: number = "";'})
     assert [finding.location() for finding in report.findings] == ["convex/a.ts:4:7"]
 
 
@@ -74,23 +74,23 @@ def test_messages_name_files_as_the_answer_does(bench: Bench) -> None:
     ],
 )
 def test_each_kind_of_mistake_has_its_code(
-    bench: Bench, todo_schema: Files, code: str, expected: str
+    quick: Bench, todo_schema: Files, code: str, expected: str
 ) -> None:
-    report = bench.types({**todo_schema, "convex/a.ts": code})
+    report = quick.types({**todo_schema, "convex/a.ts": code})
     assert expected in {finding.code for finding in report.findings}
     assert {finding.path for finding in report.findings} == {"convex/a.ts"}
 
 
 def test_node_types_are_seen_only_where_they_are_declared(
-    bench: Bench, good_backend: Files, tmp_path: Path
+    quick: Bench, good_backend: Files, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare" / "node_modules"
     bare.mkdir(parents=True)
     for name in ("convex", "@convex-dev", "convex-helpers"):
-        source = bench.dependencies.node_modules / name
+        source = quick.dependencies.node_modules / name
         if source.exists():
             (bare / name).symlink_to(source)
-    without = replace(bench, dependencies=replace(bench.dependencies, node_modules=bare))
+    without = replace(quick, dependencies=replace(quick.dependencies, node_modules=bare))
     codes = {finding.code for finding in without.types(good_backend).findings}
     assert codes
     assert codes <= {"TS2580", "TS2591"}
@@ -101,13 +101,13 @@ def test_an_answer_without_functions_is_told_so(bench: Bench) -> None:
     assert (finding.code, finding.path, finding.severity) == ("TS18003", None, "error")
 
 
-def test_suppression_comments_do_not_work(bench: Bench) -> None:
+def test_suppression_comments_do_not_work(quick: Bench) -> None:
     code = (
         "// @ts-nocheck\n/* eslint-disable */\n"
         "// @ts-ignore\nexport const x: number = '';\n"
         "/* @ts-expect-error */\nexport const y: number = '';\n"
     )
-    report = bench.types({"convex/a.ts": code})
+    report = quick.types({"convex/a.ts": code})
     assert [finding.location() for finding in report.findings] == [
         "convex/a.ts:4:14",
         "convex/a.ts:6:14",

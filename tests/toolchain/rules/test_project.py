@@ -20,7 +20,7 @@ from pytest_convex_eval.toolchain.rules.project import Project
 
 QUERY = Registration("query", public=True, http=False)
 SECONDS = 20.0
-"""What takes more is not linear: each of these takes less than a second on a slow machine."""
+"""Of CPU. What takes more is not linear: each of these takes less than a second."""
 
 
 def declaration(
@@ -110,9 +110,9 @@ def one_by_one(count: int) -> Mapping[str, FileFacts]:
 def test_thousands_of_declarations_that_use_each_other_are_decided_soon(
     program: Callable[[int], Mapping[str, FileFacts]],
 ) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found = list(decide(program(10_000)))
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert found
 
 

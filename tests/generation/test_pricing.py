@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.pricing import (
     ASSUMED_OUTPUT_TOKENS,
+    Estimate,
+    Price,
     PriceTable,
+    Tier,
     Tokens,
     output_range,
     show_estimate,
     show_usd,
 )
-from pytest_convex_eval.generation.provider import Generation, Json, Request
+from pytest_convex_eval.generation.provider import Generation, Json, Request, Turn
 
 TABLE = PriceTable.load()
 DAY = datetime.date(2026, 11, 10)
@@ -208,3 +212,242 @@ def test_usd_for_people() -> None:
     assert [show_usd(usd) for usd in (None, 0.0, 0.0042, 1.384, 1234.5)] == [
         "unknown", "$0.00", "$0.0042", "$1.38", "$1,234.50",
     ]  # fmt: skip
+
+
+def price(**changes: Any) -> Price:
+    """Two tiers, every factor another one."""
+    tiers = (Tier(1000, 1.0, 3.0), Tier(float("inf"), 2.0, 7.0))
+    return replace(Price(datetime.date(2026, 1, 1), tiers, 1.5, 2.5, 0.2, 0.5), **changes)
+
+
+COUNTED = Tokens(input=100, cache_write_5m=200, cache_write_1h=300, cache_read=400, output=500)
+
+
+@pytest.mark.parametrize(
+    ("batch", "more", "expected"),
+    [
+        (False, 0, (100, 200 * 1.5 + 300 * 2.5, 400 * 0.2, 500 * 3)),
+        (True, 0, (50, (200 * 1.5 + 300 * 2.5) / 2, 400 * 0.1, 500 * 1.5)),
+        # One token more, and all of them cost what they do in a long prompt.
+        (False, 1, (101 * 2, 2 * (200 * 1.5 + 300 * 2.5), 400 * 0.4, 500 * 7)),
+    ],
+)
+def test_each_kind_of_token_has_its_price(
+    batch: bool, more: int, expected: tuple[float, float, float, float]
+) -> None:
+    cost = price().cost(replace(COUNTED, input=100 + more), batch=batch)
+    assert cost is not None
+    assert astuple(cost) == pytest.approx(tuple(usd / MILLION for usd in expected))
+    assert cost.usd == pytest.approx(sum(expected) / MILLION)
+
+
+@pytest.mark.parametrize("name", ["cache_write_5m", "cache_write_1h", "cache_read"])
+def test_a_price_that_is_unknown_matters_to_those_alone_whom_it_concerns(name: str) -> None:
+    unknown = price(**{name: None})
+    assert unknown.cost(COUNTED) is None
+    without = unknown.cost(replace(COUNTED, **{name: 0}))
+    assert without == price().cost(replace(COUNTED, **{name: 0}))
+    assert without is not None
+
+
+def test_without_a_price_for_batches_batches_alone_are_of_unknown_cost() -> None:
+    unknown = price(batch=None)
+    assert unknown.cost(COUNTED, batch=True) is None
+    assert unknown.cost(COUNTED) == price().cost(COUNTED)
+    assert unknown.most(10, 10, batch=True) is None
+    assert unknown.most(10, 10) == price().most(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "batch", "expected"),
+    [
+        (1000, False, 1000 * 1 * 1.5 + 10 * 3),
+        (1001, False, 1001 * 2 * 1.5 + 10 * 7),
+        (1000, True, (1000 * 1 * 2.5 + 10 * 3) / 2),
+        (1001, True, (1001 * 2 * 2.5 + 10 * 7) / 2),
+    ],
+)
+def test_the_most_is_a_prompt_that_is_written_to_the_cache(
+    prompt: int, batch: bool, expected: float
+) -> None:
+    assert price().most(prompt, 10, batch=batch) == pytest.approx(expected / MILLION)
+
+
+def test_the_most_takes_the_dearest_tier_that_a_prompt_can_be_in() -> None:
+    falling = price(tiers=(Tier(1000, 9.0, 9.0), Tier(float("inf"), 1.0, 1.0)))
+    assert falling.most(1001, 10) == pytest.approx((1001 * 9 * 1.5 + 10 * 9) / MILLION)
+
+
+def test_a_write_to_the_cache_that_costs_less_than_nothing_new_is_no_bound() -> None:
+    assert price(cache_write_5m=0.5).most(1000, 0) == pytest.approx(1000 / MILLION)
+    assert price(cache_write_5m=None).most(1000, 0) is None
+    assert price(cache_write_5m=None).most(1000, 0, batch=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("counted", "tokens"),
+    [
+        (usage(input_tokens=3, output_tokens=4), Tokens(3, 0, 0, 0, 4)),
+        (usage(input_tokens=3, cache_read_input_tokens=5), Tokens(3, 0, 0, 5, 0)),
+        (usage(cache_read_input_tokens=None, cache_creation_input_tokens=None),
+         Tokens(0, 0, 0, 0, 0)),
+        (usage(cache_creation_input_tokens=7, cache_creation={
+            "ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 5}),
+         Tokens(0, 2, 5, 0, 0)),
+        (usage(cache_creation_input_tokens=7, cache_creation={"ephemeral_1h_input_tokens": 7}),
+         Tokens(0, 0, 7, 0, 0)),
+        (usage(cache_creation_input_tokens=7, cache_creation={"ephemeral_1h_input_tokens": 6}),
+         None),
+        (usage(cache_creation_input_tokens=7, cache_creation={"ephemeral_5m_input_tokens": True,
+                                                              "ephemeral_1h_input_tokens": 7}),
+         None),
+        (usage(cache_creation_input_tokens="7"), None),
+        (usage(cache_read_input_tokens=-1), None),
+        (usage(input_tokens=True), None),
+        (usage(output_tokens=1.5), None),
+        ({"input_tokens": 1}, None),
+        ({"output_tokens": 1}, None),
+    ],
+)  # fmt: skip
+def test_tokens_are_counted_by_kind_or_not_at_all(
+    counted: dict[str, Json], tokens: Tokens | None
+) -> None:
+    assert Tokens.from_usage(counted) == tokens
+
+
+def test_the_prompt_is_all_but_the_output() -> None:
+    assert COUNTED.prompt == 1000
+
+
+@pytest.mark.parametrize(
+    ("field", "ordinary"),
+    [
+        ({}, True), ({"service_tier": None}, True), ({"service_tier": "standard"}, True),
+        ({"speed": "standard"}, True), ({"inference_geo": "global"}, True),
+        ({"inference_geo": "not_available"}, True), ({"service_tier": "flex"}, False),
+        ({"speed": "fast"}, False), ({"inference_geo": "eu"}, False),
+    ],
+)  # fmt: skip
+def test_what_has_prices_of_its_own_is_of_unknown_cost(
+    field: dict[str, str], ordinary: bool
+) -> None:
+    assert usd(usage(output_tokens=MILLION, **field)) == (10.0 if ordinary else None)
+
+
+def test_the_model_that_answered_is_billed() -> None:
+    counted = usage(output_tokens=MILLION)
+    assert usd(counted, model="claude-of-tomorrow", answered_by="claude-sonnet-5-5") == 10.0
+    assert TABLE.cost_of("claude-sonnet-5-5", counted, DAY) is not None
+
+
+def table(*entries: dict[str, Json]) -> PriceTable:
+    return PriceTable.from_json(
+        {"format": 1, "checked": "2026-11-01", "models": {"m": list(entries)}}
+    )
+
+
+def test_a_table_is_read_with_all_that_it_says() -> None:
+    tiers: Json = [
+        {"up_to": 1000, "input": 1, "output": 3}, {"input": 2.0, "output": 7},
+    ]  # fmt: skip
+    entry: dict[str, Json] = {
+        "effective_from": "2026-01-01", "tiers": tiers, "cache_write_5m": 1.5,
+        "cache_write_1h": 2.5, "cache_read": 0.2, "batch": 0.5,
+    }  # fmt: skip
+    read = table(entry)
+    assert read.price("m", datetime.date(2026, 1, 1)) == price()
+    assert read.price("m", datetime.date(2025, 12, 31)) is None
+    assert read.checked == "2026-11-01"
+    bare = table({"effective_from": "2026-01-01", "tiers": tiers}).price("m", DAY)
+    assert bare == price(cache_write_5m=None, cache_write_1h=None, cache_read=None, batch=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tiers": []}, "^a model without prices$"),
+        ({"tiers": [1]}, "^a tier is no object$"),
+        ({"tiers": [{"input": 1}]}, "^a tier without its price$"),
+        ({"tiers": [{"output": 1}]}, "^a tier without its price$"),
+        ({"tiers": [{"input": True, "output": 1}]}, "^input is no price$"),
+        ({"tiers": [{"input": 1, "output": "1"}]}, "^output is no price$"),
+        ({"tiers": [{"up_to": 5, "input": 1, "output": 1}]}, "^tiers go from short prompts to "),
+        ({"tiers": [{"input": 1, "output": 1}, {"up_to": 5, "input": 1, "output": 1}]},
+         "^tiers go from short prompts to those of any length$"),
+        ({"tiers": [{"up_to": 9, "input": 1, "output": 1}, {"up_to": 5, "input": 1, "output": 1},
+                    {"input": 1, "output": 1}]}, "^tiers go from short prompts to "),
+        ({"cache_read": -0.1}, "^cache_read is no price$"),
+        ({"cache_write_5m": "x"}, "^cache_write_5m is no price$"),
+        ({"effective_from": None}, "isoformat"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_in_a_table_is_said(changes: dict[str, Json], words: str) -> None:
+    tiers: Json = [{"input": 1, "output": 1}]
+    with pytest.raises(ValueError, match=words):
+        table({"effective_from": "2026-01-01", "tiers": tiers, **changes})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[], {}, {"format": 2, "checked": "x", "models": {}}, {"format": 1, "models": {}},
+     {"format": 1, "checked": "x"}],
+)  # fmt: skip
+def test_what_is_no_table_is_refused(data: Json) -> None:
+    with pytest.raises(ValueError, match=r"^no price table of format 1$"):
+        PriceTable.from_json(data)
+
+
+def test_an_entry_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^a price is no object$"):
+        PriceTable.from_json({"format": 1, "checked": "x", "models": {"m": [1]}})
+
+
+def test_an_estimate_lies_between_a_cached_short_and_a_written_long_reply() -> None:
+    prices = PriceTable({"m": [price()]}, checked="x")
+    turns = (Turn("user", "h" * 30), Turn("assistant", "i" * 60))
+    requests = [Request("m", "s" * 300, "u" * 60, 90, turns) for _ in range(3)]
+    estimate = prices.estimate(requests, DAY, observed={"m": [10, 20, 30, 40, 50], "n": [1]})
+    assert estimate is not None
+    # 100 tokens of the system text and 50 of the rest: the first of them pays for both.
+    low = 3 * (50 * 1 + 20 * 3) + 100 * (1 + 0.2 + 0.2)
+    high = 3 * (150 * 1.5 + 40 * 3)
+    assert estimate == Estimate(
+        pytest.approx(low / MILLION), pytest.approx(high / MILLION), 3,  # type: ignore[arg-type]
+        "output as in 5 stored generations",
+    )  # fmt: skip
+    halved = prices.estimate(requests, DAY, observed={"m": [10, 20, 30, 40, 50]}, batch=True)
+    assert halved is not None
+    assert halved.low_usd == pytest.approx(low / 2 / MILLION)
+    assert halved.high_usd == pytest.approx(3 * (150 * 2.5 + 40 * 3) / 2 / MILLION)
+
+
+def test_an_estimate_without_observations_says_what_it_assumes() -> None:
+    prices = PriceTable({"m": [price(cache_read=None)]}, checked="x")
+    requests = [Request("m", "s" * 300, "", 4000) for _ in range(2)]
+    estimate = prices.estimate(requests, DAY)
+    assert estimate is not None
+    # Nothing is known of reads from the cache, and no reply is longer than it may be.
+    assert estimate.low_usd == pytest.approx(2 * (100 + 3000 * 3) / MILLION)
+    assert estimate.high_usd == pytest.approx(2 * (100 * 1.5 + 4000 * 3) / MILLION)
+    assert estimate.basis == "output assumed as 3,000 to 15,000 tokens a reply"
+    assert show_estimate(estimate) == f"$0.0182 to $0.0243 ({estimate.basis})"
+
+
+def test_few_and_many_observations_give_the_middle_half() -> None:
+    assert output_range([]) == ASSUMED_OUTPUT_TOKENS
+    assert output_range([10, 20, 40]) == (10, 40)
+    assert output_range([10, 20, 30, 40]) == (18, 32)
+
+
+def test_usd_of_a_tenth_and_more_have_two_digits() -> None:
+    assert [show_usd(usd) for usd in (0.0999, 0.1, 0.5)] == ["$0.0999", "$0.10", "$0.50"]
+
+
+def test_the_bytes_of_a_prompt_bound_its_tokens() -> None:
+    prices = PriceTable({"m": [price()]}, checked="x")
+    request = Request("m", "s" * 10, "é\ud800", 5, (Turn("user", "h" * 20),))
+    expected = (10 + 2 + 3 + 20 + 200) * 1.5 + 5 * 3
+    assert prices.most(request, DAY) == pytest.approx(expected / MILLION)
+    assert prices.most(request, DAY, batch=True) == pytest.approx(
+        ((10 + 2 + 3 + 20 + 200) * 2.5 + 5 * 3) / 2 / MILLION
+    )

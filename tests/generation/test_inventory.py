@@ -22,7 +22,7 @@ from pytest_convex_eval.generation.inventory import (
     to_prune,
 )
 from pytest_convex_eval.generation.pricing import PriceTable
-from pytest_convex_eval.generation.provider import Generation, Json, Request
+from pytest_convex_eval.generation.provider import Generation, Json, Request, Turn
 from pytest_convex_eval.generation.store import GenerationStore
 
 MakeRequest = Callable[..., Request]
@@ -141,3 +141,111 @@ def test_locks_and_batches_are_no_entries(store: GenerationStore) -> None:
     (store.folder / ".batches").mkdir()
     (store.folder / ".batches" / "x.json").write_text("{}")
     assert inventory(store.folder, PRICES) == before
+
+
+def test_the_export_tells_all_that_was_asked_and_answered(tmp_path: Path) -> None:
+    request = Request("m", "rules", "again", 9, (Turn("user", "a"), Turn("assistant", "b")), "low")
+    generation = Generation(
+        request, "one\ntwo", "end_turn", "began", "ended", 1.5, {"output_tokens": 3},
+        answered_by="m-1",
+    )  # fmt: skip
+    store = GenerationStore(tmp_path, run="r1")
+    store.put(request, 2, generation, label="a/b/c")
+    (line,) = export(inventory(tmp_path, PRICES))
+    assert json.loads(line) == {
+        "key": request.key(2),
+        "label": "a/b/c",
+        "trial": 2,
+        "run": "r1",
+        "model": "m",
+        "answered_by": "m-1",
+        "prompt_fingerprint": request.fingerprint(),
+        "effort": "low",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "system", "content": "rules"},
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b"},
+            {"role": "user", "content": "again"},
+        ],
+        "reply": "one\ntwo",
+        "stop_reason": "end_turn",
+        "usage": {"output_tokens": 3},
+        "usd": None,
+        "seconds": 1.5,
+        "finished": "ended",
+    }
+
+
+def test_the_columns_of_the_listing_are_aligned(entries: list[Entry]) -> None:
+    readable = [replace(entry, size=1234) for entry in entries if entry.stored]
+    case, date = "CASE                  ", "DATE (UTC)      "
+    assert listing(readable) == [
+        f"MODEL               {case}  TRIAL  {date}  PROMPT   OUTPUT      USD   KB",
+        "claude-of-tomorrow  auth/hard/roles             1  2026-11-02 10:00   1,000  200,000  "
+        "unknown  1.2",
+        "claude-sonnet-5-5   indexes/easy/by_author      1  2026-11-02 10:00   1,000  200,000    "
+        "$2.00  1.2",
+        "claude-sonnet-5-5   indexes/easy/by_author      2  2026-11-09 23:30   1,000        3  "
+        "$0.0020  1.2  refusal",
+        "3 generations, 0.0 MB, $2.00 and 1 of unknown cost",
+    ]
+
+
+def test_what_is_unknown_of_a_generation_is_shown_as_unknown(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    store = GenerationStore(tmp_path)
+    store.put(
+        make_request(),
+        1,
+        Generation(make_request(), "", "end_turn", "", "some day", 1.0),
+        label="c",
+    )
+    (entry,) = inventory(tmp_path, PRICES)
+    assert (entry.finished, entry.prompt_tokens, entry.output_tokens, entry.usd) == (None,) * 4
+    assert listing([replace(entry, size=0)])[1].split() == [
+        "claude-sonnet-5-5", "c", "1", "?", "?", "?", "unknown", "0.0",
+    ]  # fmt: skip
+    # Of no known age, it is not old.
+    assert to_prune([entry], before=datetime.datetime.max.replace(tzinfo=datetime.UTC)) == []
+    assert observed_outputs([entry]) == {}
+
+
+def test_sizes_are_summed(entries: list[Entry]) -> None:
+    one = replace(entries[0], size=1_260_000)
+    assert summary([one]) == "1 generation, 1.3 MB, unknown cost"
+    assert summary([one, one]).startswith("2 generations, 2.5 MB")
+
+
+def test_what_is_made_at_the_very_moment_is_not_before_it(entries: list[Entry]) -> None:
+    moment = datetime.datetime(2026, 11, 9, 23, 30, tzinfo=datetime.UTC)
+    assert len(to_prune(entries, before=moment)) == 2
+    assert len(to_prune(entries, before=moment + datetime.timedelta(seconds=1))) == 3
+
+
+def test_a_moment_is_shown_in_utc(tmp_path: Path, make_request: MakeRequest) -> None:
+    made = Generation(make_request(), "", "end_turn", "", "2026-11-02T01:30:00+02:00", 1.0)
+    GenerationStore(tmp_path).put(make_request(), 1, made, label="c")
+    (entry,) = inventory(tmp_path, PRICES)
+    assert "2026-11-01 23:30" in listing([entry])[1]
+
+
+def test_a_generation_under_another_name_is_unreadable(store: GenerationStore) -> None:
+    (path, *_) = sorted(store.folder.glob("claude-of-tomorrow/*.json"))
+    path.rename(path.with_name("other.json"))
+    (entry,) = [one for one in inventory(store.folder, PRICES) if one.path.name == "other.json"]
+    assert (entry.problem, entry.model, entry.stored) == ("its name is not its key", "?", None)
+    assert "claude-of-tomorrow/other.json" in listing([entry])[1]
+    assert listing([entry])[1].endswith("unreadable: its name is not its key")
+
+
+def test_entries_are_sorted_by_model_and_time(entries: list[Entry]) -> None:
+    assert [(one.model, one.stored.trial if one.stored else None) for one in entries] == [
+        ("claude-of-tomorrow", 1), ("?", None), ("?", None),
+        ("claude-sonnet-5-5", 1), ("claude-sonnet-5-5", 2),
+    ]  # fmt: skip
+
+
+def test_pruning_what_is_gone_is_no_trouble(entries: list[Entry]) -> None:
+    assert prune(entries) == prune(entries) == sum(entry.size for entry in entries)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import re
 from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.generation.models import DEFAULT_MODEL, check_key, choose_model
-from pytest_convex_eval.generation.prompts import Arm, build_request, load_guidelines
+from pytest_convex_eval.generation.models import (
+    DEFAULT_MODEL,
+    KEY_VARIABLE,
+    api_key,
+    check_key,
+    choose_model,
+)
+from pytest_convex_eval.generation.prompts import (
+    DEFAULT_MAX_TOKENS,
+    INSTRUCTIONS,
+    Arm,
+    build_request,
+    load_guidelines,
+)
+from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.references import ReferenceProvider
 from pytest_convex_eval.generation.reply import judge_stop, parse_reply
 from pytest_convex_eval.outcomes import CaseError, ConfigurationError
@@ -138,3 +153,82 @@ def test_a_reference_goes_through_the_parser_unchanged() -> None:
 def test_a_reference_that_cannot_be_written_in_tags_is_the_cases_fault() -> None:
     with pytest.raises(CaseError, match=r"a\.ts"):
         ReferenceProvider({"a.ts": "x\n</file>\ny\n"})
+
+
+def test_a_request_is_built_of_each_part_in_its_place() -> None:
+    request = build_request(
+        model="m", arm=Arm("mine", "\nBe brief.\n\n"), prompt="\n Write a. \n",
+        files={"a.ts": "x\n"}, max_tokens=7, effort="low",
+    )  # fmt: skip
+    assert request == Request(
+        model="m",
+        system=f"{INSTRUCTIONS}\n# Guidelines\n\nBe brief.\n",
+        user='# Task\n\nWrite a.\n\n# The project so far\n\n<file path="a.ts">\nx\n</file>\n',
+        max_tokens=7,
+        effort="low",
+    )
+    assert build_request(model="m", arm=Arm("blank", " \n"), prompt="x") == Request(
+        "m", INSTRUCTIONS, "# Task\n\nx\n", DEFAULT_MAX_TOKENS
+    )
+
+
+def test_the_fingerprint_of_an_arm_is_that_of_its_text() -> None:
+    one, two = Arm("a", "text"), Arm("b", "text")
+    assert one.fingerprint == two.fingerprint == hashlib.sha256(b"text").hexdigest()[:16]
+    assert Arm("a", "\ud800").fingerprint != one.fingerprint
+
+
+def test_what_is_wrong_with_guidelines_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "none.md"
+    path.write_text("x")
+    for spec, words in (
+        (
+            str(path),
+            f"guidelines can't be called 'none': it is taken; give it one as in mine={path}",
+        ),
+        (f"none={path}", "guidelines can't be called 'none': it is taken"),
+        (" =x", "guidelines ' =x' are neither a path nor name=path"),
+        ("a=", "guidelines 'a=' are neither a path nor name=path"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            load_guidelines(spec)
+        assert str(caught.value) == words
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=r"neither default, none nor a readable file: "):
+        load_guidelines(f"mine={path}")
+    other = tmp_path / "a=b.md"
+    other.write_text("y")
+    assert load_guidelines(f" mine ={other}") == Arm("mine", "y")
+
+
+def test_what_is_missing_for_a_model_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"^a model's name is empty$"):
+        choose_model(" ", {})
+    words = (
+        "model m needs ANTHROPIC_API_KEY in the environment; the model 'reference' and the store "
+        "mode replay need none"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{words}$"):
+        check_key("m", {})
+    assert choose_model(" m ", {}) == "m"
+
+
+def test_a_key_is_taken_without_the_space_around_it() -> None:
+    assert [api_key(one) for one in ({}, {KEY_VARIABLE: " \n"}, {KEY_VARIABLE: " k\n"})] == [
+        None, None, "k",
+    ]  # fmt: skip
+
+
+def test_a_reference_is_an_answer_of_this_moment_that_took_no_time() -> None:
+    provider = ReferenceProvider({"a.ts": "x\n"})
+    before = datetime.datetime.now(datetime.UTC)
+    request = Request("reference", "", "x", 1)
+    made = provider.generate(request, deadline_seconds=1)
+    assert (made.request, made.stop_reason, made.seconds) == (request, "end_turn", 0.0)
+    assert made.started == made.finished
+    assert abs(datetime.datetime.fromisoformat(made.started) - before).total_seconds() < 600
+    assert not provider.recordable
+    with pytest.raises(CaseError, match=r"^the reference answer cannot stand in file tags: a\.ts$"):
+        ReferenceProvider({"b.ts": "y\n", "a.ts": "x\n</file>\ny\n"})
+    with pytest.raises(CaseError, match=r"^the starting project cannot stand in file tags: a\.ts$"):
+        build_request(model="m", arm=NONE, prompt="x", files={"a.ts": "</file>\nrest\n"})

@@ -122,3 +122,18 @@ def test_a_commit_is_as_large_as_what_it_replaced(in_server: InServer) -> None:
       return states;
     """)
     assert found == ["TimestampOutOfRetention", "kept"]
+
+
+def test_what_was_cut_off_is_not_let_in_again_by_what_is_let_go_of(in_server: InServer) -> None:
+    found = in_server(
+        f"""stopTime();{HISTORY}
+        write((it) => it.insert("", "t", {{ a: 1 }}));
+        const before = history.timestamp;
+        write((it) => it.insert("", "t", {{ a: 2 }}));
+        history.cut();
+        for (const a of [3, 4, 5]) write((it) => it.insert("", "t", {{ a }}));
+        return [await at(before), await at(history.timestamp)];
+        """,
+        kept={"bytes": 200},
+    )
+    assert found == ["TimestampOutOfRetention", [1, 2, 3, 4, 5]]

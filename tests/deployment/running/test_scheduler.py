@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from tests.deployment.running.scheduling import LIVE
 from tests.deployment.server_modules import InServer
-
-LIVE = """
-  const functions = { "a:write": "Mutation", "a:act": "Action", "a:read": "Query" };
-  const run = ({ path, args: given }, transaction) => {
-    if (given.throws) throw new FunctionFailure(`no ${path}`);
-    if (transaction !== null) transaction.insert("", "t", { by: given.by });
-    return null;
-  };
-  const app = deploy(push({ functions, crons: args.crons ?? [] }), { run });
-  const { services } = app;
-  const { scheduler, functions: all, tables } = services;
-  const frame = { component: "" };
-  const schedule = (transaction, after, given = {}, name = "a:write") =>
-    scheduler.schedule(transaction, frame, { name, ts: (transaction.now + after) / 1000,
-      args: given });
-  const later = (...given) => all.transaction((transaction) => schedule(transaction, ...given));
-  const cancel = (id) => all.transaction((transaction) => scheduler.cancel(transaction, "", id));
-  const row = (id) => tables.find("", "_scheduled_functions").documents.get(id);
-  const kinds = () => tables.find("", "_scheduled_functions").inOrder().map(({ state }) =>
-    state.kind);
-  const written = () => plain(rows(tables, "t")).map(({ by }) => by);
-"""
 
 
 def test_a_row_tells_what_will_run_and_what_became_of_it(in_server: InServer) -> None:
@@ -338,6 +315,33 @@ def test_what_is_due_by_now_runs_without_a_command(in_server: InServer) -> None:
     assert found == [[1], ["success"]]
 
 
+def test_it_waits_for_what_is_due_next_and_for_nothing_while_it_is_held(
+    in_server: InServer,
+) -> None:
+    found = in_server(f"""{LIVE}
+      // The history lets go of its first commit by a timer of its own.
+      await all.transaction((it) => it.insert("", "t", {{}}));
+      const real = globalThis.setTimeout;
+      const waits = [];
+      globalThis.setTimeout = (_, ms) => {{ waits.push(ms); return real(() => {{}}, 0); }};
+      const told = [];
+      const step = async (work) => {{ await work(); told.push(waits.splice(0)); }};
+      try {{
+        await step(() => later(5 * 365 * 86_400_000));
+        await step(() => later(5000));
+        await step(() => later(9000));
+        await step(() => later(-1000));
+        await step(() => scheduler.pause());
+        await step(() => later(0));
+        await step(() => scheduler.resume());
+        await step(() => scheduler.advance(100));
+        await step(() => app.resetData());
+      }} finally {{ globalThis.setTimeout = real; }}
+      return told;
+    """)
+    assert found == [[2**31 - 1], [5000], [5000], [0], [], [], [0], [4900], []]
+
+
 def test_a_reset_forgets_what_was_scheduled(in_server: InServer) -> None:
     found = in_server(f"""{LIVE}
       await later(1000, {{ by: 1 }});
@@ -349,116 +353,6 @@ def test_a_reset_forgets_what_was_scheduled(in_server: InServer) -> None:
       return [now, none, app.ran, services.clock.now() - START];
     """)
     assert found == [0, [], [], 77]
-
-
-CRON = {"name": "often", "function": "a:write", "args": [{"by": "often"}]}
-MINUTE: dict[str, Any] = {**CRON, "schedule": {"type": "interval", "seconds": 60}}
-
-
-def test_an_interval_runs_at_once_and_then_at_each_of_its_times(in_server: InServer) -> None:
-    found = in_server(
-        f"""{LIVE}
-        await scheduler.advance(0);
-        const first = app.ran.splice(0);
-        await scheduler.advance(180_000);
-        const three = app.ran.splice(0).map(([, , at]) => at);
-        app.resetData();
-        await scheduler.advance(59_999);
-        const none = app.ran.length;
-        await scheduler.advance(1);
-        return [first, three, none, app.ran, written()];
-        """,
-        crons=[MINUTE],
-    )
-    assert found == [
-        [["a:write", {"by": "often"}, 0]],
-        [60_000, 120_000, 180_000],
-        0,
-        [["a:write", {"by": "often"}, 60_000]],
-        ["often"],
-    ]
-
-
-def test_a_cron_that_fails_runs_again_at_its_next_time(in_server: InServer) -> None:
-    found = in_server(
-        f"""{LIVE}
-        await scheduler.advance(60_000);
-        return [app.ran.length, services.failures];
-        """,
-        crons=[{**MINUTE, "args": [{"throws": True}]}],
-    )
-    assert found == [2, [{"path": "a:write", "error": "no a:write"}] * 2]
-
-
-def test_a_cron_without_arguments_is_given_none(in_server: InServer) -> None:
-    found = in_server(
-        f"{LIVE} await scheduler.advance(0); return app.ran;", crons=[{**MINUTE, "args": []}]
-    )
-    assert found == [["a:write", {}, 0]]
-
-
-OTHER_FIELDS: dict[str, dict[str, Any]] = {
-    "its function": {"function": "a:act"},
-    "its arguments": {"args": [{"by": "other"}]},
-    "its schedule": {"schedule": {"type": "interval", "seconds": 61}},
-}
-
-
-@pytest.mark.parametrize("change", OTHER_FIELDS.values(), ids=OTHER_FIELDS.keys())
-def test_a_cron_of_which_a_push_changes_a_field_starts_over(
-    in_server: InServer, change: dict[str, Any]
-) -> None:
-    found = in_server(
-        f"""{LIVE}
-        await scheduler.advance(30_000);
-        app.ran.length = 0;
-        app.goLive(push({{ functions, crons: [args.changed] }}));
-        await scheduler.advance(0);
-        return [app.ran, scheduler.crons().length];
-        """,
-        crons=[MINUTE],
-        changed={**MINUTE, **change},
-    )
-    changed = {**MINUTE, **change}
-    assert found == [[[changed["function"], changed["args"][0], 30_000]], 1]
-
-
-def test_a_cron_that_a_push_leaves_alone_goes_on(in_server: InServer) -> None:
-    found = in_server(
-        f"""{LIVE}
-        await scheduler.advance(30_000);
-        app.ran.length = 0;
-        app.goLive(push({{ functions, crons: [{{ ...args.crons[0], name: "new" }},
-          args.crons[0]] }}));
-        await scheduler.advance(30_000);
-        const both = app.ran.splice(0).map(([, , at]) => at);
-        app.goLive(push({{ functions, crons: [args.crons[0]] }}));
-        await scheduler.advance(30_000);
-        app.goLive(push({{ functions }}));
-        await scheduler.advance(300_000);
-        return [both, app.ran, scheduler.crons()];
-        """,
-        crons=[MINUTE],
-    )
-    assert found == [[30_000, 60_000], [], []]
-
-
-def test_jobs_and_crons_of_one_time_run_in_the_order_in_which_they_were_made(
-    in_server: InServer,
-) -> None:
-    """A cron's next run is made when it runs."""
-    found = in_server(
-        f"""{LIVE}
-        await later(60_000, {{ by: "first" }});
-        await scheduler.advance(0);
-        await later(60_000, {{ by: "second" }});
-        app.ran.length = 0;
-        await scheduler.advance(60_000);
-        return app.ran.map(([, {{ by }}]) => by);
-        """,
-        crons=[MINUTE],
-    )
-    assert found == ["first", "often", "second"]
 
 
 def test_a_job_that_is_in_the_past_runs_first_and_time_does_not_go_back(

@@ -72,6 +72,8 @@ def test_a_mark_that_comes_in_parts_is_seen(both: Both) -> None:
     assert not caught.value.broken
     both.answer(b"+")
     both.answer(b"-two")
+    # Who does not see it now waits no longer.
+    both.end()
     assert both.read_to(b"-+-") == b"one"
     assert both.pipes.read(3, until=0.0, spent=lambda: False) == b"two"
 

@@ -90,7 +90,7 @@ def test_a_table_without_a_validator_holds_anything_and_has_no_fields() -> None:
 
 def test_a_field_of_a_union_is_that_of_all_members() -> None:
     number = {"fieldType": {"type": "number"}, "optional": False}
-    members: list[dict[str, Any]] = [
+    members: list[Any] = [
         {"type": "object", "value": {"kind": {"fieldType": STRING, "optional": False}}},
         {"type": "object", "value": {"kind": number, "size": number}},
     ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import datetime
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -330,3 +333,171 @@ def test_the_files_are_not_good_to_commit(
 ) -> None:
     runner().run(jobs)
     assert (store.folder / ".batches" / ".gitignore").read_text() == "*\n"
+
+
+def test_failures_of_sending_pause_for_as_long_as_the_provider_asks_or_ever_longer(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], script: MakeScript,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    server.queue = [
+        script(status=500), script(status=500), script(status=500),
+        script(status=529, headers={"retry-after": "7"}), script(status=500),
+    ]  # fmt: skip
+    server.batch_polls = 0
+    one = runner(BatchPolicy(poll=3.0, attempts=6, pause=1.0, timeout=600.0))
+    pauses: list[float] = []
+    monkeypatch.setattr(one, "_pause", pauses.append)
+    assert one.run(jobs).made == 6
+    assert pauses == [1.0, 2.0, 3.0, 7.0, 3.0]
+    assert len(server.batches) == 1
+
+
+def test_trouble_that_waiting_does_not_help_is_told_at_once(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], script: MakeScript
+) -> None:
+    server.queue = [script(status=413, error_type="request_too_large", message="too large")]
+    with pytest.raises(
+        ProviderError, match=r"^the provider's batches can't be used: too large$"
+    ) as caught:
+        runner().run(jobs)
+    assert caught.value.detail == "too large"
+    assert len(sent(server)) == 1
+
+
+def test_a_batch_that_never_ends_is_left_to_the_next_run(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job]
+) -> None:
+    server.batch_polls = 1_000_000
+    with pytest.raises(
+        ProviderError,
+        match=r"^1 batches have not ended in 0\.0 hours; the next run goes on waiting for them$",
+    ):
+        runner(BatchPolicy(poll=0.01, deadline=0.0)).run(jobs)
+    server.batch_polls = 1
+    assert runner().run(jobs).made == 6
+    assert len(sent(server)) == 1
+
+
+def test_what_is_on_its_way_is_told_while_it_is_waited_for(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_convex_eval.generation.batch_entries.MOST_ENTRIES", 4)
+    server.batch_polls = 2
+    seen: list[BatchProgress] = []
+    assert runner(on_progress=seen.append).run(jobs).made == 6
+    assert [(one.batches, one.entries, one.processing) for one in seen] == [(2, 6, 6), (0, 6, 0)]
+    assert 0 <= seen[0].seconds <= seen[1].seconds
+    assert sent(server) == [[job.key for job in jobs[:4]], [job.key for job in jobs[4:]]]
+
+
+def test_a_result_that_the_provider_lost_is_a_failure_of_its_own(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], store: GenerationStore
+) -> None:
+    interrupt(runner, server, jobs)
+    (batch,) = server.batches.values()
+    lost = jobs[3].key
+    batch.requests[:] = [one for one in batch.requests if one["custom_id"] != lost]
+    outcome = runner().run(jobs)
+    assert outcome.made == 5
+    assert {key: str(error) for key, error in outcome.failures.items()} == {
+        lost: "the batch msgbatch_1 has no result for it"
+    }
+    assert isinstance(outcome.failures[lost], ProviderError)
+    assert BatchFiles(store.folder).read() == []
+
+
+def test_a_batch_of_another_size_or_of_before_is_not_taken_for_ours(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], store: GenerationStore
+) -> None:
+    """Three batches of the account: one too old, one too small, and one that is another file's."""
+    interrupt(runner, server, jobs[:3])
+    (other,) = BatchFiles(store.folder).read()
+    (batch,) = server.batches.values()
+    runner(BatchPolicy(poll=0.01)).run(jobs[3:5])
+    files = BatchFiles(store.folder)
+    keys = tuple(job.key for job in jobs[3:])
+    with files.locked():
+        now = datetime.datetime.now(datetime.UTC)
+        files.write(BatchFile(keys, (now - datetime.timedelta(minutes=4)).isoformat(), None))
+    old = copy.copy(batch)
+    old.identity, old.created = "msgbatch_old", now - datetime.timedelta(minutes=10)
+    server.batches = {"msgbatch_old": old, **server.batches}
+    assert runner().run([*jobs[:3], jobs[5]]).made == 4
+    assert [len(batch) for batch in sent(server)] == [3, 2, 1]
+    assert other.batch == "msgbatch_1"
+
+
+def test_entries_that_failed_give_their_money_back_and_those_unheard_of_do_not(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], script: MakeScript, tmp_path: Path
+) -> None:
+    budget = Budget(100.0, tmp_path / "run", PRICES)
+    today = datetime.datetime.now(datetime.UTC).date()
+    most = PRICES.most(jobs[1].request, today, batch=True)
+    assert most is not None
+    server.rules = [
+        script(contains="task 0.", batch="expired"),
+        script(contains="task 1.", text="", output_tokens=0),
+    ]
+    assert runner(budget=budget).run(jobs[:2]).made == 0
+    assert budget.state().spent == pytest.approx(most)
+    assert budget.state().reserved == 0
+    # An interrupted run has paid for all that it sent.
+    interrupted = runner(budget=budget)
+    interrupted.cancel()
+    server.batch_polls = 5
+    with pytest.raises(GenerationCancelledError):
+        interrupted.run(jobs[2:4])
+    assert budget.state().spent == pytest.approx(3 * most)
+    assert budget.state().reserved == 0
+
+
+def test_a_model_without_a_price_is_in_no_batch_that_has_a_budget(
+    server: MessagesServer, runner: MakeRunner, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    budget = Budget(100.0, tmp_path / "run", PRICES)
+    job = Job(make_request(model="claude-of-tomorrow"), 1, "case")
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^no price is known for claude-of-tomorrow, so that no budget can be kept with it$",
+    ):
+        runner(budget=budget).run([job])
+    assert sent(server) == []
+
+
+def test_files_of_batches_are_named_by_their_keys_and_read_oldest_first(tmp_path: Path) -> None:
+    files = BatchFiles(tmp_path)
+    new = BatchFile(("b", "a"), "2026-11-20T10:00:00+00:00", "batch")
+    old = BatchFile(("c",), "2026-11-19T10:00:00+00:00", None)
+    assert files.read() == []
+    with files.locked():
+        for file in (new, old):
+            files.write(file)
+    assert files.read() == [old, new]
+    assert new.name == BatchFile(("a", "b"), "", None).name
+    assert len({new.name, old.name, BatchFile(("a",), "", None).name}) == 3
+    files.remove(old)
+    files.remove(old)
+    assert files.read() == [new]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"format": 2}, {"batch": 1}, {"submitted": None}, {"keys": "a"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_file_of_another_form_is_no_file_of_a_batch(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    files = BatchFiles(tmp_path)
+    file = BatchFile(("a",), "2026-11-20T10:00:00+00:00", None)
+    with files.locked():
+        files.write(file)
+    data = json.loads(files.path(file).read_text())
+    assert data == {
+        "format": 1, "batch": None, "submitted": "2026-11-20T10:00:00+00:00", "keys": ["a"],
+    }  # fmt: skip
+    files.path(file).write_text(json.dumps({**data, **changes}))
+    with pytest.raises(
+        InfrastructureError, match=rf"can't be used: {file.name} is no file of a batch$"
+    ):
+        files.read()

@@ -181,7 +181,8 @@ class _Reading:
                 inner = self._branch(handler.body, sure=sure)
                 self._note(inner._most, sure=False)
                 self._left = self._left or (inner._left and inner._most is not Weight.SURE)
-        self._block(node.orelse, sure=sure)
+        past = any(not isinstance(each.body[-1], ast.Raise) for each in node.handlers)
+        self._block(node.orelse, sure=sure and not past)
         self._block(node.finalbody, sure=sure)
 
     def _fail(self, node: ast.Raise, *, sure: bool) -> None:

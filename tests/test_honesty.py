@@ -27,13 +27,14 @@ def write(tmp_path: Path) -> Path:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "conftest.py").write_text(CONFTEST)
     (tmp_path / "tests" / "helpers.py").write_text(HELPERS)
-    (tmp_path / "product.py").write_text("def check():\n    assert 1 == 1\n")
+    (tmp_path / "product.py").write_text("def check():\n    assert size() == 1\n")
     return tmp_path / "tests" / "test_it.py"
 
 
 def weights(path: Path, body: str) -> list[Weight]:
     path.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "))
-    return [each.weight for each in findings(path.parents[1], [path])]
+    root = next(folder for folder in path.parents if (folder / "product.py").exists())
+    return [each.weight for each in findings(root, [path])]
 
 
 def test_no_test_is_one_that_cannot_fail() -> None:
@@ -51,6 +52,13 @@ def test_what_can_fail_is_left_alone(write: Path, body: str) -> None:
 @pytest.mark.parametrize(("body", "weight"), BAD)
 def test_what_cannot_fail_is_found(write: Path, body: str, weight: Weight) -> None:
     assert weights(write, body) == [weight]
+
+
+def test_the_fixtures_of_all_folders_above_are_known(write: Path) -> None:
+    folder = write.parent / "folder"
+    folder.mkdir()
+    (folder / "conftest.py").write_text("")
+    assert weights(folder / "test_it.py", "compare(f(), 1)") == []
 
 
 def test_a_finding_names_its_place_the_reason_and_the_way_out(write: Path) -> None:

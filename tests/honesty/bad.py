@@ -83,6 +83,12 @@ CANNOT_FAIL = {
             else:
                 assert g() == 1
         """,
+        "in a loop over what is another function's": """
+            def inner():
+                rows = (1, 2)
+            for each in rows:
+                assert each == 1
+        """,
         "in a loop over nothing": """
             for each in ():
                 assert each == 1

@@ -32,6 +32,10 @@ def load():
 HELPERS = """
 IMPORTED = (1, 2)
 
+class Helper:
+    def examine(self):
+        assert self.size == 1
+
 def check_imported(value):
     assert value == 1
 
@@ -67,7 +71,7 @@ import os
 import product
 import pytest
 from product import check as check_product
-from tests.helpers import IMPORTED, again, check_imported, drain, first, narrow, tell, wait
+from tests.helpers import IMPORTED, Helper, again, check_imported, drain, first, narrow, tell, wait
 
 SOME = {"a": 1, "b": 2}
 
@@ -151,6 +155,7 @@ CAN_FAIL = {
             assert row == 1
     """,
     "a fixture that is declared to be true or false": "assert passed",
+    "a method of a class of another module": "helper.examine()",
     "both ways": """
         if f():
             assert g() == 1

@@ -201,11 +201,12 @@ def test_services_are_reached_by_backends_of_this_machine(
     url: str, reached: bool, recorder: PushRecorder
 ) -> None:
     deployment = Scripted(ScriptedClient(url=url), recorder)
-    if reached:
+    refusals = []
+    try:
         deployment.allow_origins(["http://127.0.0.1:1"])
-    else:
-        with pytest.raises(UnsupportedError, match="this machine"):
-            deployment.allow_origins(["http://127.0.0.1:1"])
+    except UnsupportedError as error:
+        refusals = [str(error)]
+    assert ["this machine" in each for each in refusals] == ([] if reached else [True])
 
 
 def test_a_deployment_that_is_not_running_says_so(client: ScriptedClient) -> None:

@@ -11,12 +11,14 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.backends import ADMIN_KEY_VARIABLE, Backend, make_ready
+from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.deployment.push import push
+from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH
 from pytest_convex_eval.deployment.remote import RemoteDeployment, check_target
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
-from tests.deployment.fixtures import MakeProject, OfVersion
+from tests.deployment.fixtures import Bundle, MakeProject, OfVersion, Request
 
 FILES = {
     "convex/schema.ts": """
@@ -88,6 +90,13 @@ def push_project(
     return run
 
 
+def push_over_http(remote: RemoteDeployment, request: Request) -> None:
+    """Pushes past the CLI, by way of the recorder as it does."""
+    client = Client(remote.push_url, remote.admin_key)
+    started = client.post(START_PUSH, request)
+    client.post(FINISH_PUSH, {"startPush": started, "dryRun": False})
+
+
 def test_each_item_begins_without_documents_and_with_the_old_variables(
     server: EmbeddedDeployment, remote: RemoteDeployment, push_project: PushTo
 ) -> None:
@@ -112,12 +121,12 @@ def test_each_item_begins_without_documents_and_with_the_old_variables(
 
 
 def test_variables_that_were_set_before_stay(
-    server: EmbeddedDeployment, tmp_path: Path, push_project: PushTo
+    server: EmbeddedDeployment, tmp_path: Path, bundle: Bundle
 ) -> None:
     server.reset()
     server.set_environment({"COLOUR": "blue"})
     with RemoteDeployment(server.url, server.admin_key, tmp_path / "locks") as remote:
-        push_project(remote, FILES)
+        push_over_http(remote, bundle(FILES))
         remote.set_environment({"COLOUR": "red", "OTHER": "1"})
         remote.release()
         assert server.query("notes:variable").value == "blue"
@@ -128,9 +137,9 @@ def test_variables_that_were_set_before_stay(
 
 
 def test_what_failed_in_an_earlier_item_is_not_told_again(
-    remote: RemoteDeployment, push_project: PushTo
+    remote: RemoteDeployment, bundle: Bundle
 ) -> None:
-    push_project(remote, FILES)
+    push_over_http(remote, bundle(FILES))
     assert remote.mutation("notes:soon").ok
     (failure,) = remote.advance(0.02)
     assert "out of order" in failure
@@ -160,9 +169,9 @@ def test_what_the_cli_asks_over_a_websocket_passes_the_recorder(
 
 
 def test_functions_that_wait_to_run_are_in_the_way_and_blame_nobody(
-    remote: RemoteDeployment, push_project: PushTo
+    remote: RemoteDeployment, bundle: Bundle
 ) -> None:
-    push_project(remote, FILES)
+    push_over_http(remote, bundle(FILES))
     assert remote.mutation("notes:later").ok
     with pytest.raises(UnsupportedError, match="1 scheduled functions wait to run"):
         remote.reset()

@@ -227,6 +227,20 @@ def test_a_cron_that_a_push_removed_is_not_there_after_a_restart(in_server: InSe
     assert found == [["other", 0]]
 
 
+def test_a_cron_that_a_push_changed_keeps_its_new_time(in_server: InServer) -> None:
+    found = in_server(
+        f"""{LIVE}
+        const slower = {{ ...args.crons[0], schedule: {{ type: "interval", seconds: 90 }} }};
+        app.goLive(push({{ functions, crons: [slower] }}));
+        await app.services.scheduler.advance(30_000);
+        app = await restart();
+        return app.services.scheduler.crons().map(({{ next }}) => next - START);
+        """,
+        crons=[CRON],
+    )
+    assert found == [90_000]
+
+
 def test_time_calls_variables_and_code_are_kept(in_server: InServer) -> None:
     found = in_server(f"""{LIVE}
       await app.services.scheduler.advance(5000);
@@ -321,6 +335,24 @@ def test_an_import_that_renumbers_is_kept_and_a_failed_one_is_not(in_server: InS
         name === "t")[2], decodeId(made).table, stored];
     """)
     assert found == ["failed", True, [{"a": 3}, {"a": 4}], "completed", 10050, 10050, 1]
+
+
+def test_tables_that_change_their_numbers_with_each_other_are_kept(in_server: InServer) -> None:
+    found = in_server(f"""{LIVE}
+      app.goLive(push({{ tables: {{ t: {{}}, u: {{}} }} }}));
+      const numbers = () => ["t", "u"].map((name) => app.services.tables.find("", name).number);
+      const before = numbers();
+      const entry = (name, number) =>
+        documentsEntry("", name, [{{ _id: encodeId(number, Buffer.alloc(16, 1)), by: name }}]);
+      const token = app.imports.startUpload();
+      app.imports.addPart(token, 1, writeZip([entry("t", before[1]), entry("u", before[0])]));
+      const id = app.imports.finishUpload(token,
+        {{ format: "zip", mode: "requireEmpty", table: null, component: null }});
+      await app.imports.perform(id);
+      app = await restart();
+      return [before, numbers(), read("t"), read("u")];
+    """)
+    assert found == [[10001, 10002], [10002, 10001], [{"by": "t"}], [{"by": "u"}]]
 
 
 def test_a_component_that_is_gone_leaves_nothing_in_the_folder(in_server: InServer) -> None:

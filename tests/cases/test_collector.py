@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,8 +11,12 @@ import pytest
 
 from pytest_convex_eval.cases import collector
 from pytest_convex_eval.cases.collector import (
+    CaseFile,
     CaseItem,
+    Emit,
+    ItemEndedError,
     Matrix,
+    Plan,
     case_ids,
     hard_first,
     is_case_file,
@@ -19,6 +24,8 @@ from pytest_convex_eval.cases.collector import (
     stop_after_collection_errors,
 )
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
+from pytest_convex_eval.outcomes import ItemResult, StageResult, Verdict
+from pytest_convex_eval.runs import live
 
 CASE = """\
 summary: A table
@@ -171,3 +178,100 @@ def test_a_path_is_shown_as_it_would_be_typed(tmp_path: Path) -> None:
     config = cast(Any, SimpleNamespace(invocation_params=SimpleNamespace(dir=tmp_path / "a")))
     assert collector._shown(tmp_path / "a" / "b" / "c.yaml", config) == "b/c.yaml"
     assert collector._shown(tmp_path / "c.yaml", config) == str(tmp_path / "c.yaml")
+
+
+@dataclass
+class Evaluated:
+    """Ends each plan in `verdict`, with one stage, and remembers the plans."""
+
+    verdict: Verdict = Verdict.PASSED
+    plans: list[Plan] = field(default_factory=list)
+
+    def __call__(self, plan: Plan, emit: Emit) -> ItemResult:
+        self.plans.append(plan)
+        stage = StageResult("format", "passed")
+        emit(stage)
+        of = ("table", "basics", "easy", plan.model, plan.arm, plan.trial)
+        return ItemResult(*of, self.verdict, (stage,), message="how it ended\nand more")
+
+
+def collected(
+    request: pytest.FixtureRequest, path: Path, evaluate: Evaluated, matrix: Matrix
+) -> list[CaseItem]:
+    file = CaseFile.build(request.session, path, matrix=matrix, evaluate=evaluate)
+    found = list(file.collect())
+    assert all(isinstance(item, CaseItem) for item in found)
+    return cast(list[CaseItem], found)
+
+
+def test_an_item_is_named_marked_and_found_by_what_it_stands_for(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = tmp_path / "basics" / "hard" / "table.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(CASE + "tags: [indexes, unions]\n")
+    plain, mutant, _ = collected(request, path, Evaluated(), Matrix(["m"], ["x"], 1, True))
+    assert plain.name == "table[m-x]"
+    assert mutant.nodeid.endswith("table.yaml::table[mutant-one]")
+    assert plain.reportinfo() == (path, 0, "basics/hard table[m-x]")
+    assert [marker.name for marker in plain.own_markers] == ["basics", "hard", "convex_case"]
+    of = {"category": "basics", "difficulty": "hard", "arm": "x", "trial": 1}
+    assert [item.own_markers[-1].kwargs for item in (plain, mutant)] == [
+        {**of, "model": "m", "mutant": False},
+        {**of, "model": "reference", "mutant": True},
+    ]
+    assert plain.extra_keyword_matches == {"indexes", "unions"}
+    assert plain.result is None
+    line = "basics: eval cases of this category"
+    assert request.config.getini("markers").count(line) == 1
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_an_item_ends_as_its_plan_is_judged(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded: LoadedCase,
+    verdict: Verdict,
+) -> None:
+    told: list[tuple[object, object]] = []
+    monkeypatch.setattr(live, "emit_stage", lambda item, result: told.append((item, result)))
+    evaluate = Evaluated(verdict)
+    (item,) = collected(request, loaded.path, evaluate, Matrix(["m"], ["default"], 1, False))
+    if verdict is Verdict.PASSED:
+        item.runtest()
+    else:
+        with pytest.raises(ItemEndedError, match=r"^how it ended") as ended:
+            item.runtest()
+        assert ended.value.result is item.result
+        shown = str(item.repr_failure(ended))
+        assert "format" in shown
+    assert item.result is not None
+    assert item.result.verdict is verdict
+    assert evaluate.plans == [item.plan]
+    assert told == [(item, item.result.stages[0])]
+    assert ("convex_eval.verdict", verdict.value) in item.user_properties
+
+
+def test_a_file_that_is_no_case_is_an_error_of_collection(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = tmp_path / "basics" / "easy" / "table.yaml"
+    matrix = Matrix(["m"], ["default"], 1, False)
+    with pytest.raises(CaseFile.CollectError) as missing:
+        collected(request, path, Evaluated(), matrix)
+    assert str(missing.value) == f"{path}: No such file or directory"
+    path.parent.mkdir(parents=True)
+    path.write_text("summary: s\nprompt: p\n")
+    with pytest.raises(CaseFile.CollectError) as broken:
+        collected(request, path, Evaluated(), matrix)
+    assert str(broken.value) == f"{path}:1:1: missing key 'reference'"
+
+
+def test_a_failure_that_is_not_the_item_s_end_is_shown_as_pytest_does(
+    request: pytest.FixtureRequest, loaded: LoadedCase
+) -> None:
+    matrix = Matrix(["m"], ["default"], 1, False)
+    (item,) = collected(request, loaded.path, Evaluated(), matrix)
+    with pytest.raises(ZeroDivisionError) as raised:
+        _ = 1 / 0
+    assert "ZeroDivisionError" in str(item.repr_failure(raised))

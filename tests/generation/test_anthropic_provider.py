@@ -309,8 +309,23 @@ def test_a_stream_that_only_pings_ends_at_the_deadline(
     gate = Told(then=lambda: clock.sleep(60.0))
     with pytest.raises(ProviderError, match="took too long") as caught:
         ask(patient(gate), make_request(), seconds=60)
-    assert [attempt.outcome for attempt in caught.value.attempts] == ["deadline"]
+    assert [(one.outcome, one.seconds) for one in caught.value.attempts] == [("deadline", 60.0)]
     assert len(server.requests) == 1
+
+
+def test_the_time_of_an_attempt_is_its_own(
+    server: MessagesServer, script: MakeScript, make_request: MakeRequest, clock: Clock,
+    patient: Callable[..., AnthropicProvider],
+) -> None:  # fmt: skip
+    server.queue = [script(ending="cut", text="a long text", headers={"retry-after": "7"})]
+    gate = Told(then=lambda: clock.sleep(2.5))
+    generation = ask(patient(gate), make_request(), seconds=60)
+    assert [(one.seconds, one.waited_seconds) for one in generation.attempts] == [
+        (2.5, 7.0), (2.5, 0.0),
+    ]  # fmt: skip
+    assert generation.seconds == 2.5
+    assert generation.started == generation.attempts[1].started >= generation.attempts[0].started
+    assert generation.finished >= generation.started
 
 
 @pytest.mark.parametrize("policy", [{"read": 0.2}, {}])

@@ -6,6 +6,7 @@ import copy
 import datetime
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -297,6 +298,27 @@ def test_a_budget_leaves_out_what_it_cannot_pay(
     assert server.sums.charged <= 0.2
     assert budget.state().spent == pytest.approx(server.sums.charged)
     assert budget.state().reserved == 0
+
+
+def test_money_that_is_spent_and_money_that_is_reserved_are_told_apart(
+    server: MessagesServer, runner: MakeRunner, jobs: list[Job], tmp_path: Path
+) -> None:
+    today = datetime.datetime.now(datetime.UTC).date()
+    most = PRICES.most(jobs[0].request, today, batch=True)
+    assert most is not None
+    budget = Budget(1.5 * most, tmp_path / "run", PRICES)
+    outcome = runner(budget=budget).run(jobs[:2])
+    assert {key: str(error) for key, error in outcome.failures.items()} == {
+        jobs[1].key: "not run: the budget is reserved by the other entries of the batch"
+    }
+    budget.reserve(most, deadline=time.monotonic()).settle(most)
+    outcome = runner(budget=budget).run(jobs[2:4])
+    assert outcome.made == 0
+    assert list(outcome.failures) == [job.key for job in jobs[2:4]]
+    for error in outcome.failures.values():
+        assert isinstance(error, BudgetExhaustedError)
+        assert str(error).startswith("not run: the budget of ")
+    assert len(sent(server)) == 1
 
 
 def test_what_follows_from_a_generation_is_a_second_batch(

@@ -463,3 +463,9 @@ def test_arguments_that_were_not_declared_are_not_compared() -> None:
 )
 def test_functions_are_known_by_all_their_names(written: str) -> None:
     assert function_name(written) == "a/b:c"
+
+
+def test_what_is_no_name_of_a_function_stays_as_it_is() -> None:
+    assert [function_name(name) for name in ("main", "a:", "a/b.ts:c:d", "")] == [
+        "main", "a", "a/b:c:d", "",
+    ]  # fmt: skip

@@ -27,8 +27,8 @@ from pydantic import JsonValue
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.published import convex_snapshot
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
 DOCUMENTS = 10_000
 BATCH = 100

@@ -19,23 +19,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pytest_convex_eval.cases.loader import load_case
-from pytest_convex_eval.outcomes import Files, Finding
-from pytest_convex_eval.stages.package_json import read_package_json
-from pytest_convex_eval.toolchain.dependencies import DependencyError, DependencyStore
-from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
-from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_compare import (
+from benchmarks.lint_compare import (
     Difference,
     Explained,
     differences,
     explanation,
 )
-from pytest_convex_eval.toolchain.lint_eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
-from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint, passed_over
-from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
-from pytest_convex_eval.toolchain.lint_rules import RULES, select
+from pytest_convex_eval.cases.loader import load_case
+from pytest_convex_eval.outcomes import Files, Finding
+from pytest_convex_eval.stages.package_json import read_package_json
+from pytest_convex_eval.toolchain.lint.catalogue import RULES, select
+from pytest_convex_eval.toolchain.lint.eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
+from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint, passed_over
+from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyError, DependencyStore
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import Workspace, lay_out

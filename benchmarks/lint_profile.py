@@ -15,12 +15,12 @@ from pathlib import Path
 
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
-from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
-from pytest_convex_eval.toolchain.lint_rules import RULES, Rule, Selection, select
-from pytest_convex_eval.toolchain.oxlint_server import OxlintServer
+from pytest_convex_eval.toolchain.lint.catalogue import RULES, Rule, Selection, select
+from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
+from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
+from pytest_convex_eval.toolchain.lint.run import sources_of
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
 from pytest_convex_eval.workspace.layout import lay_out
 
 ROOT = Path(__file__).parents[1]

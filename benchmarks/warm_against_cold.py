@@ -30,7 +30,7 @@ from pytest_convex_eval.cases.loader import LoadedCase, load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.outcomes import STATIC_STAGES
 from pytest_convex_eval.toolchain.generated import convex_tsconfig
-from pytest_convex_eval.toolchain.node import node_runtime
+from pytest_convex_eval.toolchain.packages.node import node_runtime
 
 ROOT = Path(__file__).parents[1]
 

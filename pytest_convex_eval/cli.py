@@ -143,7 +143,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(options: argparse.Namespace) -> int:
     from pytest_convex_eval.deployment.serve import ServeOptions, serve
     from pytest_convex_eval.outcomes import InfrastructureError
-    from pytest_convex_eval.toolchain.node import node_runtime
+    from pytest_convex_eval.toolchain.packages.node import node_runtime
 
     chosen = ServeOptions(
         port=options.port,
@@ -162,7 +162,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from pytest_convex_eval.cases.model import DIFFICULTIES
     from pytest_convex_eval.cases.schema import SCHEMA_FILE
-    from pytest_convex_eval.toolchain.published import convex_snapshot
+    from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
     category, difficulty, name = _place(options.place)
     if difficulty not in DIFFICULTIES:

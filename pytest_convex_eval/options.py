@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import pytest
 
-from pytest_convex_eval.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
+from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
 
 # Cheap to import: the SDK stands behind the provider alone.
-from pytest_convex_eval.generation.models import (
+from pytest_convex_eval.generation.model_choice import (
     DEFAULT_MODEL,
     KEY_VARIABLE,
     REFERENCE,

@@ -24,14 +24,14 @@ from pytest_convex_eval.cases.collector import (
     is_case_file,
     named_on_command_line,
 )
-from pytest_convex_eval.generation.models import KEY_VARIABLE, REFERENCE
+from pytest_convex_eval.generation.model_choice import KEY_VARIABLE, REFERENCE
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, ItemResult
 from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.reporter import RunReporter
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.evaluation import Evaluator
+    from pytest_convex_eval.evaluation.evaluator import Evaluator
     from pytest_convex_eval.generation.prompts import Arm
     from pytest_convex_eval.toolchain.model import Toolchain
     from pytest_convex_eval.toolchain.sharing import Host, WarmTools
@@ -184,7 +184,7 @@ class EvalSession:
 
         Raises pytest.exit.Exception where the run can't start.
         """
-        from pytest_convex_eval.generation.models import check_key
+        from pytest_convex_eval.generation.model_choice import check_key
         from pytest_convex_eval.runs.manifest import manifest
         from pytest_convex_eval.runs.record import RunRecord
 
@@ -229,7 +229,7 @@ class EvalSession:
 
     def evaluator(self) -> Evaluator:
         if self._evaluator is None:
-            from pytest_convex_eval.evaluation import Evaluator
+            from pytest_convex_eval.evaluation.evaluator import Evaluator
 
             self._evaluator = Evaluator(
                 self.settings, self.arms(), self.run_folder, self._progress, self._tools
@@ -245,7 +245,7 @@ class EvalSession:
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
         """The result of `plan`; an item that there is no money for is skipped."""
-        from pytest_convex_eval.generation.budget import BudgetExhaustedError
+        from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 
         try:
             return self.evaluator().evaluate(plan, emit)

@@ -18,8 +18,8 @@ from pytest_convex_eval.deployment import serve
 from pytest_convex_eval.generation.provider import Generation, Request
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.published import convex_snapshot
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
 
 @pytest.fixture

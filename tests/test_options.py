@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval.backends import Backend
+from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.options import Settings, read_settings
 from pytest_convex_eval.outcomes import STAGES
 

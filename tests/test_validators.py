@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_convex_eval.validators import (
+from pytest_convex_eval.expectations.validators import (
     ValidatorJson,
     ValidatorSyntaxError,
     comparable,

@@ -16,7 +16,7 @@ from pydantic import (
 
 from pytest_convex_eval.behaviour.durations import seconds_of
 from pytest_convex_eval.behaviour.matching import check_matcher
-from pytest_convex_eval.expectations import StrictModel
+from pytest_convex_eval.expectations.model import StrictModel
 
 
 def _duration(text: str) -> str:

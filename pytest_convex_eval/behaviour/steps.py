@@ -29,7 +29,7 @@ from pytest_convex_eval.behaviour.fields import (
     Save,
     ThrowsText,
 )
-from pytest_convex_eval.expectations import FunctionPath, StrictModel
+from pytest_convex_eval.expectations.model import FunctionPath, StrictModel
 
 
 class InsertStep(StrictModel):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_convex_eval.outcomes import CaseError, ItemResult, Verdict
-from pytest_convex_eval.runs.properties import properties
+from pytest_convex_eval.runs.junit import properties
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.loader import LoadedCase

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import Field, WithJsonSchema, model_validator
 
 from pytest_convex_eval.behaviour.steps import Block
-from pytest_convex_eval.expectations import Expectations, LintPolicy, StrictModel
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy, StrictModel
 from pytest_convex_eval.outcomes import Files, StageName
 
 Difficulty: TypeAlias = Literal["easy", "medium", "hard"]

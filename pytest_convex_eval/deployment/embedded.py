@@ -17,8 +17,8 @@ from typing import IO, Self, TypeVar, Unpack
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.calls import Calls
 from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.embedded_api import Calls
 from pytest_convex_eval.deployment.endpoint import (
     CALL_SECONDS,
     LONG_CALL_SECONDS,
@@ -35,7 +35,7 @@ from pytest_convex_eval.deployment.model import (
 )
 from pytest_convex_eval.outcomes import InfrastructureError
 
-SERVER = Path(__file__).parent / "node" / "server.mjs"
+SERVER = Path(__file__).parents[1] / "server" / "server.mjs"
 
 START_SECONDS = 20.0
 """For the server to be ready: it takes 0.1 s on an idle machine."""

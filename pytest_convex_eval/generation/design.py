@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pytest_convex_eval.generation.extraction import unfenced
 from pytest_convex_eval.generation.provider import Json
-from pytest_convex_eval.generation.text import scalar
+from pytest_convex_eval.generation.reading.extraction import unfenced
+from pytest_convex_eval.generation.reading.text import scalar
 from pytest_convex_eval.outcomes import Finding, Severity
 
 DESIGN_FORM = """\

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from pytest_convex_eval.generation.provider import Request
-from pytest_convex_eval.generation.tags import render_files
+from pytest_convex_eval.generation.reading.tags import render_files
 from pytest_convex_eval.outcomes import CaseError, ConfigurationError, Files
 
 DEFAULT_MAX_TOKENS = 32_000

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from pytest_convex_eval.generation.design import DESIGN_FORM
 from pytest_convex_eval.generation.provider import Generation, Request, Turn
-from pytest_convex_eval.generation.text import scalar
+from pytest_convex_eval.generation.reading.text import scalar
 
 Strategy: TypeAlias = Literal["direct", "design-first"]
 """direct: the code at once. design-first: a design, and then the code from it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_convex_eval.expectations.deployed_matches import compare
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.deployed import compare
 from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
 from pytest_convex_eval.stages.pushing import push_once
 

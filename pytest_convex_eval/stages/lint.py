@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
-from pytest_convex_eval.toolchain.lint import lint
+from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.suppressions import find_suppressions
 
 

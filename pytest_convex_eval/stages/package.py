@@ -6,14 +6,14 @@ import json
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
-from pytest_convex_eval.expectations import Expectations
+from pytest_convex_eval.expectations.model import Expectations
 from pytest_convex_eval.outcomes import Files, Finding, StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.package_json import PATH, PackageJson, finding_at, read_package_json
 from pytest_convex_eval.stages.protocol import Bench, Ground, Report
-from pytest_convex_eval.toolchain.dependencies import DependencyError
 from pytest_convex_eval.toolchain.model import DependencySet
-from pytest_convex_eval.toolchain.ranges import satisfies
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyError
+from pytest_convex_eval.toolchain.packages.ranges import satisfies
 
 # Installing and looking up what doesn't exist takes npm a second or two a package: an answer may
 # not keep it busy for an hour.

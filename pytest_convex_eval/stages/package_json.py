@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.toolchain.packages.ranges import classify
 from pytest_convex_eval.toolchain.positions import SourceText
-from pytest_convex_eval.toolchain.ranges import classify
 
 PATH = "package.json"
 LARGEST = 1024 * 1024

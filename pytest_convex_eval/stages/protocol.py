@@ -11,12 +11,12 @@ from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.deployment.model import Deployment
 from pytest_convex_eval.deployment.push import PushResult
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.lint_eslint import Eslint
-from pytest_convex_eval.toolchain.lint_rules import Profile
+from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.toolchain.lint.eslint import Eslint
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.sharing import WarmTools
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 

@@ -22,13 +22,13 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pytest_convex_eval.toolchain.lint_oxlint import Linter
+from pytest_convex_eval.toolchain.lint.oxlint import Linter
+from pytest_convex_eval.toolchain.lint.oxlint_server import Linted, OxlintServer
 from pytest_convex_eval.toolchain.model import Toolchain
-from pytest_convex_eval.toolchain.oxlint_server import Linted, OxlintServer
-from pytest_convex_eval.toolchain.pipes import NoAnswerError
-from pytest_convex_eval.toolchain.tsapi import Checked, TypeServer
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.tsapi import Checked, TypeServer
+from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.typecheck import Types
-from pytest_convex_eval.toolchain.warm import WarmServer
 
 CORES_A_SERVER = 4
 """Of the CPU that an item takes, a twentieth is the compiler's and a sixth the linter's."""

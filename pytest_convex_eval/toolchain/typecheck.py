@@ -19,10 +19,10 @@ from pytest_convex_eval.outcomes import Finding, InfrastructureError, Severity
 from pytest_convex_eval.processes import Completed, environment, run
 from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS, limits, ran_out
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
-from pytest_convex_eval.toolchain.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.positions import SourceTree
-from pytest_convex_eval.toolchain.tsapi import Checked, Diagnostic
-from pytest_convex_eval.toolchain.warm import WARM_SHARE
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.tsapi import Checked, Diagnostic
+from pytest_convex_eval.toolchain.servers.warm import WARM_SHARE
 
 # `path(line,column): error TS2322: text`, columns in UTF-16 units from 1; `error TS18003: text` for
 # what is no file's; further lines of a message are indented.

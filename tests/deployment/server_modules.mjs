@@ -12,7 +12,7 @@ const [, , folder] = process.argv;
 const MODULES = [
   ...["values/keys", "values/ids", "values/values", "values/validation", "values/identifiers", "values/timestamps"],
   ...["database/sorted_index", "database/tables", "database/transaction", "database/history", "database/query"],
-  ...["database/search", "database/expressions", "database/user_error", "errors", "crons", "diffs", "deployment"],
+  ...["database/search", "database/expressions", "database/user_error", "errors", "push/crons", "push/diffs", "deployment"],
   ...["running/clock", "running/cron_times", "running/storage", "running/services", "running/failure", "running/targets"],
   ...["transfer/formats", "transfer/imports", "transfer/exports", "transfer/zip"],
   ...["persistence/journal", "persistence/store", "api/system_functions"],

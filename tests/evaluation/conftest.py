@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from pytest_convex_eval import evaluation
-from pytest_convex_eval.backends import Backend
 from pytest_convex_eval.cases.collector import Plan
 from pytest_convex_eval.cases.loader import load_case
+from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import Deployed, Deployment
-from pytest_convex_eval.evaluation import Evaluator
+from pytest_convex_eval.evaluation import evaluator as evaluation
+from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import STAGES, Finding, ItemResult, StageName, StageResult

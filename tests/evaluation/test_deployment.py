@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.backends import Backend
 from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.outcomes import InfrastructureError, Verdict
 from pytest_convex_eval.stages.protocol import Ground, Report

@@ -15,7 +15,7 @@ from pytest_convex_eval.deployment.model import (
     Validator,
     VectorIndex,
 )
-from pytest_convex_eval.designs import differences
+from pytest_convex_eval.evaluation.designs import differences
 from pytest_convex_eval.generation import design as form
 
 ARGS: Validator = {

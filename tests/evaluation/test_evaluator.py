@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_convex_eval.cases.collector import Plan
-from pytest_convex_eval.generation.budget import BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
     ConfigurationError,
     Finding,
@@ -19,7 +19,7 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.stages.protocol import Ground, Place, Report, Subject
-from pytest_convex_eval.toolchain.lint_rules import Profile
+from pytest_convex_eval.toolchain.lint.catalogue import Profile
 
 if TYPE_CHECKING:
     from tests.evaluation.conftest import Evaluating, Workbench

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval import replies as module
 from pytest_convex_eval.cases.collector import Plan
-from pytest_convex_eval.generation.anthropic_provider import RetryPolicy
-from pytest_convex_eval.generation.batches import BatchProgress
-from pytest_convex_eval.generation.budget import Budget
-from pytest_convex_eval.generation.limiter import Limiter, LimiterPolicy
-from pytest_convex_eval.generation.notices import Notices
-from pytest_convex_eval.generation.prefetch import Job, Progress
+from pytest_convex_eval.evaluation import replies as module
+from pytest_convex_eval.evaluation.replies import Patience, Replies
+from pytest_convex_eval.generation.ahead.budget import Budget
+from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
+from pytest_convex_eval.generation.ahead.notices import Notices
+from pytest_convex_eval.generation.ahead.prefetch import Job, Progress
+from pytest_convex_eval.generation.anthropic.batches import BatchProgress
+from pytest_convex_eval.generation.anthropic.provider import RetryPolicy
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.generation.provider import Gate, Generation, Json, Request
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
-from pytest_convex_eval.replies import Patience, Replies
 
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.pricing import PriceTable

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_convex_eval.cases.collector import Plan
-from pytest_convex_eval.evaluation import Evaluator
-from pytest_convex_eval.generation.budget import BudgetExhaustedError
+from pytest_convex_eval.evaluation.evaluator import Evaluator
+from pytest_convex_eval.evaluation.replies import Replies, Reply
+from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
     Finding,
     InfrastructureError,
@@ -20,7 +21,6 @@ from pytest_convex_eval.outcomes import (
     StageName,
     Verdict,
 )
-from pytest_convex_eval.replies import Replies, Reply
 from pytest_convex_eval.stages.protocol import Ground, Report
 
 if TYPE_CHECKING:

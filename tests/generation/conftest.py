@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
 from pytest_convex_eval.generation.provider import Gate, Request
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import (
     AttemptEnd,
@@ -228,7 +228,7 @@ def test_threads_do_not_exceed_it(
 SPENDER = """
 import sys, time
 from pathlib import Path
-from pytest_convex_eval.generation.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.budget import Budget, BudgetExhaustedError
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import AttemptEnd, Request
 budget = Budget(1.0, Path(sys.argv[1]), PriceTable.load())

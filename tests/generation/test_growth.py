@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from pytest_convex_eval.generation.design import DeployedFacts, check_design, parse_design
-from pytest_convex_eval.generation.reply import parse_reply
+from pytest_convex_eval.generation.reading.reply import parse_reply
 from tests.growth import assert_linear, repeated
 
 UNITS = (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.limiter import Limiter, LimiterPolicy, LimiterState
+from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy, LimiterState
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import (
     AttemptEnd,
     Generation,

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_errors import (
+from pytest_convex_eval.generation.ahead.prefetch import Job
+from pytest_convex_eval.generation.anthropic.batch_entries import chunks, entry_generation
+from pytest_convex_eval.generation.anthropic.errors import (
     AttemptError,
     as_attempt_error,
     told_error,
     told_pause,
 )
-from pytest_convex_eval.generation.batch_entries import chunks, entry_generation
-from pytest_convex_eval.generation.messages_api import Reply, batch_params, body
-from pytest_convex_eval.generation.prefetch import Job
+from pytest_convex_eval.generation.anthropic.messages_api import Reply, batch_params, body
 from pytest_convex_eval.generation.provider import Attempt, Json, Request, Turn
 
 if TYPE_CHECKING:
@@ -380,7 +380,7 @@ def test_a_batch_takes_so_many_entries_and_bytes(monkeypatch: pytest.MonkeyPatch
     size = len(json.dumps(batch_params(jobs[0].request)))
     assert list(chunks([])) == []
     assert list(chunks(jobs)) == [jobs]
-    place = "pytest_convex_eval.generation.batch_entries"
+    place = "pytest_convex_eval.generation.anthropic.batch_entries"
     monkeypatch.setattr(f"{place}.MOST_ENTRIES", 2)
     assert list(chunks(jobs)) == [jobs[:2], jobs[2:4], jobs[4:]]
     monkeypatch.setattr(f"{place}.MOST_ENTRIES", 100)

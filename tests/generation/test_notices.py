@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.generation.budget import BudgetExhaustedError
-from pytest_convex_eval.generation.notices import Asked, Notices
+from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.notices import Asked, Notices
 from pytest_convex_eval.generation.provider import (
     Attempt,
     GenerationCancelledError,
@@ -138,7 +138,7 @@ def test_in_a_folder_where_nobody_ever_was_nobody_attends(tmp_path: Path) -> Non
 def test_a_second_process_is_told_where_the_first_is_at_work(
     attending: Notices, worker: Notices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_convex_eval.generation.notices._ATTEND_SECONDS", 0.01)
+    monkeypatch.setattr("pytest_convex_eval.generation.ahead.notices._ATTEND_SECONDS", 0.01)
     with pytest.raises(InfrastructureError) as caught:
         worker.attend()
     assert str(caught.value) == f"another process generates for the run {tmp_path / 'runs' / 'one'}"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation import prefetch
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.budget import Budget, BudgetExhaustedError
-from pytest_convex_eval.generation.limiter import Limiter
-from pytest_convex_eval.generation.notices import Asked, Notices
-from pytest_convex_eval.generation.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.ahead import prefetch
+from pytest_convex_eval.generation.ahead.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.limiter import Limiter
+from pytest_convex_eval.generation.ahead.notices import Asked, Notices
+from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import (
     Generation,
@@ -27,7 +27,7 @@ from pytest_convex_eval.generation.provider import (
     ProviderError,
     Request,
 )
-from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, Retrieval, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, InfrastructureError
 
@@ -433,7 +433,7 @@ def test_one_process_attends_to_a_run(
 ) -> None:
     start([])
     other = Notices(tmp_path / "run")
-    monkeypatch.setattr("pytest_convex_eval.generation.notices._ATTEND_SECONDS", 0.1)
+    monkeypatch.setattr("pytest_convex_eval.generation.ahead.notices._ATTEND_SECONDS", 0.1)
     with pytest.raises(InfrastructureError, match="another process"):
         other.attend()
 

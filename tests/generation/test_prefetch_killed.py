@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
-from pytest_convex_eval.generation.notices import Asked, Notices
-from pytest_convex_eval.generation.prefetch import wait_for
+from pytest_convex_eval.generation.ahead.notices import Asked, Notices
+from pytest_convex_eval.generation.ahead.prefetch import wait_for
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.store import GenerationStore, read_stored
 
@@ -34,10 +34,10 @@ ROOT = Path(__file__).parents[2]
 CONTROLLER = """
 import json, os, sys
 from pathlib import Path
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider, RetryPolicy
-from pytest_convex_eval.generation.limiter import Limiter
-from pytest_convex_eval.generation.notices import Notices
-from pytest_convex_eval.generation.prefetch import Job, Prefetcher
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.ahead.limiter import Limiter
+from pytest_convex_eval.generation.ahead.notices import Notices
+from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher
 from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.store import GenerationStore
 import anthropic  # a second each time, were it left to the children

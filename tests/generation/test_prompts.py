@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.generation.models import (
+from pytest_convex_eval.generation.model_choice import (
     DEFAULT_MODEL,
     KEY_VARIABLE,
     api_key,
@@ -24,8 +24,8 @@ from pytest_convex_eval.generation.prompts import (
     load_guidelines,
 )
 from pytest_convex_eval.generation.provider import Request
-from pytest_convex_eval.generation.references import ReferenceProvider
-from pytest_convex_eval.generation.reply import judge_stop, parse_reply
+from pytest_convex_eval.generation.reading.reply import judge_stop, parse_reply
+from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.outcomes import CaseError, ConfigurationError
 
 NONE = Arm("none", "")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
-from pytest_convex_eval.generation.reply import ParsedReply, judge_stop, parse_reply
-from pytest_convex_eval.generation.tags import render_files
+from pytest_convex_eval.generation.reading.reply import ParsedReply, judge_stop, parse_reply
+from pytest_convex_eval.generation.reading.tags import render_files
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 
 

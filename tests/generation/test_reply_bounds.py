@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_convex_eval.generation.reply import parse_reply
+from pytest_convex_eval.generation.reading.reply import parse_reply
 from pytest_convex_eval.outcomes import Finding
 
 # What the findings say

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pytest_convex_eval.generation.reply import parse_reply
+from pytest_convex_eval.generation.reading.reply import parse_reply
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
 

@@ -17,7 +17,7 @@ from pytest_convex_eval.generation.provider import (
     Request,
     Turn,
 )
-from pytest_convex_eval.generation.text import scalar
+from pytest_convex_eval.generation.reading.text import scalar
 
 TURNS = (Turn("user", "first\n"), Turn("assistant", "an answer"))
 REQUEST = Request("m", "rules\nmore", "a task", 64_000, TURNS, "low")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import Generation, ProviderError, Request
-from pytest_convex_eval.generation.references import ReferenceProvider
+from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, StoreMode, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 

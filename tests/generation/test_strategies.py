@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_convex_eval.generation.anthropic_provider import AnthropicProvider
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.design import (
     DESIGN_FORM,
     BackgroundTask,

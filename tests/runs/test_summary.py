@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_convex_eval.outcomes import Finding, ItemResult, StageName, StageResult, Verdict
 from pytest_convex_eval.runs.failure import failure_lines, finding_lines
-from pytest_convex_eval.runs.properties import properties
+from pytest_convex_eval.runs.junit import properties
 from pytest_convex_eval.runs.summary import summary_lines
 
 FINDING = Finding(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pytest_convex_eval.cases.collector import Emit, Plan
-from pytest_convex_eval.evaluation import Evaluator
+from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.options import read_settings
 from pytest_convex_eval.outcomes import ItemResult
 from pytest_convex_eval.runs.record import RunRecord

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_convex_eval import session as module
 from pytest_convex_eval.cases.collector import CaseItem
-from pytest_convex_eval.generation.budget import BudgetExhaustedError
+from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 from pytest_convex_eval.stages.deadlines import item_limit_seconds
@@ -486,7 +486,7 @@ def test_the_evaluator_is_made_once_of_what_the_session_has(
         def __init__(self, *args: object) -> None:
             given.append(args)
 
-    monkeypatch.setattr("pytest_convex_eval.evaluation.Evaluator", Evaluating)
+    monkeypatch.setattr("pytest_convex_eval.evaluation.evaluator.Evaluator", Evaluating)
     session = made.session
     session._evaluator = None
     assert session.evaluator() is session.evaluator()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.model import Cron, Deployed
-from pytest_convex_eval.expectations import Expectations
-from pytest_convex_eval.stages.deployed import compare
+from pytest_convex_eval.expectations.deployed_matches import compare
+from pytest_convex_eval.expectations.model import Expectations
 
 FILES = {
     "convex/schema.ts": """\
@@ -177,7 +177,7 @@ def test_all_that_is_expected_and_there_passes(check: Callable[..., Any]) -> Non
 def test_each_unmet_expectation_has_its_code(check: Callable[..., Any]) -> None:
     # One push serves all: an expectation changes nothing about it.
     merged: dict[str, Any] = {"tables": {}, "functions": {}, "crons": [], "http": []}
-    from pytest_convex_eval.stages import deployed as stage
+    from pytest_convex_eval.expectations import deployed_matches as stage
 
     seen = []
     original = stage.compare

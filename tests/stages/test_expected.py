@@ -18,8 +18,8 @@ from pytest_convex_eval.deployment.model import (
     Table,
     VectorIndex,
 )
-from pytest_convex_eval.expectations import Expectations
-from pytest_convex_eval.stages.deployed import compare
+from pytest_convex_eval.expectations.deployed_matches import compare
+from pytest_convex_eval.expectations.model import Expectations
 
 STRING: Mapping[str, Any] = {"type": "string"}
 

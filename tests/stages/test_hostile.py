@@ -89,7 +89,8 @@ BESIDE = [{"name": "answers", "steps": [{"query": "a:f", "args": {}, "returns": 
 CONFTEST = """
 from pytest_convex_eval.stages.lint import LintStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
-from pytest_convex_eval.toolchain import exhaustion, lint_oxlint
+from pytest_convex_eval.toolchain import exhaustion
+from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
 exhaustion.CPU_SECONDS = lint_oxlint.CPU_SECONDS = 4
 TypecheckStage.deadline_seconds = LintStage.deadline_seconds = 600.0
 pytest_plugins = ["pytest_convex_eval.plugin"]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import (
     STAGES,
     STATIC_STAGES,

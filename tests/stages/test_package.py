@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.stages.package import MOST_PACKAGES, MOST_UNUSABLE, PackageStage
 from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
-from pytest_convex_eval.toolchain.dependencies import DependencyStore, UnknownPackageError
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore, UnknownPackageError
 
 if TYPE_CHECKING:
     from pytest_convex_eval.toolchain.model import DependencySet

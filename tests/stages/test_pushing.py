@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, StageName, StageResult
 from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import run_stages

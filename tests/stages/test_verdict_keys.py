@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, InfrastructureError, StageName
 from pytest_convex_eval.stages import cache as cache_module
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
@@ -20,7 +20,7 @@ from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 from pytest_convex_eval.toolchain.app_config import Undecided
-from pytest_convex_eval.toolchain.lint_eslint import Eslint
+from pytest_convex_eval.toolchain.lint.eslint import Eslint
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.workspace.layout import Workspace
 

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
-from pytest_convex_eval.expectations import Expectations
+from pytest_convex_eval.expectations.model import Expectations
 
 ROOT = Path(__file__).parents[2]
 SUITE = [

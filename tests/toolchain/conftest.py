@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
 
 Manifest: TypeAlias = Mapping[str, object]
 

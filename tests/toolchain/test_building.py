@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import install, lint_bundle
-from pytest_convex_eval.toolchain.install import install_toolchain
+from pytest_convex_eval.toolchain.lint import bundle as lint_bundle
 from pytest_convex_eval.toolchain.model import Toolchain
-from pytest_convex_eval.toolchain.node import NodeRuntime
-from pytest_convex_eval.toolchain.npm import Tarball
-from pytest_convex_eval.toolchain.pins import Pin, current_platform, pins
+from pytest_convex_eval.toolchain.packages import install
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
+from pytest_convex_eval.toolchain.packages.node import NodeRuntime
+from pytest_convex_eval.toolchain.packages.npm import Tarball
+from pytest_convex_eval.toolchain.packages.pins import Pin, current_platform, pins
 
 RUNTIME = NodeRuntime(Path("node"), Path("npm"), "24.1.0", "11.1.0")
 PIN = Pin("oxlint", "oxlint", "1.0.0", "sha512-one")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
-from pytest_convex_eval.toolchain.dependencies import (
+from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import (
     DependencyConflictError,
     DependencyError,
     DependencyStore,
@@ -19,9 +20,8 @@ from pytest_convex_eval.toolchain.dependencies import (
     UnsatisfiableRangeError,
     UnsupportedSpecError,
 )
-from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
-from pytest_convex_eval.toolchain.npm import Listing
-from pytest_convex_eval.toolchain.published import convex_snapshot
+from pytest_convex_eval.toolchain.packages.npm import Listing
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
 if TYPE_CHECKING:
     from tests.toolchain.conftest import Registry

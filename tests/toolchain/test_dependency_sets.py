@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import dependencies as module
-from pytest_convex_eval.toolchain.dependencies import (
+from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages import dependencies as module
+from pytest_convex_eval.toolchain.packages.dependencies import (
     DependencyConflictError,
     DependencyError,
     DependencyStore,
     UnknownPackageError,
     UnsatisfiableRangeError,
 )
-from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
-from pytest_convex_eval.toolchain.npm import Listing, NpmError
-from pytest_convex_eval.toolchain.published import convex_snapshot
+from pytest_convex_eval.toolchain.packages.npm import Listing, NpmError
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
 NEWEST = convex_snapshot().newest
 ONE = Listing(("1.0.0", "2.0.0"), {"latest": "2.0.0"})

@@ -17,23 +17,23 @@ import platformdirs
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import lint_bundle
-from pytest_convex_eval.toolchain.install import (
+from pytest_convex_eval.toolchain.lint import bundle as lint_bundle
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.packages.install import (
     bundled_sources,
     check_integrity,
     default_cache,
     install_toolchain,
     unpack,
 )
-from pytest_convex_eval.toolchain.model import Toolchain
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.npm import Tarball
-from pytest_convex_eval.toolchain.pins import Pin, current_platform, packages
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.npm import Tarball
+from pytest_convex_eval.toolchain.packages.pins import Pin, current_platform, packages
 
 INSTALL = """
 import sys
 from pathlib import Path
-from pytest_convex_eval.toolchain.install import install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 
 def told(line):
     print(line, flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain.node import node_runtime
+from pytest_convex_eval.toolchain.packages.node import node_runtime
 
 
 def test_versions_are_those_that_the_programs_say() -> None:

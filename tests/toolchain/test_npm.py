@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import npm as npm_module
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.npm import Listing, Npm, NpmError
+from pytest_convex_eval.toolchain.packages import npm as npm_module
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.npm import Listing, Npm, NpmError
 
 if TYPE_CHECKING:
     from tests.toolchain.conftest import Registry

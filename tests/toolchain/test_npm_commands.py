@@ -11,9 +11,15 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.processes import Completed, Limits
-from pytest_convex_eval.toolchain import npm as npm_module
-from pytest_convex_eval.toolchain.node import NodeRuntime
-from pytest_convex_eval.toolchain.npm import Listing, Npm, NpmError, Tarball, is_valid_package_name
+from pytest_convex_eval.toolchain.packages import npm as npm_module
+from pytest_convex_eval.toolchain.packages.node import NodeRuntime
+from pytest_convex_eval.toolchain.packages.npm import (
+    Listing,
+    Npm,
+    NpmError,
+    Tarball,
+    is_valid_package_name,
+)
 
 NPM = Npm(NodeRuntime(Path("/node/bin/node"), Path("/npm-cli.js"), "24.1.0", "11.1.0"))
 GOOD = Completed(("node",), 0, "", "", 1.0, 1.0, "exit")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval import processes
+from pytest_convex_eval import once, processes
+from pytest_convex_eval.once import made_once
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import once
-from pytest_convex_eval.toolchain.once import made_once
 
 
 def load(folder: Path) -> str | None:
@@ -53,7 +52,7 @@ def test_others_of_the_machine_can_read_it(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from pytest_convex_eval.toolchain.once import made_once, silent
+from pytest_convex_eval.once import made_once, silent
 
 folder, number = Path(sys.argv[1]), sys.argv[2]
 

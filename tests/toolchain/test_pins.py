@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.toolchain.pins import PINS, PLATFORMS, packages, pins, record
+from pytest_convex_eval.toolchain.packages.pins import PINS, PLATFORMS, packages, pins, record
 
 if TYPE_CHECKING:
     from tests.toolchain.conftest import Registry

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.toolchain import ranges
-from pytest_convex_eval.toolchain.published import (
+from pytest_convex_eval.toolchain.packages import ranges
+from pytest_convex_eval.toolchain.packages.published import (
     convex_snapshot,
     refresh,
     resolve_convex,

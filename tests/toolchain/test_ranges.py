@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_convex_eval.toolchain import ranges
-from pytest_convex_eval.toolchain.node import node_runtime
-from pytest_convex_eval.toolchain.npm import is_valid_package_name
-from pytest_convex_eval.toolchain.published import convex_snapshot
-from pytest_convex_eval.toolchain.ranges import SpecKind, classify, max_satisfying, pick, satisfies
+from pytest_convex_eval.toolchain.packages import ranges
+from pytest_convex_eval.toolchain.packages.node import node_runtime
+from pytest_convex_eval.toolchain.packages.npm import is_valid_package_name
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
+from pytest_convex_eval.toolchain.packages.ranges import (
+    SpecKind,
+    classify,
+    max_satisfying,
+    pick,
+    satisfies,
+)
 
 VERSIONS = (
     "0.0.3",

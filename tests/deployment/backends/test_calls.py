@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval.deployment.calls import Calls
+from pytest_convex_eval.deployment.embedded_api import Calls
 from pytest_convex_eval.deployment.model import FunctionResult, Usage
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.backends.scripted import ScriptedClient

@@ -20,8 +20,13 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.backends import DEFAULT_RELEASE, Backend, make_ready, parse_backend
 from pytest_convex_eval.deployment import releases
+from pytest_convex_eval.deployment.backends import (
+    DEFAULT_RELEASE,
+    Backend,
+    make_ready,
+    parse_backend,
+)
 from pytest_convex_eval.deployment.embedded import SERVER
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
@@ -233,7 +238,7 @@ def test_a_download_that_always_breaks_off_leaves_nothing(
 _INSTALL = """
 import sys
 from pathlib import Path
-from pytest_convex_eval.backends import Backend, make_ready
+from pytest_convex_eval.deployment.backends import Backend, make_ready
 make_ready(Backend("local", sys.argv[1]), node=Path("node"), cache=Path(sys.argv[2]),
            progress=lambda line: None)
 print("ready")

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.backends import ADMIN_KEY_VARIABLE, Backend, make_ready
+from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, make_ready
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError

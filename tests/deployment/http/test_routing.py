@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 ROUTER = """
-const { findRouter, hasRouters } = await load("api/http_routes");
+const { findRouter, hasRouters } = await load("http/http_routes");
 const make = ({ routes, mounts = {}, prefix = null, children = [] }) => ({
   definition: { httpMounts: Object.fromEntries(Object.entries(mounts).map(([at, name]) =>
     [at, `_reference/childComponent/${name}`])), httpPrefix: prefix },
@@ -110,7 +110,7 @@ def test_a_deployment_has_routers_or_not(app: Any, has: bool, in_server: InServe
 
 
 STREAM = """
-const { ResponseStream } = await load("api/response_stream");
+const { ResponseStream } = await load("http/response_stream");
 const stream = new ResponseStream(10);
 const ask = (op, given) => stream.operations.get(`http/${op}`)(given);
 const chunk = (text) => ask("chunk", { bytes: Buffer.from(text).toString("base64") });

@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 COMPILE = """
-const { compileScript } = await load("running/script_module");
+const { compileScript } = await load("inside/script_module");
 const script = compileScript(args.source, "convex:/a.js", async () => { throw new Error("no"); });
 if (script === null) return null;
 const given = script.imports.flatMap(({ specifier, names }) =>
@@ -98,7 +98,7 @@ def test_every_other_form_is_left_to_the_engine(source: str, in_server: InServer
 
 def test_a_place_in_it_is_the_bundles(in_server: InServer) -> None:
     found = in_server(
-        """const { compileScript } = await load("running/script_module");
+        """const { compileScript } = await load("inside/script_module");
         const places = [];
         for (const source of args.sources) {
           try {
@@ -118,7 +118,7 @@ def test_a_place_in_it_is_the_bundles(in_server: InServer) -> None:
 
 
 LINES = """
-const { onLines } = await load("running/lines");
+const { onLines } = await load("inside/lines");
 const { PassThrough } = await import("node:stream");
 const stream = new PassThrough();
 const lines = [];

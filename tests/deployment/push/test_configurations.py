@@ -10,8 +10,8 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 AUTH = """
-const { checkAuth } = await load("auth");
-const { Origins } = await load("modules");
+const { checkAuth } = await load("push/auth");
+const { Origins } = await load("push/modules");
 const value = { kind: "auth", unset: null, problem: null, ...args.value };
 try {
   return checkAuth(value, new Origins([]));
@@ -132,8 +132,8 @@ def test_a_configuration_must_be_one(
 
 
 CRONS = """
-const { checkCrons } = await load("crons");
-const { Origins } = await load("modules");
+const { checkCrons } = await load("push/crons");
+const { Origins } = await load("push/modules");
 try {
   return checkCrons(JSON.stringify(args.jobs), "crons.js", new Origins([]));
 } catch (error) {
@@ -231,8 +231,8 @@ def test_a_name_is_of_ascii(in_server: InServer) -> None:
 
 
 TARGETS = """
-const { checkCronTargets } = await load("crons");
-const { Origins } = await load("modules");
+const { checkCronTargets } = await load("push/crons");
+const { Origins } = await load("push/modules");
 const found = (name, udfType) => ({ name, udfType });
 const modules = new Map([
   ["a.js", { functions: [found("m", "Mutation"), found("act", "Action"), found("q", "Query"),

@@ -10,7 +10,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 CATCHING = """
-const definitions = await load("definitions");
+const definitions = await load("push/definitions");
 const attempt = (work) => {
   try {
     return work();

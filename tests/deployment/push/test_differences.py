@@ -10,7 +10,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 DIFFER = """
-const { pushDiff, indexDiffs } = await load("diffs");
+const { pushDiff, indexDiffs } = await load("push/diffs");
 const evaluated = ({ modules = [], crons = [], tables, version = "1.48.0" }) => {
   const functions = new Map(modules.map((path) => [path, { functions: [], crons: null }]));
   if (crons.length > 0) functions.set("crons.js", { functions: [], crons });

@@ -10,7 +10,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 CATCHING = """
-const modules = await load("modules");
+const modules = await load("push/modules");
 const attempt = async (work) => {
   try {
     return await work();
@@ -125,7 +125,7 @@ def test_sizes_are_of_sources_and_maps_together(in_server: InServer) -> None:
 
 
 ORIGINS = """
-const { Origins, isOwn } = await load("modules");
+const { Origins, isOwn } = await load("push/modules");
 const { mapsOf } = args;
 // Each line of the bundle is one of a source: [source, line], both from 0.
 const VLQ = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -198,7 +198,7 @@ def test_places_lead_back_to_the_projects_files(call: str, found: Any, in_server
 
 def test_a_map_that_can_not_be_read_leads_nowhere(in_server: InServer) -> None:
     found = in_server(
-        """const { Origins } = await load("modules");
+        """const { Origins } = await load("push/modules");
         const module = { path: "a.js", source: "x", sourceMap: "{", environment: "isolate" };
         const origins = new Origins([module]);
         return [origins.start("a.js"), origins.find("a.js", "x"),

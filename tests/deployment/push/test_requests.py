@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.server_modules import InServer
 
 PARSE = """
-const { parsePush } = await load("push_request");
+const { parsePush } = await load("push/push_request");
 try {
   return parsePush(args.body);
 } catch (error) {
@@ -157,7 +157,7 @@ def test_what_is_no_request_is_told_why(
 )
 def test_clis_before_1_28_are_refused(client: str, taken: bool, in_server: InServer) -> None:
     found = in_server(
-        """const { refuseOldCli } = await load("push_request");
+        """const { refuseOldCli } = await load("push/push_request");
         try { refuseOldCli(args.client); return null; }
         catch (error) { return [error.status, error.code, error.message]; }""",
         client=client,

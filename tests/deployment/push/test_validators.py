@@ -72,7 +72,7 @@ PRINTED = [
 @pytest.mark.parametrize(("validator", "text"), PRINTED)
 def test_a_validator_is_parsed_and_printed(validator: Any, text: str, in_server: InServer) -> None:
     found = in_server(
-        """const { parseValidator, print } = await load("validators");
+        """const { parseValidator, print } = await load("values/validators");
         const parsed = parseValidator(args.validator);
         return [parsed, print(parsed)];""",
         validator=validator,
@@ -82,7 +82,7 @@ def test_a_validator_is_parsed_and_printed(validator: Any, text: str, in_server:
 
 def test_what_is_not_said_is_required(in_server: InServer) -> None:
     found = in_server(
-        'return (await load("validators")).parseValidator(args.validator);',
+        'return (await load("values/validators")).parseValidator(args.validator);',
         validator={"type": "object", "value": {"a": {"fieldType": STRING, "optional": 1}}},
     )
     assert found == obj(a=field(STRING))
@@ -124,7 +124,7 @@ def test_what_is_not_said_is_required(in_server: InServer) -> None:
 )
 def test_what_is_no_validator_is_refused(validator: Any, error: str, in_server: InServer) -> None:
     found = in_server(
-        """const { parseValidator } = await load("validators");
+        """const { parseValidator } = await load("values/validators");
         return await thrown(() => parseValidator(args.validator));""",
         validator=validator,
     )
@@ -133,13 +133,13 @@ def test_what_is_no_validator_is_refused(validator: Any, error: str, in_server: 
 
 @pytest.mark.parametrize("value", [MINUS_ZERO, SEVEN, "", 0, False])
 def test_a_literal_is_what_it_is(value: Any, in_server: InServer) -> None:
-    parse = 'return (await load("validators")).parseValidator(args.validator);'
+    parse = 'return (await load("values/validators")).parseValidator(args.validator);'
     assert in_server(parse, validator=literal(value)) == literal(value)
 
 
 @pytest.mark.parametrize("keys", [STRING, ID, union(STRING, ID)])
 def test_a_record_has_keys_that_are_texts(keys: Any, in_server: InServer) -> None:
-    parse = 'return (await load("validators")).parseValidator(args.validator);'
+    parse = 'return (await load("values/validators")).parseValidator(args.validator);'
     assert in_server(parse, validator=record(keys, ANY)) == record(keys, ANY)
 
 
@@ -168,7 +168,7 @@ NESTED = obj(
     ],
 )
 def test_what_is_allowed_at_a_path(path: str, allowed: Any, in_server: InServer) -> None:
-    at = 'return (await load("validators")).at(args.validator, args.path.split("."));'
+    at = 'return (await load("values/validators")).at(args.validator, args.path.split("."));'
     assert in_server(at, validator=NESTED, path=path) == allowed
     either = union(NESTED, obj(a=field(STRING)))
     more = [STRING] if path == "a" else []
@@ -184,6 +184,7 @@ def test_what_is_allowed_at_a_path(path: str, allowed: Any, in_server: InServer)
 )
 def test_a_vector_is_a_list_of_numbers(validator: Any, allows: bool, in_server: InServer) -> None:
     found = in_server(
-        'return (await load("validators")).allowsVector(args.validator);', validator=validator
+        'return (await load("values/validators")).allowsVector(args.validator);',
+        validator=validator,
     )
     assert found is allows

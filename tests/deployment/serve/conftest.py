@@ -15,8 +15,8 @@ import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.calls import Calls
 from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.embedded_api import Calls
 from pytest_convex_eval.deployment.model import FunctionKind
 
 

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[3]
 MODEL = "claude-sonnet-5-5"
 
 CONFTEST = """
-from pytest_convex_eval import replies
-from pytest_convex_eval.generation.anthropic_provider import RetryPolicy
-from pytest_convex_eval.generation.limiter import LimiterPolicy
+from pytest_convex_eval.evaluation import replies
+from pytest_convex_eval.generation.anthropic.provider import RetryPolicy
+from pytest_convex_eval.generation.ahead.limiter import LimiterPolicy
 
 pytest_plugins = ["pytest_convex_eval.plugin"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.generation.budget import Budget
+from pytest_convex_eval.generation.ahead.budget import Budget
 from pytest_convex_eval.generation.pricing import PriceTable
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import Files
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.lint import lint
-from pytest_convex_eval.toolchain.lint_oxlint import Linter
-from pytest_convex_eval.toolchain.lint_rules import Profile
+from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.toolchain.lint.oxlint import Linter
+from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.toolchain.typecheck import Types, check_types

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
-from pytest_convex_eval.toolchain import lint_tsgolint
-from pytest_convex_eval.toolchain.lint import lint
-from pytest_convex_eval.toolchain.lint_rules import (
+from pytest_convex_eval.toolchain.lint import tsgolint as lint_tsgolint
+from pytest_convex_eval.toolchain.lint.catalogue import (
     GROUPS,
     RULES,
     Level,
@@ -19,6 +18,7 @@ from pytest_convex_eval.toolchain.lint_rules import (
     resolve,
     select,
 )
+from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import ToolReport
 from pytest_convex_eval.toolchain.suppressions import find_suppressions
 

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.processes import Limits, environment, run
-from pytest_convex_eval.toolchain.lint_bundle import PLUGIN, build
-from pytest_convex_eval.toolchain.lint_rules import RULES
+from pytest_convex_eval.toolchain.lint.bundle import PLUGIN, build
+from pytest_convex_eval.toolchain.lint.catalogue import RULES
 from pytest_convex_eval.toolchain.model import Toolchain
 
 DESCRIBE = """

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.toolchain import pipes as pipes_module
 from pytest_convex_eval.toolchain import sharing
-from pytest_convex_eval.toolchain.oxlint_server import Linted
-from pytest_convex_eval.toolchain.pipes import NoAnswerError, Pipes, TooLongError
+from pytest_convex_eval.toolchain.lint.oxlint_server import Linted
+from pytest_convex_eval.toolchain.servers import pipes as pipes_module
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError, Pipes, TooLongError
+from pytest_convex_eval.toolchain.servers.tsapi import Checked
+from pytest_convex_eval.toolchain.servers.tsapi_wire import Wire
+from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Pool
-from pytest_convex_eval.toolchain.tsapi import Checked
-from pytest_convex_eval.toolchain.tsapi_wire import Wire
-from pytest_convex_eval.toolchain.warm import WarmServer
 
 LONG = 600.0
 

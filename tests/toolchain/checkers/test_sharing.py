@@ -18,9 +18,9 @@ import pytest
 from pytest_convex_eval.outcomes import Files
 from pytest_convex_eval.toolchain import sharing
 from pytest_convex_eval.toolchain.model import Toolchain
-from pytest_convex_eval.toolchain.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
-from pytest_convex_eval.toolchain.warm import WarmServer
 from tests.toolchain.checkers.conftest import Bench
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}

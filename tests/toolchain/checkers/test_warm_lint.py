@@ -19,12 +19,12 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.outcomes import Files
 from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS
-from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_oxlint import command_arguments
-from pytest_convex_eval.toolchain.lint_rules import select
+from pytest_convex_eval.toolchain.lint.catalogue import select
+from pytest_convex_eval.toolchain.lint.oxlint import command_arguments
+from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
+from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
-from pytest_convex_eval.toolchain.oxlint_server import OxlintServer
-from pytest_convex_eval.toolchain.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit

@@ -18,18 +18,14 @@ import psutil
 import pytest
 
 from pytest_convex_eval.outcomes import Files
-from pytest_convex_eval.toolchain import (
-    exhaustion,
-    lint_oxlint,
-    lint_tsgolint,
-    oxlint_server,
-    tsapi,
-    typecheck,
-    warm,
-)
+from pytest_convex_eval.toolchain import exhaustion, typecheck
+from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
+from pytest_convex_eval.toolchain.lint import oxlint_server
+from pytest_convex_eval.toolchain.lint import tsgolint as lint_tsgolint
+from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 from pytest_convex_eval.toolchain.model import ToolReport
-from pytest_convex_eval.toolchain.oxlint_server import OxlintServer
-from pytest_convex_eval.toolchain.tsapi import TypeServer
+from pytest_convex_eval.toolchain.servers import tsapi, warm
+from pytest_convex_eval.toolchain.servers.tsapi import TypeServer
 from pytest_convex_eval.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -288,7 +284,7 @@ def test_a_compiler_ends_when_its_process_is_killed(
 ) -> None:
     root = bench.lay_out(type_bomb if busy else RIGHT).root
     ends_with_its_process(f"""
-from pytest_convex_eval.toolchain import tsapi
+from pytest_convex_eval.toolchain.servers import tsapi
 tsapi.CHECK_CPU_SECONDS = 60.0
 server = tsapi.TypeServer(Path({str(bench.toolchain.tsc)!r}))
 
@@ -300,8 +296,8 @@ def ask():
 def test_a_linter_ends_when_its_process_is_killed(bench: Bench) -> None:
     root = bench.lay_out(RIGHT).root
     ends_with_its_process(f"""
-from pytest_convex_eval.toolchain.install import default_cache, install_toolchain
-from pytest_convex_eval.toolchain.oxlint_server import OxlintServer
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 server = OxlintServer(install_toolchain(default_cache()))
 
 def ask():
@@ -315,7 +311,7 @@ def ends_with_its_process(program: str) -> None:
 import contextlib, sys, threading, time
 from pathlib import Path
 from pytest_convex_eval.processes import cpu_seconds_of
-from pytest_convex_eval.toolchain.pipes import NoAnswerError
+from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 {program}
 def tell():
     while server.pid is None or cpu_seconds_of(server.pid) < 0.05:

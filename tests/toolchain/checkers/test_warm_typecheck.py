@@ -15,10 +15,10 @@ import pytest
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
 from pytest_convex_eval.outcomes import Files
 from pytest_convex_eval.stages.package_json import read_package_json
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.generated import generated_files
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
-from pytest_convex_eval.toolchain.tsapi import TypeServer
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.servers.tsapi import TypeServer
 from pytest_convex_eval.toolchain.typecheck import check_types
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit

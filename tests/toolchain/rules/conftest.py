@@ -13,12 +13,12 @@ import pytest
 
 from pytest_convex_eval.outcomes import Files, Finding, StageName, as_stage
 from pytest_convex_eval.processes import Limits, environment, run
-from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
-from pytest_convex_eval.toolchain.lint_report import Spoken, judge
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
+from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.oxlint import read_oxlint
+from pytest_convex_eval.toolchain.lint.report import Spoken, judge
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
-from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 
 SNIPPETS = Path(__file__).with_name("snippets")
 PAGES = Path(__file__).parents[3] / "docs" / "rules"

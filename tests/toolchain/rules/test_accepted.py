@@ -15,12 +15,12 @@ import yaml
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
-from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
+from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.lint_compare import differences, explanation
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
-from pytest_convex_eval.toolchain.install import default_cache
-from pytest_convex_eval.toolchain.lint import sources_of
-from pytest_convex_eval.toolchain.lint_bundle import PLUGIN
-from pytest_convex_eval.toolchain.lint_compare import differences, explanation
-from pytest_convex_eval.toolchain.lint_eslint import Eslint, ask_eslint, install_eslint
-from pytest_convex_eval.toolchain.lint_oxlint import ask_oxlint
-from pytest_convex_eval.toolchain.lint_report import Said, Spoken, judge
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
+from pytest_convex_eval.toolchain.lint.bundle import PLUGIN
+from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.eslint import Eslint, ask_eslint, install_eslint
+from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
+from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from pytest_convex_eval.toolchain.packages.install import default_cache
 from pytest_convex_eval.toolchain.positions import SourceTree
-from pytest_convex_eval.toolchain.rules.facts import RULE as FACTS
 from pytest_convex_eval.workspace.layout import lay_out
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
-from pytest_convex_eval.toolchain import lint_oxlint
-from pytest_convex_eval.toolchain.lint import lint
-from pytest_convex_eval.toolchain.lint_rules import Profile
+from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
+from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 
 SECONDS = 30.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.outcomes import Files, Finding
-from pytest_convex_eval.toolchain.lint_rules import AS_OF, OURS, RULES
+from pytest_convex_eval.toolchain.lint.catalogue import AS_OF, OURS, RULES
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Linter

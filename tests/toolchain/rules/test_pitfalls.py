@@ -11,12 +11,12 @@ import pytest
 
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.expectations import Expectations, LintPolicy
+from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import run_stages
-from pytest_convex_eval.toolchain.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
+from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.sharing import own_tools
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from pytest_convex_eval.toolchain.rules.decide import decide
-from pytest_convex_eval.toolchain.rules.facts import (
+from pytest_convex_eval.toolchain.lint.across_files.decide import decide
+from pytest_convex_eval.toolchain.lint.across_files.facts import (
     Builder,
     Declaration,
     FileFacts,
@@ -16,7 +16,7 @@ from pytest_convex_eval.toolchain.rules.facts import (
     Registration,
     Run,
 )
-from pytest_convex_eval.toolchain.rules.project import Project
+from pytest_convex_eval.toolchain.lint.across_files.project import Project
 
 QUERY = Registration("query", public=True, http=False)
 SECONDS = 20.0

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
-from pytest_convex_eval.toolchain.lint_oxlint import read_oxlint
-from pytest_convex_eval.toolchain.lint_report import judge
-from pytest_convex_eval.toolchain.lint_rules import RULES, Profile, select
+from pytest_convex_eval.toolchain.lint.across_files.facts import FileFacts, parse
+from pytest_convex_eval.toolchain.lint.catalogue import RULES, Profile, select
+from pytest_convex_eval.toolchain.lint.oxlint import read_oxlint
+from pytest_convex_eval.toolchain.lint.report import judge
 from pytest_convex_eval.toolchain.positions import SourceTree
-from pytest_convex_eval.toolchain.rules.facts import FileFacts, parse
 
 FILTER = "no-filter-in-query"
 FACTS = {"v": 1}

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.outcomes import Finding
-from pytest_convex_eval.toolchain.lint_report import Spoken
-from pytest_convex_eval.toolchain.lint_rules import OURS, RULES
+from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
+from pytest_convex_eval.toolchain.lint.report import Spoken
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Snippet

@@ -1,0 +1,340 @@
+"""Takes one plan to its result: reply, answer, stages, verdict, and what is kept of it.
+
+One `Evaluator` serves a process; it keeps the tools warm between items.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_convex_eval.behaviour.failures import Location
+from pytest_convex_eval.deployment.backends import make_ready
+from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
+from pytest_convex_eval.evaluation.designs import differences
+from pytest_convex_eval.evaluation.replies import Replies, Reply
+from pytest_convex_eval.generation.model_choice import REFERENCE
+from pytest_convex_eval.generation.prompts import Arm
+from pytest_convex_eval.outcomes import (
+    InfrastructureError,
+    ItemResult,
+    Round,
+    StageResult,
+    Verdict,
+    interrupt_before,
+)
+from pytest_convex_eval.runs.failure import stage_lines
+from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
+from pytest_convex_eval.stages.cache import VerdictCache
+from pytest_convex_eval.stages.protocol import Bench, Place, Subject
+from pytest_convex_eval.stages.runner import judge, run_stages
+from pytest_convex_eval.toolchain.lint.eslint import install_eslint
+from pytest_convex_eval.toolchain.model import Toolchain
+from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.collector import Emit, Plan
+    from pytest_convex_eval.options import Settings
+
+_DEPLOYED = frozenset({"deploy", "behaviour"})
+
+
+class Evaluator:
+    """Evaluates plans one after another. `close` ends what was started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        arms: Sequence[Arm],
+        run_folder: Path,
+        progress: Callable[[str], None],
+        tools: Callable[[Toolchain], WarmTools] = own_tools,
+    ) -> None:
+        """`tools` gives what checks code without starting anew."""
+        self._settings = settings
+        self._run_folder = run_folder
+        self._progress = progress
+        self._tools = tools
+        self.replies = Replies(settings, arms, run_folder)
+        self._new_deployment: Callable[[], Deployment] | None = None
+        self._deployment: Deployment | None = None
+        self._ahead: Future[Deployment] | None = None
+        self._bench: Bench | None = None
+        self._evaluates = False
+
+    def bench(self) -> Bench:
+        """The tools, installed when they are not there yet. Raises InfrastructureError."""
+        if self._bench is None:
+            cache = default_cache()
+            toolchain = install_toolchain(cache, progress=self._progress)
+            dependencies = DependencyStore(cache, toolchain)
+            dependencies.default_set(progress=self._progress)
+            compile_cache = cache / "compile-cache" / toolchain.fingerprint
+            compile_cache.mkdir(parents=True, exist_ok=True)
+            self._new_deployment = make_ready(
+                self._settings.backend,
+                node=toolchain.node,
+                cache=cache,
+                progress=self._progress,
+            )
+            self._bench = Bench(
+                toolchain,
+                dependencies,
+                self._empty_deployment,
+                self._settings.lint_profile,
+                compile_cache,
+                install_eslint(cache, toolchain, progress=self._progress)
+                if self._settings.lint_engine == "eslint"
+                else None,
+                self._tools(toolchain),
+                None if self._settings.no_cache else VerdictCache(cache / "verdicts"),
+            )
+        return self._bench
+
+    def close(self) -> None:
+        self._close_deployment()
+        if self._bench is not None and self._bench.warm is not None:
+            self._bench.warm.close()
+        if self._bench is not None and self._bench.verdicts is not None:
+            self._bench.verdicts.close()
+        self.replies.close()
+
+    def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
+        """The result of `plan`.
+
+        Raises ConfigurationError for what must stop the run, and BudgetExhaustedError when there
+        is no money left for the item.
+        """
+        rounds: list[Round] = []
+        try:
+            reply = self.replies.reply(plan)
+            result = self._checked(plan, reply, emit)
+            while result.verdict is Verdict.FAILED and len(rounds) < self._repairs(plan):
+                rounds.append(Round(result.verdict, result.stage, result.code))
+                failed = (stage for stage in result.stages if stage.errors)
+                findings = "\n".join(line for stage in failed for line in stage_lines(stage))
+                reply = self.replies.repaired(plan, reply, findings, len(rounds))
+                result = self._checked(plan, reply, emit)
+        except InfrastructureError as error:
+            if interrupt := interrupt_before(error):
+                raise interrupt from None
+            message = _with_detail("generation", error)
+            result = replace(_blank(plan), message=message)
+        return replace(result, rounds=tuple(rounds))
+
+    def _repairs(self, plan: Plan) -> int:
+        return 0 if plan.model == REFERENCE else self._settings.repair
+
+    def _checked(self, plan: Plan, reply: Reply, emit: Emit) -> ItemResult:
+        case = plan.loaded.case
+        subject = Subject(
+            reply.answer,
+            case.files,
+            reply.remarks,
+            case.expect,
+            case.lint,
+            case.behaviour,
+            case.env,
+            _places(plan),
+        )
+        # Outside any project: module resolution walks up the folders.
+        folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
+        try:
+            try:
+                bench = self.bench()
+                self._start_ahead()
+            except InfrastructureError as error:
+                return replace(_blank(plan), message=_with_detail("toolchain", error))
+            stages = self._settings.stages
+            enough = partial(_caught, plan)
+            results = run_stages(subject, bench, folder, stages, emit, enough=enough)
+            if reply.design is not None:
+                results = self._with_design(results, reply.design)
+            result = _judged(plan, results, reply.about)
+            kept = self._keep(plan, result, folder / "workspace")
+            return replace(result, artefacts=_shown(kept) if kept else None)
+        finally:
+            if self._deployment is not None:
+                self._deployment.release()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _with_design(
+        self, results: tuple[StageResult, ...], design: str
+    ) -> tuple[StageResult, ...]:
+        """`results`, with how the design differs from what was deployed among deploy's findings."""
+        deployment = self._deployment
+        if deployment is None:
+            return results
+        return tuple(
+            replace(
+                result, findings=(*result.findings, *differences(design, deployment.deployed()))
+            )
+            if result.stage == "deploy" and result.status == "passed"
+            else result
+            for result in results
+        )
+
+    def _start_ahead(self) -> None:
+        """Starts the first deployment while the first item is in stages that need none. One at a
+        URL is locked when it starts: that is left until it is needed."""
+        if self._evaluates:
+            return
+        self._evaluates = True
+        if self._settings.backend.kind == "url" or _DEPLOYED.isdisjoint(self._settings.stages):
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="deployment")
+        self._ahead = pool.submit(self._started)
+        pool.shutdown(wait=False)
+
+    def _started(self) -> Deployment:
+        assert self._new_deployment is not None
+        deployment = self._new_deployment()
+        deployment.start()
+        return deployment
+
+    def _empty_deployment(self) -> Deployment:
+        if self._ahead is not None and self._deployment is None:
+            # Let go of only once it is held or known to have failed: `close` must find it.
+            try:
+                self._deployment = self._ahead.result()
+            except InfrastructureError:
+                self._ahead = None
+                raise
+            self._ahead = None
+            return self._deployment
+        if self._deployment is not None and self._deployment.alive():
+            try:
+                self._deployment.reset()
+                return self._deployment
+            except (BusyError, UnsupportedError):
+                # Starting anew changes nothing about either.
+                raise
+            except InfrastructureError:
+                # It died between the two calls, or no longer answers: a fresh one serves.
+                pass
+        self._close_deployment()
+        self._deployment = self._started()
+        return self._deployment
+
+    def _close_deployment(self) -> None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            with contextlib.suppress(InfrastructureError):
+                ahead.result().close()
+        if self._deployment is not None:
+            self._deployment.close()
+            self._deployment = None
+
+    def _keep(self, plan: Plan, result: ItemResult, workspace: Path) -> Path | None:
+        keep = self._settings.keep
+        wanted = keep == "all" or (keep == "failed" and result.verdict is not Verdict.PASSED)
+        if not wanted or not workspace.exists():
+            return None
+        loaded = plan.loaded
+        name = f"{plan.model}-{plan.arm}-{plan.trial}"
+        if plan.mutant is not None:
+            name = f"mutant-{plan.mutant.name}"
+        safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+        target = (
+            self._run_folder / ARTEFACTS / loaded.category / loaded.difficulty / loaded.name / safe
+        )
+        with contextlib.suppress(OSError):
+            keep_workspace(workspace, target)
+            return target
+        return None
+
+
+def _shown(path: Path) -> str:
+    """`path` as a person would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _places(plan: Plan) -> Callable[[Location], Place]:
+    """Where things stand in the plan's case file."""
+    loaded = plan.loaded
+    path = _shown(loaded.path)
+
+    def place(location: Location) -> Place:
+        position = loaded.source.position(location)
+        try:
+            lines = loaded.path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError):
+            lines = []
+        excerpt = lines[position.line - 1] if position.line <= len(lines) else None
+        return Place(path, position.line, position.column, excerpt)
+
+    return place
+
+
+def _blank(plan: Plan) -> ItemResult:
+    mutant = plan.mutant
+    expected = None
+    if mutant is not None:
+        expected = f"{mutant.fails} ({mutant.code})" if mutant.code else mutant.fails
+    return ItemResult(
+        case=plan.loaded.name,
+        category=plan.loaded.category,
+        difficulty=plan.loaded.difficulty,
+        model=plan.model,
+        arm=plan.arm,
+        trial=plan.trial,
+        verdict=Verdict.ERROR,
+        mutant=None if mutant is None else mutant.name,
+        expected=expected,
+    )
+
+
+def _judged(
+    plan: Plan,
+    results: tuple[StageResult, ...],
+    about: Mapping[str, str | int | float | bool | None],
+) -> ItemResult:
+    verdict, stage, finding, message = judge(results)
+    result = replace(
+        _blank(plan),
+        verdict=verdict,
+        stages=results,
+        stage=stage,
+        code=None if finding is None else finding.code,
+        message=message,
+        generation=dict(about),
+    )
+    if plan.mutant is None or verdict is Verdict.ERROR:
+        return result
+    return _mutant_judged(plan.mutant.fails, plan.mutant.code, result)
+
+
+def _caught(plan: Plan, results: Sequence[StageResult]) -> bool:
+    """Whether `plan` is a mutant that was caught where it says: no further stage changes that. What
+    was not is worth seeing whole."""
+    return plan.mutant is not None and _judged(plan, tuple(results), {}).verdict is Verdict.PASSED
+
+
+def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResult:
+    """A mutant passes when it fails first at the stage it names, with the code it names."""
+    if result.verdict is Verdict.PASSED:
+        message = "it was not caught: every stage passed"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    if result.stage != fails:
+        message = f"it failed at {result.stage} first: {result.message}"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    failed = next(stage for stage in result.stages if stage.stage == fails)
+    codes = dict.fromkeys(finding.code for finding in failed.errors)
+    if code is not None and code not in codes:
+        message = f"it failed at {fails} with {', '.join(codes)}, and not with {code}"
+        return replace(result, verdict=Verdict.FAILED, message=message)
+    return replace(result, verdict=Verdict.PASSED)
+
+
+def _with_detail(what: str, error: InfrastructureError) -> str:
+    return f"{what}: {error}" + (f"\n{error.detail}" if error.detail else "")

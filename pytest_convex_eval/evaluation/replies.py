@@ -1,0 +1,294 @@
+"""The replies of a run: what each item asks, who asks it, and what it cost.
+
+The controller generates ahead of checking, with one limiter and one budget; workers wait for their
+item's reply in the store, and ask themselves where there is no controller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_convex_eval.generation.ahead.budget import Budget
+from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
+from pytest_convex_eval.generation.ahead.notices import Notices
+from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.anthropic.batches import BatchProgress, BatchRunner
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.model_choice import REFERENCE, api_key
+from pytest_convex_eval.generation.pricing import PriceTable, Tokens, show_estimate
+from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.reading.reply import judge_stop, parse_reply
+from pytest_convex_eval.generation.reference_provider import ReferenceProvider
+from pytest_convex_eval.generation.store import GenerationStore, Retrieval
+from pytest_convex_eval.generation.strategies import (
+    first_request,
+    next_request,
+    repair_request,
+)
+from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
+from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.collector import Plan
+    from pytest_convex_eval.generation.provider import Generation, Provider, Request
+    from pytest_convex_eval.options import Settings
+
+_NOTICES = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a run bears with its provider. `deadline_seconds` is for one reply with all attempts."""
+
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: LimiterPolicy = field(default_factory=LimiterPolicy)
+    deadline_seconds: float = GENERATION_SECONDS
+
+
+PATIENCE = Patience()
+"""That of every run, unless its `Replies` are given another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it was read, what reading it found, and where it came from."""
+
+    answer: Files
+    remarks: tuple[Finding, ...]
+    about: Mapping[str, str | int | float | bool | None]
+    generation: Generation | None = None
+    design: str | None = None
+
+
+class Replies:
+    """The replies of one process's items. `close` ends what was started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        arms: Sequence[Arm],
+        run_folder: Path,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
+        self._settings = settings
+        self._patience = patience or PATIENCE
+        self._arms = {arm.name: arm for arm in arms}
+        self._folder = run_folder / _NOTICES
+        self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
+        self._notices = Notices(self._folder)
+        self._prices = PriceTable.load()
+        self._budget = (
+            None if settings.budget is None else Budget(settings.budget, self._folder, self._prices)
+        )
+        limiter = Limiter(settings.concurrency, self._patience.limits)
+        self._gates = (limiter,) if self._budget is None else (self._budget, limiter)
+        self._provider: AnthropicProvider | None = None
+        self._prefetcher: Prefetcher | None = None
+        self._jobs: list[Job] = []
+
+    def plan_ahead(self, plans: Iterable[Plan]) -> str:
+        """Learns what the run's items need, in their order; says what of it is to be made, and what
+        that will probably cost. Once, by the controller; "" where no model has to be asked.
+        """
+        strategy = self._settings.strategy
+        jobs = [
+            Job(
+                first_request(self._request(plan), strategy),
+                plan.trial,
+                _label(plan),
+                then=lambda generation: next_request(generation, strategy),
+            )
+            for plan in plans
+            if plan.model != REFERENCE and plan.mutant is None
+        ]
+        if not jobs or self._settings.store_mode == "replay":
+            return ""
+        self._jobs = jobs
+        missing = [job for job in jobs if self._store.lookup(job.request, job.trial) is None]
+        there = len(jobs) - len(missing)
+        if not missing:
+            return f"all {there} replies are in the store"
+        estimate = self._prices.estimate(
+            [job.request for job in missing],
+            _today(),
+            observed=self._observed(jobs),
+            batch=self._settings.batch,
+        )
+        return (
+            f"{there} replies are in the store, {len(missing)} to be made, "
+            f"estimated {show_estimate(estimate)}"
+        )
+
+    def make_batches(self, on_progress: Callable[[BatchProgress], None]) -> None:
+        """Has all that was planned made as Message Batches, and waits for them.
+
+        What fails is told to the items that need it. Raises ConfigurationError and
+        InfrastructureError where the batches as a whole can't be had.
+        """
+        key = api_key(os.environ)
+        if not self._jobs or key is None:
+            return
+        runner = BatchRunner(
+            self._store,
+            key,
+            budget=self._budget,
+            prices=self._prices,
+            notices=self._notices,
+            on_progress=on_progress,
+        )
+        runner.run(self._jobs)
+
+    def prefetch(self, on_progress: Callable[[Progress], None]) -> None:
+        """Begins to generate what was planned, ahead of checking. Raises InfrastructureError."""
+        if not self._jobs:
+            return
+        # Made here once: the prefetch's threads only use it.
+        self._model_provider()
+        self._prefetcher = Prefetcher(
+            self._store,
+            lambda _: self._model_provider(),
+            self._notices,
+            concurrency=self._settings.concurrency,
+            gates=self._gates,
+            deadline_seconds=self._patience.deadline_seconds,
+            on_progress=on_progress,
+        )
+        self._prefetcher.start(self._jobs)
+
+    def reply(self, plan: Plan) -> Reply:
+        """The reply to `plan`, made or waited for.
+
+        Raises InfrastructureError when there is none, ConfigurationError for what must stop the
+        run, BudgetExhaustedError when there is no money for it.
+        """
+        case = plan.loaded.case
+        if plan.mutant is not None:
+            files = plan.mutant.applied_to({**case.files, **case.reference})
+            return Reply(files, (), {"source": "mutant"})
+        request = self._request(plan)
+        if plan.model == REFERENCE:
+            return self._read(plan, self._retrieve(plan, request))
+        strategy = self._settings.strategy
+        retrieval = self._retrieve(plan, first_request(request, strategy))
+        following = next_request(retrieval.generation, strategy)
+        if following is None:
+            return self._read(plan, retrieval)
+        design = retrieval.generation.text
+        return replace(self._read(plan, self._retrieve(plan, following)), design=design)
+
+    def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
+        """The reply to what the checks found in `reply`; `round_number` counts from 1.
+
+        Raises as `reply` does.
+        """
+        assert reply.generation is not None
+        before = reply.generation
+        request = repair_request(before.request, before, findings, round_number)
+        return replace(self._read(plan, self._retrieve(plan, request)), design=reply.design)
+
+    def _retrieve(self, plan: Plan, request: Request) -> Retrieval:
+        case = plan.loaded.case
+        reference = ReferenceProvider(case.reference) if plan.model == REFERENCE else None
+        return wait_for(
+            self._store,
+            self._notices,
+            request,
+            plan.trial,
+            lambda _: reference or self._model_provider(),
+            label=_label(plan),
+            deadline_seconds=self._patience.deadline_seconds,
+        )
+
+    def _read(self, plan: Plan, retrieval: Retrieval) -> Reply:
+        generation = retrieval.generation
+        parsed = parse_reply(generation.text)
+        stopped = judge_stop(generation.stop_reason, generation.stop_details)
+        return Reply(
+            parsed.files,
+            (*((stopped,) if stopped else ()), *parsed.findings),
+            self._about(plan, retrieval) | {"shape": parsed.rung},
+            generation,
+        )
+
+    def close(self) -> None:
+        """Ends the prefetch within a second: whole replies are kept, the rest is given up."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
+        # Where this process asks for itself, nothing else ends its waits.
+        for gate in self._gates:
+            gate.cancel()
+        if self._provider is not None:
+            self._provider.close()
+            self._provider = None
+
+    def _request(self, plan: Plan) -> Request:
+        return build_request(
+            model=plan.model,
+            arm=self._arms[plan.arm],
+            prompt=plan.loaded.case.prompt,
+            files=plan.loaded.case.files,
+            max_tokens=self._settings.max_tokens,
+        )
+
+    def _model_provider(self) -> Provider | None:
+        """Anthropic's; None where there is no key, when only the store can answer."""
+        key = api_key(os.environ)
+        if key is None:
+            return None
+        if self._provider is None:
+            self._provider = AnthropicProvider(
+                key, policy=self._patience.retries, gates=self._gates
+            )
+        return self._provider
+
+    def _observed(self, jobs: Iterable[Job]) -> dict[str, list[int]]:
+        """The output tokens of stored replies by model: the best guess at those to come."""
+        observed: dict[str, list[int]] = defaultdict(list)
+        for job in jobs:
+            with contextlib.suppress(InfrastructureError):
+                found = self._store.lookup(job.request, job.trial)
+                tokens = None if found is None else Tokens.from_usage(found.generation.usage)
+                if tokens is not None:
+                    observed[job.request.model].append(tokens.output)
+        return observed
+
+    def _about(
+        self, plan: Plan, retrieval: Retrieval
+    ) -> dict[str, str | int | float | bool | None]:
+        generation = retrieval.generation
+        about: dict[str, str | int | float | bool | None] = {
+            "source": "store" if retrieval.stored else plan.model,
+            "stop_reason": generation.stop_reason,
+            "seconds": generation.seconds,
+            "key": retrieval.key,
+        }
+        if plan.model != REFERENCE:
+            about |= _counted(generation)
+            cost = self._prices.cost(generation)
+            about["usd"] = None if cost is None else cost.usd
+        return about
+
+
+def _counted(generation: Generation) -> dict[str, int | None]:
+    tokens = Tokens.from_usage(generation.usage)
+    return {
+        "input_tokens": None if tokens is None else tokens.prompt,
+        "output_tokens": None if tokens is None else tokens.output,
+    }
+
+
+def _label(plan: Plan) -> str:
+    return f"{plan.loaded.name}[{plan.model}]"
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()

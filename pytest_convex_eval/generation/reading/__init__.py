@@ -1,0 +1,1 @@
+"""A reply in text becomes the files of an answer."""

@@ -1,0 +1,1 @@
+"""Lint engines, the rules they run, and what their findings mean."""

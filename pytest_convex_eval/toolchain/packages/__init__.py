@@ -1,0 +1,1 @@
+"""What is installed once a machine: Node, npm packages, tools, dependency sets."""

@@ -160,8 +160,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from pytest_convex_eval.cases.model import DIFFICULTIES
     from pytest_convex_eval.cases.schema import SCHEMA_FILE
+    from pytest_convex_eval.outcomes import DIFFICULTIES
     from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
     category, difficulty, name = _place(options.place)

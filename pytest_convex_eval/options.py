@@ -17,13 +17,8 @@ import pytest
 from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
 
 # Cheap to import: the SDK stands behind the provider alone.
-from pytest_convex_eval.generation.model_choice import (
-    DEFAULT_MODEL,
-    KEY_VARIABLE,
-    REFERENCE,
-    choose_model,
-)
-from pytest_convex_eval.outcomes import STAGES, StageName, as_stage
+from pytest_convex_eval.generation.model_choice import DEFAULT_MODEL, KEY_VARIABLE, choose_model
+from pytest_convex_eval.outcomes import REFERENCE, STAGES, StageName, as_stage
 
 StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
 LintEngine: TypeAlias = Literal["oxlint", "eslint"]

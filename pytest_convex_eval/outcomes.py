@@ -26,6 +26,14 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 STATIC_STAGES: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
 """Those that look at an answer and at nothing that runs: they say the same of the same answer."""
 
+Difficulty: TypeAlias = Literal["easy", "medium", "hard"]
+
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+"""The easiest first."""
+
+REFERENCE = "reference"
+"""The subject that is no model: each case's own reference answer."""
+
 Severity: TypeAlias = Literal["error", "warning", "info"]
 """Only an error makes a stage fail; warnings and infos are reported and fail nothing."""
 
@@ -183,6 +191,14 @@ class ConfigurationError(ConvexEvalError):
 
 class CaseError(ConvexEvalError):
     """A case file is broken; the message holds one `file:line:column: problem` a line."""
+
+
+class ItemEndedError(Exception):
+    """An item did not pass; `result` says how and why."""
+
+    def __init__(self, result: ItemResult) -> None:
+        super().__init__(result.message)
+        self.result = result
 
 
 def interrupt_before(error: BaseException) -> BaseException | None:

@@ -17,16 +17,19 @@ import pytest
 from pytest_convex_eval.cases.collector import (
     CaseFile,
     CaseItem,
-    Emit,
-    Matrix,
-    Plan,
     case_ids,
     is_case_file,
     named_on_command_line,
 )
-from pytest_convex_eval.generation.model_choice import KEY_VARIABLE, REFERENCE
+from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
+from pytest_convex_eval.generation.model_choice import KEY_VARIABLE
 from pytest_convex_eval.options import Settings
-from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, ItemResult
+from pytest_convex_eval.outcomes import (
+    REFERENCE,
+    ConfigurationError,
+    InfrastructureError,
+    ItemResult,
+)
 from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.reporter import RunReporter
 

@@ -6,81 +6,23 @@ Nothing here is expensive to import: a pytest run without cases pays for this mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.outcomes import CaseError, ItemResult, Verdict
+from pytest_convex_eval.cases.plan import Evaluate, Matrix, Plan
+from pytest_convex_eval.outcomes import (
+    DIFFICULTIES,
+    CaseError,
+    ItemEndedError,
+    ItemResult,
+    Verdict,
+)
 from pytest_convex_eval.runs.junit import properties
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.cases.loader import LoadedCase
-    from pytest_convex_eval.cases.model import Mutant
     from pytest_convex_eval.outcomes import StageResult
-
-_DIFFICULTY_RANK = {"hard": 0, "medium": 1, "easy": 2}
-DEFAULT_ARM = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one item stands for: case × model × arm × trial, or a mutant of the case."""
-
-    loaded: LoadedCase
-    model: str
-    arm: str
-    trial: int
-    mutant: Mutant | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """The models, arms and trials that each case is multiplied by."""
-
-    models: Sequence[str]
-    arms: Sequence[str]
-    trials: int
-    mutants: bool
-
-    def plans(self, loaded: LoadedCase) -> Iterator[tuple[str, Plan]]:
-        """The items of a case: the part of their name in brackets, and what they stand for.
-
-        The default arm and a single trial are left out of names, so that ids stay the same when
-        arms or trials are added.
-        """
-        for model in self.models:
-            # The reference knows no guidelines and answers the same each time.
-            fixed = model == "reference"
-            for arm in self.arms[:1] if fixed else self.arms:
-                for trial in range(1, 2 if fixed else self.trials + 1):
-                    named = [model]
-                    named += [arm] if arm != DEFAULT_ARM and not fixed else []
-                    named += [str(trial)] if self.trials > 1 and not fixed else []
-                    yield "-".join(named), Plan(loaded, model, arm, trial)
-        if self.mutants:
-            for mutant in loaded.case.mutants:
-                plan = Plan(loaded, "reference", self.arms[0], 1, mutant)
-                yield f"mutant-{mutant.name}", plan
-
-
-class Evaluate(Protocol):
-    """Takes a plan to its result; calls `emit` as each stage ends."""
-
-    def __call__(self, plan: Plan, emit: Emit) -> ItemResult: ...
-
-
-class Emit(Protocol):
-    def __call__(self, result: StageResult) -> None: ...
-
-
-class ItemEndedError(Exception):
-    """An item did not pass; `result` says how and why."""
-
-    def __init__(self, result: ItemResult) -> None:
-        super().__init__(result.message)
-        self.result = result
 
 
 class CaseFile(pytest.File):
@@ -158,7 +100,8 @@ class CaseItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from pytest_convex_eval.runs.failure import failure_representation
 
-        shown = failure_representation(self, excinfo)
+        style = str(self.config.getoption("tbstyle", "auto"))
+        shown = failure_representation(excinfo.value, path=self.path, style=style)
         return super().repr_failure(excinfo, style) if shown is None else shown
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -171,7 +114,7 @@ class CaseItem(pytest.Item):
 
 def register_markers(config: pytest.Config) -> None:
     """Makes the markers known that every case has; a category's is added when it is first met."""
-    for difficulty in _DIFFICULTY_RANK:
+    for difficulty in reversed(DIFFICULTIES):
         config.addinivalue_line("markers", f"{difficulty}: eval cases of this difficulty")
     config.addinivalue_line(
         "markers",
@@ -201,7 +144,7 @@ def is_case_file(path: Path, roots: Sequence[Path], named: Callable[[Path], bool
         if path.is_relative_to(root):
             # Reference projects beside a case may hold YAML files of their own.
             return not {"convex", "node_modules"} & set(path.relative_to(root).parts)
-    if path.parent.name not in _DIFFICULTY_RANK:
+    if path.parent.name not in DIFFICULTIES:
         return False
     return any(named(above) for above in list(path.parents)[:3])
 
@@ -244,7 +187,7 @@ def stop_after_collection_errors(session: pytest.Session, items: list[pytest.Ite
 
 def _rank(item: pytest.Item) -> int:
     assert isinstance(item, CaseItem)
-    return _DIFFICULTY_RANK[item.plan.loaded.difficulty]
+    return -DIFFICULTIES.index(item.plan.loaded.difficulty)
 
 
 def _shown(path: Path, config: pytest.Config) -> str:

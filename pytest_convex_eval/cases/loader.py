@@ -13,9 +13,9 @@ from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from pytest_convex_eval.behaviour.checks import block_problems
-from pytest_convex_eval.cases.model import DIFFICULTIES, Case, Difficulty, Slug
+from pytest_convex_eval.cases.model import Case, Slug
 from pytest_convex_eval.cases.source import Location, Position, Problem, Source, read_source
-from pytest_convex_eval.outcomes import CaseError
+from pytest_convex_eval.outcomes import DIFFICULTIES, CaseError, Difficulty
 
 _Adder: TypeAlias = Callable[[Position, str], None]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated
 
 from pydantic import Field, WithJsonSchema, model_validator
 
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy, StrictModel
-from pytest_convex_eval.outcomes import Files, StageName
-
-Difficulty: TypeAlias = Literal["easy", "medium", "hard"]
-DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+from pytest_convex_eval.outcomes import Difficulty, Files, StageName
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=80)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]

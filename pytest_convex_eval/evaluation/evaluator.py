@@ -20,9 +20,9 @@ from pytest_convex_eval.deployment.backends import make_ready
 from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
 from pytest_convex_eval.evaluation.designs import differences
 from pytest_convex_eval.evaluation.replies import Replies, Reply
-from pytest_convex_eval.generation.model_choice import REFERENCE
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
+    REFERENCE,
     InfrastructureError,
     ItemResult,
     Round,
@@ -34,7 +34,7 @@ from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
 from pytest_convex_eval.stages.cache import VerdictCache
 from pytest_convex_eval.stages.protocol import Bench, Place, Subject
-from pytest_convex_eval.stages.runner import judge, run_stages
+from pytest_convex_eval.stages.runner import all_stages, judge, run_stages
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -42,7 +42,7 @@ from pytest_convex_eval.toolchain.packages.install import default_cache, install
 from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.cases.collector import Emit, Plan
+    from pytest_convex_eval.cases.plan import Emit, Plan
     from pytest_convex_eval.options import Settings
 
 _DEPLOYED = frozenset({"deploy", "behaviour"})
@@ -69,6 +69,7 @@ class Evaluator:
         self._deployment: Deployment | None = None
         self._ahead: Future[Deployment] | None = None
         self._bench: Bench | None = None
+        self._verdicts: VerdictCache | None = None
         self._evaluates = False
 
     def bench(self) -> Bench:
@@ -96,16 +97,17 @@ class Evaluator:
                 if self._settings.lint_engine == "eslint"
                 else None,
                 self._tools(toolchain),
-                None if self._settings.no_cache else VerdictCache(cache / "verdicts"),
             )
+            if not self._settings.no_cache:
+                self._verdicts = VerdictCache(cache / "verdicts")
         return self._bench
 
     def close(self) -> None:
         self._close_deployment()
         if self._bench is not None and self._bench.warm is not None:
             self._bench.warm.close()
-        if self._bench is not None and self._bench.verdicts is not None:
-            self._bench.verdicts.close()
+        if self._verdicts is not None:
+            self._verdicts.close()
         self.replies.close()
 
     def evaluate(self, plan: Plan, emit: Emit) -> ItemResult:
@@ -156,7 +158,9 @@ class Evaluator:
                 return replace(_blank(plan), message=_with_detail("toolchain", error))
             stages = self._settings.stages
             enough = partial(_caught, plan)
-            results = run_stages(subject, bench, folder, stages, emit, enough=enough)
+            results = run_stages(
+                subject, bench, folder, stages, emit, all_stages(self._verdicts), enough=enough
+            )
             if reply.design is not None:
                 results = self._with_design(results, reply.design)
             result = _judged(plan, results, reply.about)

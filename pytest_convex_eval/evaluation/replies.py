@@ -21,7 +21,7 @@ from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher, Progress, wait_for
 from pytest_convex_eval.generation.anthropic.batches import BatchProgress, BatchRunner
 from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
-from pytest_convex_eval.generation.model_choice import REFERENCE, api_key
+from pytest_convex_eval.generation.model_choice import api_key
 from pytest_convex_eval.generation.pricing import PriceTable, Tokens, show_estimate
 from pytest_convex_eval.generation.prompts import Arm, build_request
 from pytest_convex_eval.generation.reading.reply import judge_stop, parse_reply
@@ -32,11 +32,11 @@ from pytest_convex_eval.generation.strategies import (
     next_request,
     repair_request,
 )
-from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
+from pytest_convex_eval.outcomes import REFERENCE, Files, Finding, InfrastructureError
 from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.cases.collector import Plan
+    from pytest_convex_eval.cases.plan import Plan
     from pytest_convex_eval.generation.provider import Generation, Provider, Request
     from pytest_convex_eval.options import Settings
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_convex_eval.outcomes import ConfigurationError
-
-REFERENCE = "reference"
-"""The model whose answers are the cases' own reference answers."""
+from pytest_convex_eval.outcomes import REFERENCE, ConfigurationError
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 """What `auto` is when there is a key: the middle of the current line, 2 and 10 USD a million tokens

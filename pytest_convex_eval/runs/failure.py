@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,13 @@ from _pytest._code.code import (
     ReprTraceback,
 )
 
-from pytest_convex_eval.cases.collector import CaseItem, ItemEndedError
-from pytest_convex_eval.outcomes import ConvexEvalError, Finding, ItemResult, StageResult
+from pytest_convex_eval.outcomes import (
+    ConvexEvalError,
+    Finding,
+    ItemEndedError,
+    ItemResult,
+    StageResult,
+)
 from pytest_convex_eval.runs.summary import of_design
 
 if TYPE_CHECKING:
@@ -27,21 +33,23 @@ _MOST_OUTPUT_LINES = 40
 
 
 def failure_representation(
-    item: CaseItem, excinfo: pytest.ExceptionInfo[BaseException]
+    error: BaseException, *, path: Path, style: str
 ) -> TerminalRepr | str | None:
-    """The representation of what ended `item`; None for what pytest itself shows better.
+    """The representation of the `error` that ended an item of the case file `path`; None for what
+    pytest itself shows better. `style` is pytest's `--tb`.
 
     It is made of pytest's own classes: any other is degraded to a plain text by xdist.
     """
-    error = excinfo.value
     if isinstance(error, ItemEndedError):
-        return _representation(item, headline(error.result), list(failure_lines(error.result)))
+        result = error.result
+        return _representation(path, style, headline(result), list(failure_lines(result)))
     if isinstance(error, ConvexEvalError):
-        return _representation(item, str(error).split("\n", 1)[0], str(error).splitlines())
+        text = str(error)
+        return _representation(path, style, text.split("\n", 1)[0], text.splitlines())
     if isinstance(error, pytest.fail.Exception):
         # pytest-timeout's way to end an item; our own deadlines never come this way.
         text = f"the whole item: {str(error.msg).splitlines()[0] if error.msg else 'time limit'}"
-        return _representation(item, text, [text])
+        return _representation(path, style, text, [text])
     return None
 
 
@@ -134,9 +142,9 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
 
 
-def _representation(item: CaseItem, text: str, lines: list[str]) -> ReprExceptionInfo:
-    if item.config.getoption("tbstyle", "auto") == "line":
+def _representation(path: Path, style: str, text: str, lines: list[str]) -> ReprExceptionInfo:
+    if style == "line":
         lines = [text]
-    place = ReprFileLocation(str(item.path), 1, text)
+    place = ReprFileLocation(str(path), 1, text)
     entry = ReprEntryNative([f"{line}\n" for line in lines])
     return ReprExceptionInfo(ReprTraceback([entry], None, style="native"), place)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_convex_eval.outcomes import (
+    DIFFICULTIES,
+    REFERENCE,
     STAGES,
     STATIC_STAGES,
     Finding,
@@ -15,8 +17,6 @@ from pytest_convex_eval.outcomes import (
     StageName,
     Verdict,
 )
-
-_DIFFICULTIES = ("easy", "medium", "hard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def summary_lines(
     groups = dict.fromkeys((result.model, result.arm) for result in answers)
     for model, arm in groups:
         group = [result for result in answers if (result.model, result.arm) == (model, arm)]
-        title = model if model == "reference" or arm == "default" else f"{model} ({arm})"
+        title = model if model == REFERENCE or arm == "default" else f"{model} ({arm})"
         yield from _table(title, group)
         yield from _rounds(group)
         yield from _designs(group)
@@ -58,7 +58,7 @@ def _table(title: str, results: Sequence[ItemResult]) -> Iterator[Line]:
     rows = [
         (f"{category}/{difficulty}", group)
         for category in dict.fromkeys(sorted(result.category for result in results))
-        for difficulty in _DIFFICULTIES
+        for difficulty in DIFFICULTIES
         if (group := [r for r in results if (r.category, r.difficulty) == (category, difficulty)])
     ]
     width = max(len(title), *(len(name) for name, _ in rows), len("total")) + 2

@@ -51,8 +51,9 @@ class StaticStage(Stage, Protocol):
 class Cached:
     """A static stage that is asked only what it was not asked before."""
 
-    def __init__(self, stage: StaticStage) -> None:
+    def __init__(self, stage: StaticStage, verdicts: VerdictCache) -> None:
         self._stage = stage
+        self._verdicts = verdicts
 
     @property
     def name(self) -> StageName:
@@ -67,14 +68,13 @@ class Cached:
         return self._stage.deadline_seconds
 
     def check(self, ground: Ground) -> Report:
-        cache = ground.bench.verdicts
-        key = None if cache is None else _key(self._stage, ground, cache)
-        if cache is None or key is None:
+        key = _key(self._stage, ground, self._verdicts)
+        if key is None:
             return self._stage.check(ground)
-        report = cache.get(key)
+        report = self._verdicts.get(key)
         if report is None:
             report = self._stage.check(ground)
-            cache.put(key, report)
+            self._verdicts.put(key, report)
         return report
 
 

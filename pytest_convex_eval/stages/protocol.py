@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
@@ -20,9 +20,6 @@ from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.sharing import WarmTools
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 
-if TYPE_CHECKING:
-    from pytest_convex_eval.stages.cache import VerdictCache
-
 NO_WORKSPACE = "there is nothing to check"
 
 
@@ -32,7 +29,7 @@ class Bench:
 
     `deployment` gives the running deployment, empty, starting it when there is none.
     `eslint` lints instead of oxlint where it is given. Without `warm` each typecheck and each lint
-    is a process of its own; without `verdicts` each stage is asked every time.
+    is a process of its own.
     """
 
     toolchain: Toolchain
@@ -42,7 +39,6 @@ class Bench:
     compile_cache: Path
     eslint: Eslint | None = None
     warm: WarmTools | None = None
-    verdicts: VerdictCache | None = None
 
 
 @dataclass(frozen=True, slots=True)

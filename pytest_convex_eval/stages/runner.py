@@ -16,7 +16,7 @@ from pytest_convex_eval.outcomes import (
     interrupt_before,
 )
 from pytest_convex_eval.stages.behaviour import BehaviourStage
-from pytest_convex_eval.stages.cache import Cached
+from pytest_convex_eval.stages.cache import Cached, StaticStage, VerdictCache
 from pytest_convex_eval.stages.deploy import DeployStage
 from pytest_convex_eval.stages.format import FormatStage
 from pytest_convex_eval.stages.lint import LintStage
@@ -25,15 +25,26 @@ from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Stage, Sub
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 
-ALL_STAGES: tuple[Stage, ...] = (
-    FormatStage(),
-    PackageStage(),
-    Cached(SyntaxStage()),
-    Cached(TypecheckStage()),
-    DeployStage(),
-    BehaviourStage(),
-    Cached(LintStage()),
-)
+
+def all_stages(verdicts: VerdictCache | None = None) -> tuple[Stage, ...]:
+    """Every stage, in order. With `verdicts`, static ones are asked only what they were not asked
+    before; without, each is asked every time."""
+
+    def static(stage: StaticStage) -> Stage:
+        return stage if verdicts is None else Cached(stage, verdicts)
+
+    return (
+        FormatStage(),
+        PackageStage(),
+        static(SyntaxStage()),
+        static(TypecheckStage()),
+        DeployStage(),
+        BehaviourStage(),
+        static(LintStage()),
+    )
+
+
+ALL_STAGES: tuple[Stage, ...] = all_stages()
 
 # One answer can make a compiler say the same of each of its 15,000 functions; records, reports and
 # what workers send each other hold what a person may read.

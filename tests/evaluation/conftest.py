@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from pytest_convex_eval.cases.collector import Plan
 from pytest_convex_eval.cases.loader import load_case
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import Deployed, Deployment
 from pytest_convex_eval.evaluation import evaluator as evaluation
@@ -19,7 +19,8 @@ from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import STAGES, Finding, ItemResult, StageName, StageResult
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
+from pytest_convex_eval.stages.cache import Cached
+from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Stage, Subject
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.sharing import WarmTools
@@ -145,6 +146,8 @@ class Workbench:
     acts: dict[StageName, Act] = field(default_factory=dict)
     toolchain_fails: list[BaseException] = field(default_factory=list)
     emitted: list[StageResult] = field(default_factory=list)
+    cached: list[StageName] = field(default_factory=list)
+    """The stages that look up what they said before."""
 
     def stage(self, name: StageName, act: Act | None = None) -> None:
         """From now on there is a stage `name`, which passes unless `act` says otherwise."""
@@ -243,9 +246,11 @@ def workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workbench:
         folder: Path,
         selected: Sequence[StageName],
         emit: Callable[[StageResult], None],
+        real: Sequence[Stage],
         *,
         enough: Callable[[Sequence[StageResult]], bool],
     ) -> tuple[StageResult, ...]:
+        bench.cached = [stage.name for stage in real if isinstance(stage, Cached)]
         stages = [FakeStage(name, bench.acts[name]) for name in STAGES if name in bench.acts]
         return run_stages(subject, tools, folder, selected, emit, stages, enough=enough)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.outcomes import InfrastructureError, Verdict

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
+    STATIC_STAGES,
     ConfigurationError,
     Finding,
     InfrastructureError,
@@ -365,7 +366,9 @@ def test_the_tools_are_made_ready_once(
     assert bench.compile_cache.is_dir()
     assert bench.eslint is None
     assert bench.toolchain is bench.dependencies.toolchain
-    assert bench.verdicts.folder == tmp_path / "tools/verdicts"
+    assert workbench.cached == list(STATIC_STAGES)
+    evaluate.evaluator.close()
+    assert workbench.journal[-1] == "close verdicts"
 
 
 def test_eslint_is_installed_where_it_is_asked_for(evaluating: Make) -> None:
@@ -375,9 +378,13 @@ def test_eslint_is_installed_where_it_is_asked_for(evaluating: Make) -> None:
     assert evaluate.progress[-1] == "eslint there"
 
 
-def test_without_the_cache_no_verdict_is_looked_up(evaluating: Make, workbench: Workbench) -> None:
+def test_without_the_cache_no_verdict_is_looked_up(
+    evaluating: Make, workbench: Workbench, make_plan: MakePlan
+) -> None:
+    workbench.stage("format")
     evaluate = evaluating(no_cache=True)
-    assert evaluate.evaluator.bench().verdicts is None
+    evaluate(make_plan())
+    assert workbench.cached == []
     evaluate.evaluator.close()
     assert workbench.journal[-1] == "close tools"
 

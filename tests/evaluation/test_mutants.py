@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.outcomes import Finding, InfrastructureError, Severity, StageName, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.evaluation import replies as module
 from pytest_convex_eval.evaluation.replies import Patience, Replies
 from pytest_convex_eval.generation.ahead.budget import Budget

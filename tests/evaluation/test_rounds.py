@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_convex_eval.cases.collector import Plan
+from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.evaluation.replies import Replies, Reply
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from pytest_convex_eval.cases.collector import Emit, Plan
+from pytest_convex_eval.cases.plan import Emit, Plan
 from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.options import read_settings
 from pytest_convex_eval.outcomes import ItemResult

@@ -24,7 +24,7 @@ from pytest_convex_eval.outcomes import (
 )
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
 from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
-from pytest_convex_eval.stages.runner import ALL_STAGES, run_stages
+from pytest_convex_eval.stages.runner import all_stages, run_stages
 from pytest_convex_eval.toolchain.packages.install import default_cache
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
@@ -150,11 +150,12 @@ def static(bench: Bench, cache: VerdictCache, tmp_path: Path) -> Static:
 
     def run(files: Files, policy: LintPolicy | None = None, **changes: Any) -> dict[str, Any]:
         starting = changes.pop("starting", {})
-        warm = replace(bench, verdicts=cache, **changes)
+        tools = replace(bench, **changes)
         subject = Subject(files, starting, (), Expectations(), policy or LintPolicy())
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()
-        results = run_stages(subject, warm, folder, STAGES, lambda _: None)
+        stages = all_stages(cache)
+        results = run_stages(subject, tools, folder, STAGES, lambda _: None, stages)
         return {result.stage: result for result in results if result.stage in STATIC_STAGES}
 
     return run
@@ -250,9 +251,8 @@ def test_what_is_not_the_answers_fault_is_never_kept(
     bench: Bench, cache: VerdictCache, tmp_path: Path
 ) -> None:
     subject = Subject(FILES, {}, (), Expectations(), LintPolicy())
-    warm = replace(bench, verdicts=cache)
-    stages = (*ALL_STAGES[:2], Cached(Troubled()))
-    results = run_stages(subject, warm, tmp_path, ("lint",), lambda _: None, stages)
+    stages = (*all_stages()[:2], Cached(Troubled(), cache))
+    results = run_stages(subject, bench, tmp_path, ("lint",), lambda _: None, stages)
     assert [result.status for result in results] == ["error"]
     assert entries(tmp_path) == []
 

@@ -1,0 +1,70 @@
+"""What items stand for: each case times models, arms and trials. Knows nothing of pytest, and
+imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_convex_eval.outcomes import REFERENCE
+
+if TYPE_CHECKING:
+    from pytest_convex_eval.cases.loader import LoadedCase
+    from pytest_convex_eval.cases.model import Mutant
+    from pytest_convex_eval.outcomes import ItemResult, StageResult
+
+DEFAULT_ARM = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one item stands for: case × model × arm × trial, or a mutant of the case."""
+
+    loaded: LoadedCase
+    model: str
+    arm: str
+    trial: int
+    mutant: Mutant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The models, arms and trials that each case is multiplied by."""
+
+    models: Sequence[str]
+    arms: Sequence[str]
+    trials: int
+    mutants: bool
+
+    def plans(self, loaded: LoadedCase) -> Iterator[tuple[str, Plan]]:
+        """The items of a case: the part of their name in brackets, and what they stand for.
+
+        The default arm and a single trial are left out of names, so that ids stay the same when
+        arms or trials are added.
+        """
+        for model in self.models:
+            # The reference knows no guidelines and answers the same each time.
+            fixed = model == REFERENCE
+            for arm in self.arms[:1] if fixed else self.arms:
+                for trial in range(1, 2 if fixed else self.trials + 1):
+                    named = [model]
+                    named += [arm] if arm != DEFAULT_ARM and not fixed else []
+                    named += [str(trial)] if self.trials > 1 and not fixed else []
+                    yield "-".join(named), Plan(loaded, model, arm, trial)
+        if self.mutants:
+            for mutant in loaded.case.mutants:
+                plan = Plan(loaded, REFERENCE, self.arms[0], 1, mutant)
+                yield f"mutant-{mutant.name}", plan
+
+
+class Emit(Protocol):
+    """Is given the result of each stage as it ends."""
+
+    def __call__(self, result: StageResult) -> None: ...
+
+
+class Evaluate(Protocol):
+    """Takes a plan to its result; calls `emit` as each stage ends."""
+
+    def __call__(self, plan: Plan, emit: Emit) -> ItemResult: ...

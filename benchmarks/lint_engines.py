@@ -25,6 +25,7 @@ from benchmarks.lint_compare import (
     differences,
     explanation,
 )
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
@@ -35,7 +36,7 @@ from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError, DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import Workspace, lay_out

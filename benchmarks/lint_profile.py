@@ -13,6 +13,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.toolchain.lint.catalogue import RULES, Rule, Selection, select
@@ -20,7 +21,7 @@ from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.workspace.layout import lay_out
 
 ROOT = Path(__file__).parents[1]

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, Profile
 from pytest_convex_eval.toolchain.lint.run import lint, sources_of
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError, DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
 

@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-_SUFFIXES = (".py", ".mjs", ".json", ".md")
+_SUFFIXES = (".py", ".mjs", ".ts", ".json", ".md")
 
 
 @cache

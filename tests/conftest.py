@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from pytest_convex_eval.toolchain.packages.install import CACHE_VARIABLE, default_cache
+from pytest_convex_eval.cache import CACHE_VARIABLE, default_cache
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script

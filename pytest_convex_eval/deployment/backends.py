@@ -89,7 +89,7 @@ def make_ready(
     if backend.kind == "embedded":
         from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 
-        return lambda: EmbeddedDeployment(node)
+        return lambda: EmbeddedDeployment(node, cache=cache)
     if backend.kind == "local":
         from pytest_convex_eval.deployment.local import LocalDeployment
 

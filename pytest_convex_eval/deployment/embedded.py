@@ -17,6 +17,7 @@ from typing import IO, Self, TypeVar, Unpack
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded_api import Calls
 from pytest_convex_eval.deployment.endpoint import (
@@ -35,7 +36,7 @@ from pytest_convex_eval.deployment.model import (
 )
 from pytest_convex_eval.outcomes import InfrastructureError
 
-SERVER = Path(__file__).parents[1] / "server" / "server.mjs"
+SERVER = Path(__file__).parents[1] / "server" / "server.ts"
 
 START_SECONDS = 20.0
 """For the server to be ready: it takes 0.1 s on an idle machine."""
@@ -67,9 +68,13 @@ class EmbeddedDeployment(Endpoint):
     (an environment of its own). Use as a context manager, or call `start` and `close`.
     """
 
-    def __init__(self, node: Path, *, start_seconds: float = START_SECONDS) -> None:
-        """`node`: the Node 24 program that runs the server."""
+    def __init__(
+        self, node: Path, *, start_seconds: float = START_SECONDS, cache: Path | None = None
+    ) -> None:
+        """`node`: the Node 24 program that runs the server; `cache`: where what Node makes of its
+        code is kept, the user's cache folder unless another is given."""
         self._node = node
+        self._cache = cache or default_cache()
         self._start_seconds = start_seconds
         self._stack = contextlib.ExitStack()
         self._scratch: Path | None = None
@@ -218,13 +223,16 @@ class EmbeddedDeployment(Endpoint):
         self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         self._scratch = scratch
         log = self._stack.enter_context((scratch / "server.log").open("wb"))
-        args = [str(self._node), str(SERVER), "--port", "0", "--site-proxy-port", "0"]
+        args = server_command(self._node, self._cache)
+        args += ["--port", "0", "--site-proxy-port", "0"]
         try:
             child = self._stack.enter_context(
                 processes.running(
                     args,
                     cwd=scratch,
-                    env=processes.environment(home=scratch),
+                    env=processes.environment(
+                        home=scratch, path=(), **server_variables(self._cache)
+                    ),
                     limits=processes.Limits(wall_seconds=self._start_seconds),
                     stderr=log,
                 )
@@ -241,6 +249,19 @@ class EmbeddedDeployment(Endpoint):
         self._ready = _validate(_READY, line.decode("utf-8", "replace"))
         self._stdout = child.stdout
         self._pid = child.pid
+
+
+def server_command(node: Path, cache: Path) -> list[str | Path]:
+    """Starts the server, without its own flags. What is made of its code is kept in `cache`."""
+    # Node says of each way to strip types that it may change.
+    quiet = "--disable-warning=ExperimentalWarning"
+    return [node, quiet, SERVER, "--cache", cache / "server"]
+
+
+def server_variables(cache: Path) -> dict[str, str]:
+    """The variables under which `server_command` runs: Node keeps there what it compiled, and with
+    it the code without types. Without, each start takes four times the CPU (0.43 s for 0.11)."""
+    return {"NODE_COMPILE_CACHE": str(cache / "server" / "compiled")}
 
 
 def _validate(adapter: TypeAdapter[T], text: str) -> T:

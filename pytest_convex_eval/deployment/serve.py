@@ -17,7 +17,12 @@ from typing import IO, TextIO
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.embedded import SERVER, START_SECONDS
+from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.deployment.embedded import (
+    START_SECONDS,
+    server_command,
+    server_variables,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -93,13 +98,8 @@ def serve(options: ServeOptions, *, node: Path, out: TextIO) -> None:
     in the main thread. Raises InfrastructureError when the server can't start (a port that is in
     use, data that can't be read) or ended by itself.
     """
-    args: list[str | Path] = [
-        node,
-        "--disable-warning=ExperimentalWarning",
-        SERVER,
-        "--online",
-        *options.arguments(),
-    ]
+    cache = default_cache()
+    args = [*server_command(node, cache), "--online", *options.arguments()]
     # Neither is written to: a temporary folder of its own would outlive a kill.
     anywhere = Path(tempfile.gettempdir())
     with contextlib.ExitStack() as stack:
@@ -110,7 +110,9 @@ def serve(options: ServeOptions, *, node: Path, out: TextIO) -> None:
                 processes.running(
                     args,
                     cwd=anywhere,
-                    env=processes.environment(home=anywhere, path=(), **_npm_settings()),
+                    env=processes.environment(
+                        home=anywhere, path=(), **server_variables(cache), **_npm_settings()
+                    ),
                     limits=processes.Limits(wall_seconds=START_SECONDS),
                     stderr=stderr,
                 )

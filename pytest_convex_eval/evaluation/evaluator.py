@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.behaviour.failures import Location
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.backends import make_ready
 from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
 from pytest_convex_eval.evaluation.designs import differences
@@ -38,7 +39,7 @@ from pytest_convex_eval.stages.runner import all_stages, judge, run_stages
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from pydantic import JsonValue, TypeAdapter
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.behaviour.steps import Block
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import Deployment, FunctionResult, HttpAnswer
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.workspace.layout import lay_out
 
 APP = Path(__file__).with_name("app")

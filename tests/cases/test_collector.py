@@ -13,10 +13,6 @@ from pytest_convex_eval.cases import collector
 from pytest_convex_eval.cases.collector import (
     CaseFile,
     CaseItem,
-    Emit,
-    ItemEndedError,
-    Matrix,
-    Plan,
     case_ids,
     hard_first,
     is_case_file,
@@ -24,7 +20,8 @@ from pytest_convex_eval.cases.collector import (
     stop_after_collection_errors,
 )
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
-from pytest_convex_eval.outcomes import ItemResult, StageResult, Verdict
+from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
+from pytest_convex_eval.outcomes import ItemEndedError, ItemResult, StageResult, Verdict
 from pytest_convex_eval.runs import live
 
 CASE = """\

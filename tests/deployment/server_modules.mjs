@@ -17,7 +17,7 @@ const MODULES = [
   ...["transfer/formats", "transfer/imports", "transfer/exports", "transfer/zip"],
   ...["persistence/journal", "persistence/store", "api/system_functions"],
 ];
-const loaded = await Promise.all(MODULES.map((name) => import(new URL(`${name}.mjs`, folder).href)));
+const loaded = await Promise.all(MODULES.map((name) => import(new URL(`${name}.ts`, folder).href)));
 const server = Object.assign({}, ...loaded);
 
 /** A schema: each table's indexes by their names, or `{indexes, staged, search, vector, document}`. */
@@ -154,7 +154,7 @@ class Store extends server.Store {
 
 const AsyncFunction = (async () => {}).constructor;
 /** The exports of a module that is not among those at hand. */
-const load = (name) => import(new URL(`${name}.mjs`, folder).href);
+const load = (name) => import(new URL(`${name}.ts`, folder).href);
 
 const helpers = { load, schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START, Store };
 const scope = { ...server, ...helpers, server };

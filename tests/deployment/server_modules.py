@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.embedded import SERVER
+from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.deployment.embedded import SERVER, server_variables
 
 PROGRAM = Path(__file__).parent / "server_modules.mjs"
 
@@ -32,7 +33,9 @@ def server_modules(node: Path) -> Iterator[InServer]:
         processes.running(
             [node, PROGRAM, f"{SERVER.parent.as_uri()}/"],
             cwd=SERVER.parent,
-            env=processes.environment(home=Path(home)),
+            env=processes.environment(
+                home=Path(home), path=(), **server_variables(default_cache())
+            ),
             limits=processes.Limits(wall_seconds=60),
             stderr=stderr,
         ) as child,

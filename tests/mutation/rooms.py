@@ -77,7 +77,7 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
         "rules": Room(
             [f"{PACKAGE}/toolchain/rules/**/*.mjs"], ["tests/toolchain/rules"], "assumed"
         ),
-        "server": Room([f"{PACKAGE}/server/**/*.mjs"], ["tests/deployment"], "server"),
+        "server": Room([f"{PACKAGE}/server/**/*.ts"], ["tests/deployment"], "server"),
         "stages": Room([f"{PACKAGE}/stages/*.py"], ["tests/stages"]),
         "toolchain": Room(
             [f"{PACKAGE}/toolchain/*.py", f"{PACKAGE}/toolchain/rules/*.py"], ["tests/toolchain"]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.toolchain.sharing import Host
 
 Write = Callable[..., Path]

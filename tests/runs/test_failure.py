@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from pytest_convex_eval.cases.collector import CaseItem, ItemEndedError
 from pytest_convex_eval.outcomes import (
     ConfigurationError,
     Finding,
     InfrastructureError,
+    ItemEndedError,
     ItemResult,
     StageResult,
     Verdict,
@@ -142,11 +142,7 @@ def test_a_finding_shows_what_is_known_of_its_place(finding: Finding, lines: lis
 
 def shown(error: BaseException, style: str = "auto") -> tuple[str, list[str]] | None:
     """The headline and the lines of an item's failure."""
-    config = SimpleNamespace(getoption=lambda name, default: style)
-    item = SimpleNamespace(config=config, path="/cases/notes.yaml")
-    with pytest.raises(type(error)) as excinfo:
-        raise error
-    made = cast(Any, failure_representation(cast(CaseItem, item), excinfo))
+    made = cast(Any, failure_representation(error, path=Path("/cases/notes.yaml"), style=style))
     if made is None:
         return None
     assert made.reprcrash.path == "/cases/notes.yaml"

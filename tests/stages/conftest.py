@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import STAGES, Files, Finding, StageName, StageResult
@@ -15,7 +16,7 @@ from pytest_convex_eval.stages.protocol import Bench, Subject
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.toolchain.sharing import own_tools
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'

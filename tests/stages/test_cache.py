@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import (
     STATIC_STAGES,
@@ -25,7 +26,6 @@ from pytest_convex_eval.outcomes import (
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
 from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
 from pytest_convex_eval.stages.runner import all_stages, run_stages
-from pytest_convex_eval.toolchain.packages.install import default_cache
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
 SCHEMA = """\

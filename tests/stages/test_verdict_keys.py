@@ -60,20 +60,25 @@ def installed(folder: Path, lock: str = "lock", marker: str = "marker") -> Depen
 @pytest.fixture
 def ground(bare: Bench, tmp_path: Path) -> Ground:
     subject = Subject(FILES, {}, (), Expectations(), LintPolicy())
-    bench = replace(bare, verdicts=VerdictCache(tmp_path / "verdicts"))
-    return Ground(subject, bench, tmp_path, FILES, installed(tmp_path / "set"))
+    return Ground(subject, bare, tmp_path, FILES, installed(tmp_path / "set"))
+
+
+def verdicts(ground: Ground) -> VerdictCache:
+    return VerdictCache(ground.folder / "verdicts")
 
 
 def anew(ground: Ground, stage: Asked) -> bool:
     """Whether the stage is asked, of a ground on which another was asked before."""
-    Cached(stage).check(ground)
+    Cached(stage, verdicts(ground)).check(ground)
     return stage.times == 1
 
 
 def test_the_same_is_asked_once(ground: Ground) -> None:
     assert anew(ground, Asked())
     again = Asked()
-    assert Cached(again).check(ground) == replace(REPORT, cpu_seconds=0.0, cached=True)
+    assert Cached(again, verdicts(ground)).check(ground) == replace(
+        REPORT, cpu_seconds=0.0, cached=True
+    )
     assert again.times == 0
 
 
@@ -130,7 +135,6 @@ def test_a_set_that_lies_elsewhere_and_holds_the_same_is_the_same(
 
 
 UNKNOWN: Mapping[str, Callable[[Ground, Path], Ground]] = {
-    "no cache": lambda ground, _: replace(ground, bench=replace(ground.bench, verdicts=None)),
     "no files": lambda ground, _: replace(ground, files={}),
     "no dependencies": lambda ground, _: replace(ground, dependencies=None),
     "packages that can't be told": lambda ground, folder: replace(
@@ -145,7 +149,8 @@ def test_where_an_input_is_not_known_it_is_asked_every_time(
 ) -> None:
     for _ in range(2):
         stage = Asked()
-        assert Cached(stage).check(change(ground, tmp_path)) == REPORT
+        kept = Cached(stage, verdicts(ground))
+        assert kept.check(change(ground, tmp_path)) == REPORT
         assert stage.times == 1
 
 
@@ -158,13 +163,13 @@ def test_what_depends_on_more_than_can_be_told_is_asked_every_time(ground: Groun
 def test_an_error_is_not_kept_and_what_is_said_after_it_is(ground: Ground) -> None:
     for error in (InfrastructureError("gone"), KeyError("ours")):
         with pytest.raises(type(error)):
-            Cached(Asked(error=error)).check(ground)
+            Cached(Asked(error=error), verdicts(ground)).check(ground)
     assert anew(ground, Asked())
     assert not anew(ground, Asked())
 
 
-def test_it_stands_in_for_its_stage() -> None:
-    kept = Cached(Asked())
+def test_it_stands_in_for_its_stage(ground: Ground) -> None:
+    kept = Cached(Asked(), verdicts(ground))
     assert (kept.name, kept.needs, kept.deadline_seconds) == ("syntax", ("package",), 7.0)
 
 
@@ -212,8 +217,7 @@ def test_what_a_push_generates_and_a_reference_engine_are_not_told(laid_out: Gro
 
 
 def test_it_is_pruned_again_after_a_day(ground: Ground) -> None:
-    cache = ground.bench.verdicts
-    assert cache is not None
+    cache = verdicts(ground)
     folder = ground.folder / "verdicts"
     for key, days, left in (("a" * 64, 0.0, []), ("b" * 64, 0.5, ["b" * 64]), ("b" * 64, 2.0, [])):
         cache.put(key, REPORT)

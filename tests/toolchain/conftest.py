@@ -17,9 +17,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 
 Manifest: TypeAlias = Mapping[str, object]
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.toolchain.lint import bundle as lint_bundle
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.install import (
     bundled_sources,
     check_integrity,
-    default_cache,
     install_toolchain,
     unpack,
 )

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.lint_compare import Difference, differences, explanation
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint import eslint as lint_eslint
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache
 from pytest_convex_eval.workspace.layout import lay_out
 
 ROOT = Path(__file__).parents[2]

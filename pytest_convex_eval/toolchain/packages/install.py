@@ -6,14 +6,11 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-
-import platformdirs
 
 from pytest_convex_eval import once, processes
 from pytest_convex_eval.once import Progress
@@ -23,8 +20,6 @@ from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.node import NodeRuntime, node_runtime
 from pytest_convex_eval.toolchain.packages.npm import Npm, Tarball
 from pytest_convex_eval.toolchain.packages.pins import Pin, current_platform, pins
-
-CACHE_VARIABLE = "CONVEX_EVAL_CACHE"
 
 _FORMAT = 1
 """Of the installed folder; raise it when what `_build` makes changes."""
@@ -43,14 +38,6 @@ class _Files:
     tsgolint: str
     lint_plugin: str
     rules_plugin: str
-
-
-def default_cache() -> Path:
-    """The folder of everything installed: $CONVEX_EVAL_CACHE, or the user's cache folder."""
-    configured = os.environ.get(CACHE_VARIABLE)
-    if configured:
-        return Path(configured).expanduser().absolute()
-    return platformdirs.user_cache_path("pytest-convex-eval")
 
 
 def install_toolchain(cache: Path, *, progress: Progress = once.silent) -> Toolchain:

@@ -179,9 +179,9 @@ def test_a_query_knows_its_own_timestamp(
 
 
 HISTORY = """
-import { History } from "./database/history.mjs";
-import { Tables } from "./database/tables.mjs";
-import { Transaction } from "./database/transaction.mjs";
+import { History } from "./database/history.ts";
+import { Tables } from "./database/tables.ts";
+import { Transaction } from "./database/transaction.ts";
 const tables = new Tables();
 tables.useSchemas(new Map([["", null]]));
 const commit = (history, work) => {

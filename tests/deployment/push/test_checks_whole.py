@@ -76,7 +76,7 @@ def sizes(node: Path) -> Sizes:
     def check(modules: list[tuple[int, int]], *limits: int) -> Any:
         folder = SERVER.parent
         script = (
-            f"import {{ checkSizes }} from {json.dumps((folder / 'push/modules.mjs').as_uri())};"
+            f"import {{ checkSizes }} from {json.dumps((folder / 'push/modules.ts').as_uri())};"
             f"const [modules, limits] = {json.dumps([modules, limits])};"
             "const given = modules.map(([source, map], i) => ({ path: `m${i}.js`, "
             "source: 'x'.repeat(source), ...(map && { sourceMap: 'x'.repeat(map) }) }));"

@@ -19,7 +19,7 @@ FOLDER = SERVER.parent
 @pytest.fixture(scope="module")
 def cron_problems(node: Path) -> Callable[[list[str]], list[str | None]]:
     script = (
-        f"import {{ cronProblem }} from {json.dumps((FOLDER / 'push/crons.mjs').as_uri())};"
+        f"import {{ cronProblem }} from {json.dumps((FOLDER / 'push/crons.ts').as_uri())};"
         "import { readFileSync } from 'node:fs';"
         "const list = JSON.parse(readFileSync(0, 'utf8'));"
         "console.log(JSON.stringify(list.map(cronProblem)));"

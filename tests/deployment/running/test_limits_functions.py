@@ -256,7 +256,7 @@ def test_an_action_that_is_late_ends_no_other(app: EmbeddedDeployment) -> None:
 
 
 def test_the_usual_limits_are_the_backends(node: Path) -> None:
-    module = SERVER.parent / "running" / "time_limits.mjs"
+    module = SERVER.parent / "running" / "time_limits.ts"
     script = (
         f"import {{ TIME_LIMITS }} from {json.dumps(module.as_uri())};"
         "console.log(JSON.stringify(TIME_LIMITS, (_, value) => value === Infinity ? -1 : value));"

@@ -4,12 +4,12 @@ import readline from "node:readline";
 
 const [, , folder] = process.argv;
 const load = (path) => import(new URL(path, folder).href);
-const { keyOf } = await load("values/keys.mjs");
-const { decodeId, encodeId } = await load("values/ids.mjs");
-const { parseValue, sizeOf, display } = await load("values/values.mjs");
-const { Tables } = await load("database/tables.mjs");
-const { Transaction } = await load("database/transaction.mjs");
-const { QueryStream, readPage } = await load("database/query.mjs");
+const { keyOf } = await load("values/keys.ts");
+const { decodeId, encodeId } = await load("values/ids.ts");
+const { parseValue, sizeOf, display } = await load("values/values.ts");
+const { Tables } = await load("database/tables.ts");
+const { Transaction } = await load("database/transaction.ts");
+const { QueryStream, readPage } = await load("database/query.ts");
 
 const attempt = (work) => { try { return { ok: work() }; } catch (error) { return { error: error.message }; } };
 const schema = { schemaValidation: true, tables: [{ tableName: "t", documentType: null,

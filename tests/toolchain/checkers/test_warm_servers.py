@@ -296,7 +296,8 @@ def ask():
 def test_a_linter_ends_when_its_process_is_killed(bench: Bench) -> None:
     root = bench.lay_out(RIGHT).root
     ends_with_its_process(f"""
-from pytest_convex_eval.toolchain.packages.install import default_cache, install_toolchain
+from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 server = OxlintServer(install_toolchain(default_cache()))
 

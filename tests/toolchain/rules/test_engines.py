@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.lint_compare import differences, explanation
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
@@ -22,7 +23,6 @@ from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
-from pytest_convex_eval.toolchain.packages.install import default_cache
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.workspace.layout import lay_out
 

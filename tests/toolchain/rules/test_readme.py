@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain import rules
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
-from pytest_convex_eval.toolchain.packages.install import default_cache
 
 README = (Path(__file__).parents[3] / "docs" / "rules" / "README.md").read_text("utf-8")
 CODE = """\

@@ -1,0 +1,102 @@
+/** Filter expressions of `db.query(...).filter(...)`, as the client library serialises them. */
+
+import { compareValues } from "../values/keys.ts";
+import { display, integer, isUndefined, parseValue, special, specialBytes } from "../values/values.ts";
+import { fieldAt } from "./sorted_index.ts";
+import { UserError } from "./user_error.ts";
+import type { Json } from "../protocol.ts";
+import type { Document } from "./sorted_index.ts";
+
+const COMPARISONS: Record<string, (a: Json | undefined, b: Json | undefined) => boolean> = {
+  $eq: (a, b) => compareValues(a, b) === 0,
+  $neq: (a, b) => compareValues(a, b) !== 0,
+  $lt: (a, b) => compareValues(a, b) < 0,
+  $lte: (a, b) => compareValues(a, b) <= 0,
+  $gt: (a, b) => compareValues(a, b) > 0,
+  $gte: (a, b) => compareValues(a, b) >= 0,
+};
+
+const ARITHMETIC: Record<string, { number: (a: number, b: number) => number, bigint: (a: bigint, b: bigint) => bigint }> = {
+  $add: { number: (a, b) => a + b, bigint: (a, b) => a + b },
+  $sub: { number: (a, b) => a - b, bigint: (a, b) => a - b },
+  $mul: { number: (a, b) => a * b, bigint: (a, b) => a * b },
+  $div: { number: (a, b) => a / b, bigint: (a, b) => a / b },
+  $mod: { number: (a, b) => a % b, bigint: (a, b) => a % b },
+};
+
+/** Whether a document passes: only exactly `true` does. */
+export function passes(expression: Json, document: Document) {
+  return evaluate(expression, document) === true;
+}
+
+/** @throws UserError */
+export function evaluate(expression: Json, document: Document): Json | undefined {
+  const entry = typeof expression === "object" && expression !== null ? Object.entries(expression)[0] : undefined;
+  if (entry === undefined) throw new UserError(`Invalid filter expression ${JSON.stringify(expression)}`);
+  const [operator, operands] = entry;
+  const operand = (i: number) => evaluate(Array.isArray(operands) ? (operands[i] ?? null) : null, document);
+  const comparison = COMPARISONS[operator];
+  if (comparison !== undefined) return comparison(operand(0), operand(1));
+  const arithmetic = ARITHMETIC[operator];
+  if (arithmetic !== undefined) return calculate(operator, arithmetic, operand(0), operand(1));
+  switch (operator) {
+    case "$literal":
+      return isUndefined(operands) ? undefined : operands;
+    case "$field":
+      return fieldAt(document, String(operands));
+    case "$neg":
+      return negate(evaluate(operands, document));
+    case "$not":
+      return !truth(operator, evaluate(operands, document));
+    case "$and":
+      return list(operands).every((each) => truth(operator, evaluate(each, document)));
+    case "$or":
+      return list(operands).some((each) => truth(operator, evaluate(each, document)));
+    default:
+      throw new UserError(`Unknown filter expression ${operator}`);
+  }
+}
+
+function list(json: Json): Json[] {
+  return Array.isArray(json) ? json : [];
+}
+
+function truth(operator: string, value: Json | undefined) {
+  if (typeof value === "boolean") return value;
+  throw new UserError(`Expected a boolean in ${operator.slice(1)}, got ${display(value)}`);
+}
+
+function numberOf(value: Json | undefined) {
+  if (typeof value === "number") return value;
+  return special(value) === "$float" && value !== undefined ? specialBytes(value).readDoubleLE() : null;
+}
+
+function bigintOf(value: Json | undefined) {
+  return special(value) === "$integer" && value !== undefined ? specialBytes(value).readBigInt64LE() : null;
+}
+
+function float(value: number): Json {
+  if (Number.isFinite(value)) return value;
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
+  return parseValue({ $float: bytes.toString("base64") });
+}
+
+function calculate(operator: string, by: (typeof ARITHMETIC)[string], a: Json | undefined, b: Json | undefined) {
+  const [x, y] = [numberOf(a), numberOf(b)];
+  if (x !== null && y !== null) return float(by.number(x, y));
+  const [m, n] = [bigintOf(a), bigintOf(b)];
+  if (m === null || n === null) {
+    throw new UserError(`Can't ${operator.slice(1)} ${display(a)} and ${display(b)}: both must be numbers of one type`);
+  }
+  if (n === 0n && (operator === "$div" || operator === "$mod")) throw new UserError("Division by zero in a filter");
+  return integer(BigInt.asIntN(64, by.bigint(m, n)));
+}
+
+function negate(value: Json | undefined) {
+  const number = numberOf(value);
+  if (number !== null) return float(-number);
+  const bigint = bigintOf(value);
+  if (bigint === null) throw new UserError(`Can't negate ${display(value)}`);
+  return integer(BigInt.asIntN(64, -bigint));
+}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -84,41 +82,3 @@ def test_it_registers_once_however_it_is_loaded(pytester: pytest.Pytester, how: 
     args = [] if how == "conftest" else ["-p", "pytest_convex_eval.plugin"]
     for xdist in ([], ["-n", "1"]):
         pytester.runpytest_subprocess(*args, *xdist).assert_outcomes(passed=1)
-
-
-def test_the_rooms_know_whom_they_may() -> None:
-    """DESIGN: toolchain, deployment and generation know neither each other nor pytest."""
-    import ast
-
-    root = Path(sys.modules["pytest_convex_eval"].__file__ or "").parent
-    may = {
-        "toolchain": {"outcomes", "processes", "toolchain"},
-        "deployment": {"outcomes", "processes", "deployment"},
-        "generation": {"outcomes", "processes", "files", "generation"},
-        "workspace": {"outcomes", "toolchain", "workspace"},
-        "behaviour": {"outcomes", "expectations", "deployment", "behaviour"},
-        "stages": {"outcomes", "expectations", "validators", "files", "fingerprint", "workspace",
-                   "toolchain", "deployment", "behaviour", "stages"},
-        "runs": {"outcomes", "processes", "files", "runs", "cases"},
-        "cases": {"outcomes", "expectations", "behaviour", "cases", "runs"},
-    }  # fmt: skip
-    without_pytest = {"toolchain", "deployment", "generation", "workspace", "behaviour", "stages"}
-    wrong = []
-    modules = {room: sorted((root / room).rglob("*.py")) for room in may}
-    assert all(modules.values())
-    for room, allowed in may.items():
-        for path in modules[room]:
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = []
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    names = [node.module]
-                for name in names:
-                    head, _, rest = name.partition(".")
-                    if head == "pytest_convex_eval" and rest and rest.split(".")[0] not in allowed:
-                        wrong.append(f"{path.name}: {name}")
-                    if head in ("pytest", "_pytest") and room in without_pytest:
-                        wrong.append(f"{path.name}: {name}")
-    # The manifest describes the whole of a run, for type checkers only.
-    assert [w for w in wrong if not w.startswith("manifest.py")] == []

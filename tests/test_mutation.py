@@ -21,7 +21,7 @@ def test_each_module_is_in_one_room() -> None:
     rooms = Counter(file for room in ROOMS.values() for file in room.files(ROOT))
     modules = {
         path
-        for pattern in ("**/*.py", "deployment/node/**/*.mjs", "toolchain/rules/**/*.mjs")
+        for pattern in ("**/*.py", "server/**/*.ts", "toolchain/lint/plugin/**/*.mjs")
         for path in (ROOT / PACKAGE).glob(pattern)
         if path.name != "__init__.py"
     }

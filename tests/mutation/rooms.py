@@ -43,6 +43,8 @@ class Room:
         )
 
 
+GROUND = ("cache", "files", "fingerprint", "once", "outcomes", "processes")
+
 ROOMS: Mapping[str, Room] = MappingProxyType(
     {
         "behaviour": Room([f"{PACKAGE}/behaviour/*.py"], ["tests/behaviour"]),
@@ -51,36 +53,30 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
             ["tests/cases", "tests/workspace"],
         ),
         "deployment": Room([f"{PACKAGE}/deployment/*.py"], ["tests/deployment"]),
-        "generation": Room([f"{PACKAGE}/generation/*.py"], ["tests/generation"]),
+        "generation": Room([f"{PACKAGE}/generation/**/*.py"], ["tests/generation"]),
         "ground": Room(
-            [f"{PACKAGE}/{name}.py" for name in ("processes", "files", "expectations")]
-            + [f"{PACKAGE}/{name}.py" for name in ("validators", "fingerprint", "outcomes")],
-            ["tests/test_*.py", "tests/ground"],
+            [f"{PACKAGE}/{name}.py" for name in GROUND],
+            [
+                *(f"tests/test_{name}.py" for name in ("files", "outcomes", "processes")),
+                "tests/toolchain/test_once.py",
+            ],
         ),
         "plugin": Room(
-            [f"{PACKAGE}/*.py", f"{PACKAGE}/runs/*.py"],
+            [f"{PACKAGE}/*.py", f"{PACKAGE}/evaluation/*.py", f"{PACKAGE}/runs/*.py"],
             [
-                "tests/plugin",
-                "tests/runs",
-                "tests/evaluation",
-                "tests/session",
-                "tests/test_cli.py",
+                *(f"tests/{name}" for name in ("evaluation", "plugin", "runs", "session")),
+                *(f"tests/test_{name}.py" for name in ("cli", "options", "readme")),
             ],
-            leaves=[
-                f"{PACKAGE}/{name}.py"
-                for name in (
-                    *("processes", "files", "expectations"),
-                    *("validators", "fingerprint", "outcomes"),
-                )
-            ],
+            leaves=[f"{PACKAGE}/{name}.py" for name in GROUND],
         ),
         "rules": Room(
-            [f"{PACKAGE}/toolchain/rules/**/*.mjs"], ["tests/toolchain/rules"], "assumed"
+            [f"{PACKAGE}/toolchain/lint/plugin/**/*.mjs"], ["tests/toolchain/rules"], "assumed"
         ),
         "server": Room([f"{PACKAGE}/server/**/*.ts"], ["tests/deployment"], "server"),
-        "stages": Room([f"{PACKAGE}/stages/*.py"], ["tests/stages"]),
-        "toolchain": Room(
-            [f"{PACKAGE}/toolchain/*.py", f"{PACKAGE}/toolchain/rules/*.py"], ["tests/toolchain"]
+        "stages": Room(
+            [f"{PACKAGE}/expectations/*.py", f"{PACKAGE}/stages/*.py"],
+            ["tests/stages", "tests/test_validators.py"],
         ),
+        "toolchain": Room([f"{PACKAGE}/toolchain/**/*.py"], ["tests/toolchain"]),
     }
 )

@@ -31,8 +31,9 @@ from pytest_convex_eval.processes import (
     running,
     sweep,
 )
+from tests.patience import HANG_SECONDS, until, until_gone
 
-LONG = 600.0
+LONG = HANG_SECONDS
 """Seconds that no test comes near: of a machine's speed they say nothing."""
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
@@ -580,17 +581,12 @@ def _start(pid: int) -> str:
 
 def _text(path: Path) -> str:
     """What is in a file that another process writes, once it is there."""
-    deadline = time.monotonic() + LONG
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: path.exists() and bool(path.read_text().strip()), f"the text of {path.name}")
     return path.read_text()
 
 
 def _gone(pid: int) -> bool:
-    deadline = time.monotonic() + 60
-    while _running(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until_gone(pid)
     return not _running(pid)
 
 

@@ -21,6 +21,7 @@ from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.packages.install import install_toolchain
 from pytest_convex_eval.workspace.layout import lay_out
+from tests.patience import HANG_SECONDS
 
 APP = Path(__file__).with_name("app")
 ENVIRONMENT = {"GREETING": "hello"}
@@ -55,7 +56,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedDep
             node=toolchain.node,
             cli=dependencies.convex_cli,
             project=workspace.root,
-            deadline_seconds=120,
+            deadline_seconds=HANG_SECONDS,
             compile_cache=tmp_path_factory.mktemp("compile-cache"),
         )
         assert not pushed.findings, pushed.findings

@@ -18,6 +18,7 @@ from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.deployment.client import BrokenOffError, DeadlineError
 from pytest_convex_eval.deployment.model import Deployment, FunctionResult, UnsupportedError
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.behaviour.conftest import ScriptedDeployment
@@ -106,7 +107,7 @@ def test_services_can_be_reached_during_their_block_only(
         ]:
             request = urllib.request.Request(url + path, method=method, data=b'{"x": 1}')
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
+                with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
                     got = answer
                     body = answer.read()
             except urllib.error.HTTPError as error:
@@ -140,7 +141,7 @@ def test_services_can_be_reached_during_their_block_only(
     assert [each[0] for each in scripted.done] == ["reset_data", "allow_origins", "call"]
     assert scripted.done[2][3] == {"at": url}
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(url, timeout=60)
+        urllib.request.urlopen(url, timeout=HANG_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure
 from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.behaviour.conftest import ScriptedDeployment
@@ -253,7 +254,7 @@ def test_calls_at_once_are_all_made_before_any_is_judged(
     together = threading.Barrier(4)
 
     def meet() -> None:
-        together.wait(60)
+        together.wait(HANG_SECONDS)
 
     scripted.on_call = meet
     scripted.results = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_convex_eval import processes
 from tests.deployment.fixtures import NEWEST, Files, Request
+from tests.patience import HANG_SECONDS
 
 
 def start_push_request(project: Path, files: Files) -> Request:
@@ -60,7 +61,7 @@ def _esbuild(project: Path, entries: list[str], *, node: bool, splitting: bool) 
         [binary, *entries, *flags],
         cwd=project,
         env=processes.environment(home=project),
-        limits=processes.Limits(wall_seconds=120),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     return [

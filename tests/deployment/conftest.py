@@ -37,6 +37,7 @@ from tests.deployment.fixtures import (
 )
 from tests.deployment.issuer import Issuer, Signer, serving
 from tests.deployment.server_modules import InServer, server_modules
+from tests.patience import HANG_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +73,7 @@ def npm_install(node: Path, shared_folder: Path) -> NpmInstall:
                         path=[node.parent],
                         **{k: v for k, v in os.environ.items() if callers.fullmatch(k)},
                     ),
-                    limits=processes.Limits(wall_seconds=300),
+                    limits=processes.Limits(wall_seconds=HANG_SECONDS),
                 )
                 assert done.ok, done.stderr
                 (folder / "done").touch()
@@ -135,7 +136,7 @@ def generated(node: Path, convex_node_modules: OfVersion, shared_folder: Path) -
                     [node, cli, "codegen", "--system-udfs", "--typecheck", "disable"],
                     cwd=scratch,
                     env=processes.environment(home=scratch, path=[node.parent], CI="1"),
-                    limits=processes.Limits(wall_seconds=300),
+                    limits=processes.Limits(wall_seconds=HANG_SECONDS),
                 )
                 assert done.ok, done.stderr
                 (scratch / "convex" / "_generated").rename(folder)
@@ -235,7 +236,7 @@ def _asking(deployment: EmbeddedDeployment) -> Ask:
             sent["Content-Encoding"] = encoding
         request = urllib.request.Request(deployment.url + path, data, sent, method=method)
         try:
-            with opener.open(request, timeout=60) as response:
+            with opener.open(request, timeout=HANG_SECONDS) as response:
                 status, text = response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -305,7 +306,9 @@ def ask_once(modules_server: EmbeddedDeployment) -> Ask:
 def push_project(node: Path, deployment: EmbeddedDeployment, compile_cache: Path) -> PushProject:
     """Pushes a project to the empty deployment, with its own CLI."""
 
-    def run(project: Path, *, deadline_seconds: float = 300, codegen: bool = False) -> PushResult:
+    def run(
+        project: Path, *, deadline_seconds: float = HANG_SECONDS, codegen: bool = False
+    ) -> PushResult:
         return push(
             deployment,
             node=node,

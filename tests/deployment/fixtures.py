@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import PushResult
+from tests.patience import HANG_SECONDS
 
 NEWEST = "1.48.0"
 """Of the versions of `convex` that are tested, the last."""
@@ -74,5 +75,5 @@ class PushOnce(Protocol):
 
 class PushProject(Protocol):
     def __call__(
-        self, project: Path, *, deadline_seconds: float = 300, codegen: bool = False
+        self, project: Path, *, deadline_seconds: float = HANG_SECONDS, codegen: bool = False
     ) -> PushResult: ...

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pytest_convex_eval import processes
+from tests.patience import HANG_SECONDS
 
 Key: TypeAlias = Mapping[str, Any]
 """A public key, as a JWK."""
@@ -76,7 +77,7 @@ class Signer:
             [self._node, "--input-type=module", "-e", script],
             cwd=self._node.parent,
             env=processes.environment(home=self._node.parent),
-            limits=processes.Limits(wall_seconds=120),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
             stdin=stdin,
         )
         assert done.ok, done.stderr

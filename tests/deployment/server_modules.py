@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pytest_convex_eval import processes
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import SERVER, server_variables
+from tests.patience import HANG_SECONDS
 
 PROGRAM = Path(__file__).parent / "server_modules.mjs"
 
@@ -36,7 +37,7 @@ def server_modules(node: Path) -> Iterator[InServer]:
             env=processes.environment(
                 home=Path(home), path=(), **server_variables(default_cache())
             ),
-            limits=processes.Limits(wall_seconds=60),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
             stderr=stderr,
         ) as child,
     ):

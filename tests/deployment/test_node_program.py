@@ -7,6 +7,7 @@ from pathlib import Path
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER
 from tests.deployment.fixtures import NpmInstall
+from tests.patience import HANG_SECONDS
 
 
 def test_its_types_are_sound(node: Path, npm_install: NpmInstall, tmp_path: Path) -> None:
@@ -16,6 +17,6 @@ def test_its_types_are_sound(node: Path, npm_install: NpmInstall, tmp_path: Path
         [node, tsc, "-p", SERVER.parent, "--noEmit", "--typeRoots", modules / "@types"],
         cwd=tmp_path,
         env=processes.environment(home=tmp_path, path=[node.parent]),
-        limits=processes.Limits(wall_seconds=60),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stdout + done.stderr

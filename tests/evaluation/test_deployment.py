@@ -14,6 +14,7 @@ from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.outcomes import InfrastructureError, Verdict
 from pytest_convex_eval.stages.protocol import Ground, Report
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.evaluation.conftest import Evaluating, Workbench
@@ -55,7 +56,7 @@ def test_it_starts_while_the_first_item_is_in_the_stages_before(
     started = threading.Event()
 
     def wait(ground: Ground) -> Report:
-        assert started.wait(60)
+        assert started.wait(HANG_SECONDS)
         return Report()
 
     workbench.stage("format", wait)

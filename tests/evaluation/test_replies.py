@@ -24,6 +24,7 @@ from pytest_convex_eval.generation.provider import Gate, Generation, Json, Reque
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.pricing import PriceTable
@@ -360,7 +361,7 @@ def test_what_was_planned_is_made_ahead_and_told(
     replies = make(strategy="design-first", concurrency=2)
     replies.plan_ahead([make_plan(MODEL)])
     replies.prefetch(tell)
-    assert ended.wait(60)
+    assert ended.wait(HANG_SECONDS)
     assert "First, the design" in api.asked[0].user
     assert "Now, the project" in api.asked[1].user
     assert told[-1].made == 2

@@ -27,6 +27,7 @@ from pytest_convex_eval.generation.provider import (
     Request,
 )
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -44,7 +45,7 @@ def now() -> float:
 
 
 def far() -> float:
-    return time.monotonic() + 600
+    return time.monotonic() + HANG_SECONDS
 
 
 class Pauses(list[float]):
@@ -68,7 +69,9 @@ def test_a_request_is_reserved_at_its_most_and_settled_at_its_cost(
     server.default = script(output_tokens=30_000, hold=told)
     budget = Budget(1.0, tmp_path, PRICES)
     asking = threading.Thread(
-        target=gated(budget).generate, args=(make_request(),), kwargs={"deadline_seconds": 600}
+        target=gated(budget).generate,
+        args=(make_request(),),
+        kwargs={"deadline_seconds": HANG_SECONDS},
     )
     asking.start()
     server.until_asked()
@@ -171,7 +174,7 @@ def test_a_model_without_a_price_can_have_no_budget(
         ConfigurationError,
         match=r"^no price is known for claude-of-tomorrow, so that no budget can be kept with it$",
     ):
-        provider.generate(make_request(model="claude-of-tomorrow"), deadline_seconds=600)
+        provider.generate(make_request(model="claude-of-tomorrow"), deadline_seconds=HANG_SECONDS)
     assert server.requests == []
 
 
@@ -193,7 +196,7 @@ def test_attempts_that_may_have_been_billed_count_at_their_most(
     server.default = script(**trouble)
     budget = Budget(100.0, tmp_path, PRICES)
     with pytest.raises((ProviderError, ConfigurationError)):
-        gated(budget, attempts=2).generate(make_request(), deadline_seconds=30)
+        gated(budget, attempts=2).generate(make_request(), deadline_seconds=HANG_SECONDS)
     most = PRICES.most(make_request(), datetime.datetime.now(datetime.UTC).date())
     assert most is not None
     assert budget.state().spent == pytest.approx(billed * most)
@@ -212,7 +215,7 @@ def test_threads_do_not_exceed_it(
     def ask(number: int) -> bool:
         request = make_request(user=f"task {number}", max_tokens=10_000)
         try:
-            provider.generate(request, deadline_seconds=600)
+            provider.generate(request, deadline_seconds=HANG_SECONDS)
         except BudgetExhaustedError:
             return False
         return True

@@ -21,6 +21,7 @@ from pytest_convex_eval.generation.provider import (
     ProviderError,
     Request,
 )
+from tests.patience import HANG_SECONDS, until
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -32,7 +33,7 @@ Gated = Callable[..., AnthropicProvider]
 ANSWERED = AttemptEnd("answered")
 REFUSED = AttemptEnd("refused", retry_after=0.0)
 TROUBLE = AttemptEnd("trouble")
-LONG = 600.0
+LONG = HANG_SECONDS
 """Seconds that only a broken limiter takes."""
 
 _TICK = 1e-6
@@ -108,7 +109,7 @@ def far() -> float:
 
 def joined(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_SECONDS)
         assert not thread.is_alive()
 
 
@@ -389,16 +390,14 @@ def waiting(limiter: Limiter, *requests: Request) -> tuple[list[threading.Thread
         except GenerationCancelledError as error:
             had.append(str(error))
 
-    threads = []
-    for request in requests:
-        threads.append(threading.Thread(target=wait, args=(request,), daemon=True))
+    def queue(request: Request) -> threading.Thread:
         queued = len(limiter._tickets)
-        threads[-1].start()
-        until = time.monotonic() + 60
-        while len(limiter._tickets) == queued:
-            assert time.monotonic() < until
-            time.sleep(0.001)
-    return threads, had
+        thread = threading.Thread(target=wait, args=(request,), daemon=True)
+        thread.start()
+        until(lambda: len(limiter._tickets) != queued, "its ticket")
+        return thread
+
+    return [queue(request) for request in requests], had
 
 
 def test_first_come_first_served_but_for_those_whose_prefix_is_being_warmed() -> None:
@@ -503,7 +502,9 @@ def test_a_first_request_that_fails_lets_the_next_go_first(
     def work(number: int) -> None:
         try:
             outcomes.append(
-                provider.generate(make_request(user=f"{number}"), deadline_seconds=9).text
+                provider.generate(
+                    make_request(user=f"{number}"), deadline_seconds=HANG_SECONDS
+                ).text
             )
         except ProviderError:
             outcomes.append("failed")
@@ -533,7 +534,7 @@ def test_requests_are_refused_for_the_rate_until_the_deadline_and_not_counted(
     refusal = script(status=429, error_type="rate_limit_error", headers={"retry-after": "0.01"})
     server.queue = [refusal] * 10
     limiter = Limiter(4, LimiterPolicy(window=0.01))
-    generation = gated(limiter, attempts=2).generate(make_request(), deadline_seconds=30)
+    generation = gated(limiter, attempts=2).generate(make_request(), deadline_seconds=HANG_SECONDS)
     assert [attempt.outcome for attempt in generation.attempts] == ["rate_limit_error"] * 10 + [
         "ok"
     ]

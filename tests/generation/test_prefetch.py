@@ -30,6 +30,7 @@ from pytest_convex_eval.generation.provider import (
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, Retrieval, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -125,7 +126,7 @@ def test_as_many_are_in_flight_as_may_be_and_the_next_follows_each(
     assert len(retrievals) == 60
     assert not any(retrieval.stored for retrieval in retrievals)
     assert server.sums.most_in_flight == 16
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     assert prefetcher.progress() == Progress(made=60)
     assert prefetcher.progress().finished
 
@@ -135,7 +136,7 @@ def test_generations_are_made_in_the_order_of_the_items_and_each_key_once(
 ) -> None:
     jobs = jobs_of(make_request, 6)
     prefetcher = start([*jobs, *jobs], concurrency=1)
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     assert [request.user for request in server.requests] == [job.request.user for job in jobs]
 
 
@@ -149,7 +150,7 @@ def test_what_is_stored_is_not_asked_for_and_told_apart(
         earlier.get(job.request, job.trial, gated(), label=job.label)
     seen: list[Progress] = []
     prefetcher = start(jobs, on_progress=seen.append)
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     assert prefetcher.progress() == Progress(stored=3, made=1)
     assert len(server.requests) == 4
     assert [waited(store, notices, job).stored for job in jobs] == [True] * 3 + [False]
@@ -346,7 +347,7 @@ def test_a_second_request_follows_from_the_first(
     design = waited(store, notices, job)
     following = Job(code(design.generation), 1, "case")
     assert waited(store, notices, following).generation.text == "a design"
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     assert len(server.requests) == 2
     assert prefetcher.progress() == Progress(made=2)
 
@@ -401,7 +402,7 @@ def test_closing_waits_for_no_reply_and_loses_none_that_is_finished(
     waiting.start()
     server.until_asked(5)
     prefetcher.close()
-    waiting.join(60)
+    waiting.join(HANG_SECONDS)
     (outcome,) = outcomes
     assert isinstance(outcome, GenerationCancelledError)
     assert str(outcome) == "the run was interrupted"
@@ -420,7 +421,7 @@ def test_closing_after_the_end_tells_nobody_of_an_interruption(
 ) -> None:
     jobs = jobs_of(make_request, 2)
     prefetcher = start(jobs)
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     assert notices.attended()
     prefetcher.close()
     assert not notices.attended()
@@ -515,7 +516,7 @@ def test_an_error_that_nobody_foresaw_concerns_its_own_item(
 
     prefetcher = Prefetcher(store, provider_for, notices, concurrency=1)
     prefetcher.start(jobs)
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     with pytest.raises(InfrastructureError, match=r"^RuntimeError: odd$"):
         waited(store, notices, jobs[1])
     assert waited(store, notices, jobs[2]).generation.text == "hello"
@@ -530,7 +531,7 @@ def test_a_job_that_follows_from_one_that_failed_is_not_made(
     server.rules = [script(contains="design", status=500)]
     design = Job(make_request(user="a design"), 1, "case", lambda _: make_request(user="code"))
     prefetcher = start([design])
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     with pytest.raises(ProviderError):
         waited(store, notices, design)
     assert prefetcher.progress() == Progress(failed=1)
@@ -548,7 +549,7 @@ def test_what_follows_from_two_is_made_once_and_from_nothing_not_at_all(
         Job(code, 1, "case"),
     ]
     prefetcher = start(jobs, concurrency=1)
-    assert prefetcher.wait(60)
+    assert prefetcher.wait(HANG_SECONDS)
     # At once after what it follows from, though it stood further back.
     assert [received.user for received in server.requests] == ["one", "code", "two", "three"]
     assert prefetcher.progress() == Progress(made=4)

@@ -17,6 +17,7 @@ from pytest_convex_eval.generation.provider import Generation, ProviderError, Re
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, StoreMode, read_stored
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -311,7 +312,7 @@ class Canned:
     def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
         self.deadlines.append(deadline_seconds)
         self.asked.set()
-        assert self.told.wait(120)
+        assert self.told.wait(HANG_SECONDS)
         return Generation(request, "canned", "end_turn", "", "", 1.0)
 
 
@@ -326,7 +327,7 @@ def test_waiting_for_another_process_ends_at_the_deadline(
         kwargs={"label": LABEL},
     )
     first.start()
-    assert slow.asked.wait(120)
+    assert slow.asked.wait(HANG_SECONDS)
     words = f"^{LABEL}: another process has been asking for this generation for 0.1 s$"
     with pytest.raises(InfrastructureError, match=words):
         GenerationStore(tmp_path).get(make_request(), 1, slow, label=LABEL, deadline_seconds=0.1)
@@ -393,7 +394,7 @@ def test_what_was_come_by_otherwise_is_kept_and_takes_nothings_place(
 ) -> None:  # fmt: skip
     server.queue = [script(text="first"), script(text="second")]
     request = make_request()
-    first, second = (provider.generate(request, deadline_seconds=5) for _ in range(2))
+    first, second = (provider.generate(request, deadline_seconds=HANG_SECONDS) for _ in range(2))
     store = GenerationStore(tmp_path)
     store.put(request, 1, first, label=LABEL)
     store.put(request, 1, second, label=LABEL)

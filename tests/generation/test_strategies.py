@@ -35,6 +35,7 @@ from pytest_convex_eval.generation.strategies import (
     repair_request,
 )
 from pytest_convex_eval.outcomes import Finding
+from tests.patience import HANG_SECONDS
 
 TASK = build_request(model="claude-sonnet-5-5", arm=Arm("none", ""), prompt="Write orders.")
 DESIGN: dict[str, Any] = json.loads(
@@ -108,7 +109,7 @@ def test_a_repair_can_be_sent_whatever_the_answer_and_the_findings_were(
     assert request.history[-1] == Turn("assistant", "(no answer)")
     assert len(request.user) < 25_000
     assert "left out" in request.user
-    assert gated().generate(request, deadline_seconds=10).text == "hello"
+    assert gated().generate(request, deadline_seconds=HANG_SECONDS).text == "hello"
 
 
 def test_the_form_that_is_asked_for_is_one_that_is_read() -> None:

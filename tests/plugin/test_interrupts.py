@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.patience import HANG_SECONDS, until, until_ended
 
 Write = Callable[..., Path]
 MODES = pytest.mark.parametrize("xdist", [[], ["-n", "2"]], ids=["serial", "xdist"])
@@ -36,15 +37,12 @@ def start(pytester: pytest.Pytester, *args: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_items(pytester: pytest.Pytester, count: int) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for path in (pytester.path / ".convex-eval/runs").glob("*/items.jsonl"):
-            lines = path.read_text().splitlines()
-            if len(lines) >= count:
-                items: list[dict[str, Any]] = [json.loads(line) for line in lines]
-                return items
-        time.sleep(0.05)
-    raise AssertionError("no item ended within a minute")
+    def recorded() -> list[str]:
+        paths = (pytester.path / ".convex-eval/runs").glob("*/items.jsonl")
+        return [line for path in paths for line in path.read_text().splitlines()]
+
+    until(lambda: len(recorded()) >= count, "the end of an item")
+    return [json.loads(line) for line in recorded()]
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -52,12 +50,6 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def all_gone(processes: list[psutil.Process]) -> bool:
-    """Whether all have ended, given the time that the last ones need."""
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    return not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 @MODES
@@ -69,10 +61,10 @@ def test_ctrl_c_leaves_a_readable_record_and_no_process(
     children = descendants(run.pid)
     assert children
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=HANG_SECONDS)
     assert run.returncode == pytest.ExitCode.INTERRUPTED, output.decode()
     assert b"KeyboardInterrupt" in output
-    assert all_gone(children)
+    until_ended(children)
     (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert 2 <= manifest["outcome"]["passed"] < 30
@@ -86,8 +78,8 @@ def test_a_killed_run_leaves_a_readable_record_and_no_process(
     wait_for_items(pytester, 2)
     children = descendants(run.pid)
     run.kill()
-    run.communicate(timeout=60)
-    assert all_gone(children)
+    run.communicate(timeout=HANG_SECONDS)
+    until_ended(children)
     assert len(wait_for_items(pytester, 2)) < 30
     (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
     assert "finished" not in json.loads((folder / "manifest.json").read_text())
@@ -103,7 +95,7 @@ def test_a_worker_that_is_killed_costs_its_item_alone(
     workers = [child for child in psutil.Process(run.pid).children() if "-c" in child.cmdline()]
     children = descendants(run.pid)
     workers[0].kill()
-    output, _ = run.communicate(timeout=200)
+    output, _ = run.communicate(timeout=HANG_SECONDS)
     assert b"crashed" in output
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
     (folder,) = (pytester.path / ".convex-eval/runs").iterdir()
@@ -111,7 +103,7 @@ def test_a_worker_that_is_killed_costs_its_item_alone(
     assert len(items) == 10
     assert sum(item["verdict"] == "error" for item in items) == 1
     assert b"ended without a result" in output
-    assert all_gone(children)
+    until_ended(children)
 
 
 def test_a_worker_that_dies_after_an_item_s_end_does_not_cost_it(

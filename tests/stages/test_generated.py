@@ -19,6 +19,7 @@ from pytest_convex_eval.toolchain.app_config import mounted_components
 from pytest_convex_eval.toolchain.generated import FOLDER, TEMPLATE_NAMES
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.workspace.layout import lay_out
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.stages.conftest import Check
@@ -152,7 +153,7 @@ def _generated(
         node=bench.toolchain.node,
         cli=dependencies.convex_cli,
         project=workspace.root,
-        deadline_seconds=120,
+        deadline_seconds=HANG_SECONDS,
         codegen=True,
     )
     errors = [finding for finding in pushed.findings if finding.severity == "error"]

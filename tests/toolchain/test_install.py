@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from pytest_convex_eval.toolchain.packages.install import (
 from pytest_convex_eval.toolchain.packages.node import node_runtime
 from pytest_convex_eval.toolchain.packages.npm import Tarball
 from pytest_convex_eval.toolchain.packages.pins import Pin, current_platform, packages
+from tests.patience import until
 
 INSTALL = """
 import sys
@@ -114,12 +114,9 @@ def test_a_toolchain_is_another_one_where_what_is_built_into_it_is(
 
 def test_a_killed_install_is_followed_by_a_whole_one(tmp_path: Path) -> None:
     process = installer(tmp_path)
-    deadline = time.monotonic() + 600
     toolchains = tmp_path / "toolchains"
-    while not list(toolchains.glob(".*/downloads/*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: bool(list(toolchains.glob(".*/downloads/*"))) or process.poll() is not None)
+    assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert [path for path in toolchains.iterdir() if not path.name.startswith(".")] == []

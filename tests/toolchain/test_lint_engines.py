@@ -18,6 +18,7 @@ from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.workspace.layout import lay_out
+from tests.patience import HANG_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "benchmarks" / "lint_engines.py"
@@ -39,7 +40,7 @@ def lint_by_eslint(
     installed = store.default_set()
 
     def run(
-        files: dict[str, str], *, engine: Eslint = eslint, deadline_seconds: float = 60.0
+        files: dict[str, str], *, engine: Eslint = eslint, deadline_seconds: float = HANG_SECONDS
     ) -> ToolReport:
         workspace = lay_out(
             tmp_path / "answer",
@@ -64,7 +65,7 @@ def test_a_sample_of_the_suite_gives_the_same_findings() -> None:
         [sys.executable, PROGRAM, ROOT / "cases", "--every", EVERY],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

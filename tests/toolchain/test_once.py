@@ -12,6 +12,7 @@ import pytest
 from pytest_convex_eval import once, processes
 from pytest_convex_eval.once import made_once
 from pytest_convex_eval.outcomes import InfrastructureError
+from tests.patience import HANG_SECONDS
 
 
 def load(folder: Path) -> str | None:
@@ -120,7 +121,7 @@ def test_who_waits_for_a_build_that_fails_builds_itself(
 
     def fail(folder: Path) -> None:
         started.set()
-        waits.wait(600)
+        waits.wait(HANG_SECONDS)
         raise InfrastructureError("no network")
 
     def first() -> None:
@@ -129,7 +130,7 @@ def test_who_waits_for_a_build_that_fails_builds_itself(
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert started.wait(600)
+    assert started.wait(HANG_SECONDS)
     lines: list[str] = []
 
     def told(line: str) -> None:
@@ -202,7 +203,7 @@ def test_who_waits_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     def slowly(folder: Path) -> None:
         started.set()
-        enough.wait(600)
+        enough.wait(HANG_SECONDS)
         build(folder)
 
     def first() -> None:
@@ -215,7 +216,7 @@ def test_who_waits_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lines: list[str] = []
     thread = threading.Thread(target=first)
     thread.start()
-    started.wait(600)
+    started.wait(HANG_SECONDS)
     assert make(tmp_path / "key", progress=told) == "whole"
     thread.join()
     assert lines == ["waiting for another process to install it"]
@@ -231,7 +232,7 @@ def test_who_waits_too_long_is_not_left_hanging(
 
     def slowly(folder: Path) -> None:
         started.set()
-        enough.wait(600)
+        enough.wait(HANG_SECONDS)
         build(folder)
 
     def first() -> None:
@@ -239,7 +240,7 @@ def test_who_waits_too_long_is_not_left_hanging(
 
     thread = threading.Thread(target=first)
     thread.start()
-    started.wait(600)
+    started.wait(HANG_SECONDS)
     try:
         with pytest.raises(InfrastructureError, match="another process"):
             make(tmp_path / "key")

@@ -8,9 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,22 +20,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
-
-
-def runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+from tests.patience import HANG_SECONDS, until, until_ended, until_gone
 
 
 def test_it_lives_as_long_as_the_block(node: Path) -> None:
@@ -61,7 +44,7 @@ def test_both_loopback_addresses_are_served_on_one_port(deployment: EmbeddedDepl
         if socket.has_ipv6 and Path("/proc/net/if_inet6").exists():
             addresses.append("::1")
         for address in addresses:
-            with socket.create_connection((address, port), timeout=60) as connection:
+            with socket.create_connection((address, port), timeout=HANG_SECONDS) as connection:
                 assert connection.getpeername()[:2] == (address, port)
 
 
@@ -85,7 +68,7 @@ def test_a_server_that_died_is_started_anew_by_a_reset(node: Path) -> None:
     with EmbeddedDeployment(node) as deployment:
         first = deployment.pid
         os.kill(first, signal.SIGKILL)
-        assert until(lambda: not deployment.alive())
+        until(lambda: not deployment.alive())
         with pytest.raises(InfrastructureError):
             deployment.last_push()
         deployment.reset()
@@ -118,7 +101,7 @@ def test_it_dies_with_a_parent_that_is_killed(node: Path, tmp_path: Path) -> Non
         "import sys, time\nfrom pathlib import Path\n"
         "from pytest_convex_eval.deployment.embedded import EmbeddedDeployment\n"
         "deployment = EmbeddedDeployment(Path(sys.argv[1]))\ndeployment.start()\n"
-        "print(deployment.pid, flush=True)\ntime.sleep(60)\n"
+        "print(deployment.pid, flush=True)\ntime.sleep(600)\n"
     )
     root = Path(processes.__file__).parents[1]
     with subprocess.Popen(
@@ -131,14 +114,14 @@ def test_it_dies_with_a_parent_that_is_killed(node: Path, tmp_path: Path) -> Non
         pid = int(parent.stdout.readline())
         assert psutil.pid_exists(pid)
         parent.send_signal(signal.SIGKILL)
-    assert until(lambda: not psutil.pid_exists(pid) or not runs(psutil.Process(pid)))
+    until_gone(pid)
 
 
 def test_it_takes_the_flags_of_the_official_binary(node: Path, tmp_path: Path) -> None:
     secret = "4361726e697461732c206c69746572616c6c79206d65616e696e6720226c6974"
     identity = ["--instance-name", "carnitas", "--instance-secret", secret]
     env = processes.environment(home=tmp_path)
-    limits = processes.Limits(wall_seconds=20)
+    limits = processes.Limits(wall_seconds=HANG_SECONDS)
     keygen = processes.run(
         [node, SERVER, "keygen", "admin-key", *identity], cwd=tmp_path, env=env, limits=limits
     )
@@ -161,10 +144,10 @@ def test_it_takes_the_flags_of_the_official_binary(node: Path, tmp_path: Path) -
         request = urllib.request.Request(
             ready["url"] + "/api/v1/get_canonical_urls", headers={"Authorization": f"Convex {key}"}
         )
-        with opener.open(request, timeout=10) as response:
+        with opener.open(request, timeout=HANG_SECONDS) as response:
             urls = json.load(response)
         assert urls == {"convexCloudUrl": "http://a.example", "convexSiteUrl": "http://b.example"}
-        with opener.open(ready["url"] + "/instance_name", timeout=10) as response:
+        with opener.open(ready["url"] + "/instance_name", timeout=HANG_SECONDS) as response:
             assert response.read() == b"carnitas"
 
 
@@ -179,6 +162,6 @@ def test_nothing_of_a_push_is_left_running(
         client.post("/api/deploy2/start_push", request)
         client.post("/api/get_config_hashes", {})
         server = psutil.Process(deployment.pid)
-        assert until(lambda: len(server.children(recursive=True)) == 1), "the spare isolate"
+        until(lambda: len(server.children(recursive=True)) == 1, "the spare isolate")
         children = server.children(recursive=True)
-    assert until(lambda: not any(runs(child) for child in children))
+    until_ended(children)

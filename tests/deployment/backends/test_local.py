@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH, _Answer
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle, Files, MakeProject, OfVersion
+from tests.patience import HANG_SECONDS, until_ended
 
 FILES = {
     "convex/schema.ts": """
@@ -137,7 +137,7 @@ def push_to(node: Path, convex_node_modules: OfVersion, compile_cache: Path) -> 
             node=node,
             cli=cli,
             project=project,
-            deadline_seconds=300,
+            deadline_seconds=HANG_SECONDS,
             compile_cache=compile_cache,
         )
 
@@ -341,7 +341,7 @@ def test_it_dies_with_a_parent_that_is_killed(program: Path, tmp_path: Path) -> 
         "import sys, time\nfrom pathlib import Path\n"
         "from pytest_convex_eval.deployment.local import LocalDeployment\n"
         "deployment = LocalDeployment(Path(sys.argv[1]))\ndeployment.start()\n"
-        "print(deployment.pid, flush=True)\ntime.sleep(60)\n"
+        "print(deployment.pid, flush=True)\ntime.sleep(600)\n"
     )
     # The real program does not end with its stdin, as our own server does.
     os.mkfifo(tmp_path / "never-ends")
@@ -356,8 +356,7 @@ def test_it_dies_with_a_parent_that_is_killed(program: Path, tmp_path: Path) -> 
         assert started.stdout is not None
         backend = psutil.Process(int(started.stdout.readline()))
         started.send_signal(signal.SIGKILL)
-    gone, _ = psutil.wait_procs([backend], timeout=10)
-    assert gone == [backend]
+    until_ended([backend])
 
 
 @pytest.fixture
@@ -409,10 +408,8 @@ def test_a_backend_that_never_answers_is_given_up(tmp_path: Path, node: Path) ->
 echo loading; exec sleep 600""",
     )
     deployment = LocalDeployment(silent, start_seconds=0.5)
-    started = time.monotonic()
-    with pytest.raises(InfrastructureError, match="did not answer within") as raised:
+    with pytest.raises(InfrastructureError, match=r"did not answer within 0\.5 s") as raised:
         deployment.start()
-    assert time.monotonic() - started < 10
     assert "loading" in raised.value.detail
 
 

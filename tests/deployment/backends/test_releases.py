@@ -29,6 +29,7 @@ from pytest_convex_eval.deployment.backends import (
 )
 from pytest_convex_eval.deployment.embedded import SERVER
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 TAG = "precompiled-2026-01-02-abc1234"
 
@@ -100,7 +101,7 @@ def serve() -> Iterator[Callable[[ReleaseServer], ReleaseServer]]:
                     self.answer(release.content[:half], len(release.content))
                     self.wfile.flush()
                     release.held.set()
-                    release.hold.wait(30)
+                    release.hold.wait(HANG_SECONDS)
                     self.wfile.write(release.content[half:])
                 else:
                     self.answer(release.content)
@@ -264,7 +265,7 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_used(
 ) -> None:
     good.hold = threading.Event()
     with installer(good, tmp_path) as killed:
-        assert good.held.wait(30)
+        assert good.held.wait(HANG_SECONDS)
         killed.send_signal(signal.SIGKILL)
     good.hold.set()
     assert programs(tmp_path) == []
@@ -277,10 +278,10 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_used(
 def test_two_processes_at_once_download_once(good: ReleaseServer, tmp_path: Path) -> None:
     good.hold = threading.Event()
     with installer(good, tmp_path) as one, installer(good, tmp_path) as other:
-        assert good.held.wait(30)
+        assert good.held.wait(HANG_SECONDS)
         good.hold.set()
-        assert one.communicate(timeout=60)[0] == "ready\n"
-        assert other.communicate(timeout=60)[0] == "ready\n"
+        assert one.communicate(timeout=HANG_SECONDS)[0] == "ready\n"
+        assert other.communicate(timeout=HANG_SECONDS)[0] == "ready\n"
     assert good.asked[f"/files/{good.asset}"] == 1
     assert len(programs(tmp_path)) == 1
 

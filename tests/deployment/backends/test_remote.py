@@ -19,6 +19,7 @@ from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH
 from pytest_convex_eval.deployment.remote import RemoteDeployment, check_target
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 from tests.deployment.fixtures import Bundle, MakeProject, OfVersion, Request
+from tests.patience import HANG_SECONDS
 
 FILES = {
     "convex/schema.ts": """
@@ -81,7 +82,7 @@ def push_project(
             node=node,
             cli=convex_node_modules() / "convex" / "bin" / "main.js",
             project=make_project(files, name=name),
-            deadline_seconds=300,
+            deadline_seconds=HANG_SECONDS,
             compile_cache=compile_cache,
         )
         assert result.findings == ()
@@ -162,7 +163,7 @@ def test_what_the_cli_asks_over_a_websocket_passes_the_recorder(
         [node, cli, "data", "notes", "--url", remote.push_url, "--admin-key", remote.admin_key],
         cwd=tmp_path / "project",
         env=processes.environment(home=tmp_path, path=[node.parent], CI="1"),
-        limits=processes.Limits(wall_seconds=60),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     assert "over the wire" in done.stdout
@@ -195,7 +196,7 @@ def test_one_item_of_this_machine_has_it_at_a_time(
     waiting.start()
     order.append("first")
     remote.release()
-    waiting.join(30)
+    waiting.join(HANG_SECONDS)
     assert order == ["first", "second"]
     remote.reset()
     with pytest.raises(BusyError, match="fewer workers"):

@@ -12,6 +12,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import NEWEST, Ask, Bundle, MakeProject, OfVersion, PushProject
+from tests.patience import HANG_SECONDS
 
 VERSIONS = ["1.28.2", *(["1.31.2", "1.41.0"] if "CI" in os.environ else []), NEWEST]
 """Those between the oldest and the newest speak as one of them does: they push, and their
@@ -61,7 +62,7 @@ def cli(node: Path, deployment: EmbeddedDeployment, compile_cache: Path) -> Cli:
             [node, project / "node_modules/convex/bin/main.js", *args, *target],
             cwd=project,
             env=processes.environment(home=project, path=[node.parent], **variables),
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
 
     return run

@@ -13,6 +13,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
 from tests.deployment.fixtures import Bundle, MakeProject, OfVersion, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -83,7 +84,7 @@ def script(
             [node, "main.mjs"],
             cwd=folder,
             env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stdout + done.stderr
         return json.loads(done.stdout)
@@ -265,7 +266,7 @@ def test_functions_of_older_libraries_run(
         node=node,
         cli=project / "node_modules/convex/bin/main.js",
         project=project,
-        deadline_seconds=60,
+        deadline_seconds=HANG_SECONDS,
         compile_cache=compile_cache,
     )
     assert deployment.action("app:twice", {"n": 3}).value == 6

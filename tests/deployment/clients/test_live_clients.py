@@ -13,6 +13,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -95,7 +96,7 @@ def script(
             [node, "main.mjs"],
             cwd=folder,
             env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stdout + done.stderr
         *_, said = done.stdout.splitlines()  # The client tells of lost connections before.
@@ -206,7 +207,7 @@ def test_pythons_client_calls_and_follows(
         [sys.executable, "-c", PYTHON, live.url, live.admin_key, issuer.token("good")],
         cwd=tmp_path,
         env=processes.environment(home=tmp_path),
-        limits=processes.Limits(wall_seconds=20),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stdout + done.stderr
     assert json.loads(done.stdout) == {

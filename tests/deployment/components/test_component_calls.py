@@ -10,6 +10,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, MakeProject, PushProject
 from tests.deployment.sync_socket import SyncSocket
+from tests.patience import HANG_SECONDS
 
 FILES = {
     "convex/convex.config.ts": (
@@ -70,7 +71,7 @@ def test_only_admins_call_a_components_public_functions(
             [node, cli, "run", *args, *target],
             cwd=project,
             env=processes.environment(home=project, path=[node.parent], **variables),
-            limits=processes.Limits(wall_seconds=60),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
 
     listed = run("--component", "yours", "a:list")

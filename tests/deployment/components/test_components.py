@@ -10,6 +10,7 @@ import pytest
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
 from tests.deployment.fixtures import Bundle, MakeProject, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 
 def config(*names: str) -> str:
@@ -43,7 +44,7 @@ def app(
             node=node,
             cli=project / "node_modules/convex/bin/main.js",
             project=project,
-            deadline_seconds=300,
+            deadline_seconds=HANG_SECONDS,
             compile_cache=compile_cache,
             codegen=True,
         )

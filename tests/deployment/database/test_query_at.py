@@ -14,6 +14,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from tests.deployment.fixtures import Ask, Bundle, PushOnce
+from tests.patience import HANG_SECONDS
 
 APP = """
 import { mutation, query } from "./_generated/server";
@@ -218,7 +219,7 @@ def test_the_past_is_let_go_of_by_size_and_by_age(node: Path) -> None:
         [node, "--input-type=module", "-e", HISTORY],
         cwd=SERVER.parent,
         env=processes.environment(home=SERVER.parent),
-        limits=processes.Limits(wall_seconds=20),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     assert json.loads(done.stdout) == {

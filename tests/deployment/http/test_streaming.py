@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import pytest
 from pytest_convex_eval.deployment.client import BrokenOffError, Client, DeadlineError
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, PushOnce
+from tests.patience import HANG_SECONDS, until
 
 GATE = """
 import { mutation, query } from "./_generated/server";
@@ -105,7 +106,7 @@ def asking(
     app: EmbeddedDeployment, path: str, method: str = "GET", url: str | None = None
 ) -> Iterator[http.client.HTTPResponse]:
     parts = urlsplit(url or app.site_url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=HANG_SECONDS)
     try:
         connection.request(method, path)
         yield connection.getresponse()
@@ -115,13 +116,6 @@ def asking(
 
 def texts(app: EmbeddedDeployment) -> list[Any]:
     return [note["text"] for note in app.documents("notes")]
-
-
-def until(test: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not test():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def ended(ask_once: Ask) -> list[Any]:

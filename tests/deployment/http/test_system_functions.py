@@ -16,6 +16,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, MakeProject, PushOnce, PushProject
+from tests.patience import HANG_SECONDS
 
 APP = """
 import { internalMutation, mutation, query } from "./_generated/server";
@@ -470,7 +471,7 @@ def test_the_cli_runs_queries_that_are_written_on_its_command_line(
             CI="1",
             NODE_COMPILE_CACHE=str(compile_cache),
         ),
-        limits=processes.Limits(wall_seconds=30),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stdout + done.stderr
     assert json.loads(done.stdout) == ["note 0", "note 1"]

@@ -13,6 +13,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 TIMEOUT = "Failed to analyze a.js: Function execution timed out (maximum duration: 4s)"
 MEMORY = (
@@ -67,7 +68,7 @@ def test_a_reset_ends_an_import_that_never_ends(
     thread.start()
     time.sleep(0.7)
     deployment.reset()
-    thread.join(10)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert deployment.last_push().status == "none"
     assert time.monotonic() - started < 3.5, "it was not the limit that ended it"
@@ -100,7 +101,7 @@ def in_plain_node(node: Path, tmp_path: Path) -> Callable[[str], str]:
             [node, tmp_path / "probe.mjs"],
             cwd=tmp_path,
             env=processes.environment(home=tmp_path, OTHERS="x"),
-            limits=processes.Limits(wall_seconds=20),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         return done.stdout + done.stderr
 

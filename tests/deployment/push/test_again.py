@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.patience import HANG_SECONDS
 
 HEAD = """
 import { action, internalMutation, mutation, query } from "./_generated/server";
@@ -307,7 +308,7 @@ def test_an_action_that_runs_ends_with_the_code_that_it_is_of(
         assert thread.is_alive()
         time.sleep(0.02)
     push({"a": SECOND})
-    thread.join(50)
+    thread.join(HANG_SECONDS)
     assert text_of(*errors) == "The process that ran the function ended."
     assert deployment.action("a:act").value == "second"
 

@@ -17,6 +17,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.rows import PLAIN
+from tests.patience import HANG_SECONDS
 
 
 def test_node_18_and_external_packages_are_not_taken(
@@ -89,7 +90,7 @@ def sizes(node: Path) -> Sizes:
             [node, "--input-type=module", "-e", script],
             cwd=folder,
             env=processes.environment(home=folder),
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stderr
         return json.loads(done.stdout)
@@ -141,7 +142,7 @@ def test_a_push_has_a_largest_size(deployment: EmbeddedDeployment) -> None:
         f"Authorization: Convex {deployment.admin_key}\r\nContent-Length: {size}\r\n\r\n"
     )
     chunk = bytes(1024**2)
-    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(head.encode())
         for _ in range(size // len(chunk)):
             connection.sendall(chunk)

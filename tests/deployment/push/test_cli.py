@@ -20,6 +20,7 @@ from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle, MakeProject, PushProject
+from tests.patience import HANG_SECONDS
 
 SCHEMA = """\
 import { defineSchema, defineTable } from "convex/server";
@@ -169,7 +170,7 @@ def test_the_bundles_of_these_tests_are_the_clis(
         [node, cli, "deploy", "--write-push-request", "request", *flags, *target],
         cwd=project,
         env=processes.environment(home=project, path=[node.parent], CI="1"),
-        limits=processes.Limits(wall_seconds=60),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     official = json.loads((project / "request.json").read_text())["appDefinition"]
@@ -360,7 +361,7 @@ def test_a_dead_server_is_nobodys_bad_code(
     with EmbeddedDeployment(node) as deployment:
         os.kill(deployment.pid, signal.SIGKILL)
         with pytest.raises(InfrastructureError, match="does not answer"):
-            push(deployment, node=node, cli=cli, project=project, deadline_seconds=300)
+            push(deployment, node=node, cli=cli, project=project, deadline_seconds=HANG_SECONDS)
 
 
 PUSHES_ONCE = """
@@ -392,7 +393,7 @@ def test_a_server_that_dies_during_the_push_is_nobodys_bad_code(
         killer = threading.Thread(target=kill)
         killer.start()
         with pytest.raises(InfrastructureError, match="died during the push"):
-            push(deployment, node=node, cli=cli, project=project, deadline_seconds=300)
+            push(deployment, node=node, cli=cli, project=project, deadline_seconds=HANG_SECONDS)
         killer.join()
 
 
@@ -410,10 +411,10 @@ def test_a_cli_that_does_not_run_is_nobodys_bad_code(
     project = make_project(SIMPLE)
     broken = tmp_path / "main.js"
     with pytest.raises(InfrastructureError, match="not at"):
-        push(deployment, node=node, cli=broken, project=project, deadline_seconds=300)
+        push(deployment, node=node, cli=broken, project=project, deadline_seconds=HANG_SECONDS)
     broken.write_text("import 'nothing';\n")
     with pytest.raises(InfrastructureError, match="does not run"):
-        push(deployment, node=node, cli=broken, project=project, deadline_seconds=300)
+        push(deployment, node=node, cli=broken, project=project, deadline_seconds=HANG_SECONDS)
     broken.write_text("process.exit(0);\n")
     with pytest.raises(InfrastructureError, match="reports success"):
-        push(deployment, node=node, cli=broken, project=project, deadline_seconds=300)
+        push(deployment, node=node, cli=broken, project=project, deadline_seconds=HANG_SECONDS)

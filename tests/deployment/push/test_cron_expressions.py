@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER
+from tests.patience import HANG_SECONDS
 
 FOLDER = SERVER.parent
 
@@ -30,7 +31,7 @@ def cron_problems(node: Path) -> Callable[[list[str]], list[str | None]]:
             [node, "--input-type=module", "-e", script],
             cwd=FOLDER,
             env=processes.environment(home=FOLDER),
-            limits=processes.Limits(wall_seconds=20),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
             stdin=json.dumps(expressions),
         )
         assert done.ok, done.stderr

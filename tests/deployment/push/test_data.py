@@ -11,6 +11,7 @@ import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Answer, Ask, Bundle, MakeProject, PushProject
+from tests.patience import HANG_SECONDS
 
 
 def schema(fields: str) -> str:
@@ -173,7 +174,7 @@ def test_what_is_not_committed_keeps_no_schema_from_going_live(
     time.sleep(0.2)
     assert wait(changed) == {"type": "complete"}
     assert finish(changed).status == 200
-    thread.join(20)
+    thread.join(HANG_SECONDS)
     assert "Uncaught Error: late" in str(errors), "the push waited for the mutation"
 
 

@@ -13,6 +13,7 @@ import pytest
 from pytest_convex_eval.deployment.model import Deployed, Deployment, Position, PushOutcome
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 ACCEPTED = PushOutcome("accepted", 1)
 REFUSED = PushOutcome(
@@ -75,7 +76,7 @@ def pushes(tmp_path: Path) -> Pushes:
         node.write_text(f"#!/bin/sh\n{version}{script}\n", "utf-8")
         node.chmod(0o755)
         deployment = cast(Deployment, target)
-        return push(deployment, node=node, cli=cli, project=project, deadline_seconds=300)
+        return push(deployment, node=node, cli=cli, project=project, deadline_seconds=HANG_SECONDS)
 
     return run
 
@@ -205,6 +206,6 @@ def test_a_cli_that_is_not_there_is_said(target: Target, tmp_path: Path) -> None
             node=tmp_path / "node",
             cli=tmp_path / "nowhere.js",
             project=tmp_path,
-            deadline_seconds=300,
+            deadline_seconds=HANG_SECONDS,
         )
     assert target.asked == 0

@@ -10,6 +10,7 @@ from pytest_convex_eval.deployment import push as pushing
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import MakeProject, PushProject
+from tests.patience import HANG_SECONDS
 
 FILES = {"convex/a.ts": 'import { query } from "./_generated/server";\nexport const f = 1;\n'}
 # Stands in for the CLI: it runs, and is kept busy by what it reads.
@@ -39,7 +40,7 @@ def test_a_cli_that_an_answer_exhausts_is_the_answers_fault(
     cli = tmp_path / "main.js"
     cli.write_text(CLI + BUSY[limit])
     pushed = pushing.push(
-        deployment, node=node, cli=cli, project=make_project(FILES), deadline_seconds=60
+        deployment, node=node, cli=cli, project=make_project(FILES), deadline_seconds=HANG_SECONDS
     )
     (finding,) = pushed.findings
     assert finding.code == "deploy/resource-limit"
@@ -61,7 +62,11 @@ def test_a_cli_that_is_exhausted_by_nothing_is_nobodys_bad_code(
     cli.write_text(BUSY["CPU"])
     with pytest.raises(InfrastructureError, match="does not run"):
         pushing.push(
-            deployment, node=node, cli=cli, project=make_project(FILES), deadline_seconds=60
+            deployment,
+            node=node,
+            cli=cli,
+            project=make_project(FILES),
+            deadline_seconds=HANG_SECONDS,
         )
 
 
@@ -72,7 +77,11 @@ def test_a_cli_that_somebody_kills_is_nobodys_bad_code(
     cli.write_text(f'{CLI}process.kill(process.pid, "SIGKILL");\n')
     with pytest.raises(InfrastructureError, match="ended by signal"):
         pushing.push(
-            deployment, node=node, cli=cli, project=make_project(FILES), deadline_seconds=60
+            deployment,
+            node=node,
+            cli=cli,
+            project=make_project(FILES),
+            deadline_seconds=HANG_SECONDS,
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 QUERY = (
     'import { query } from "./_generated/server";\n'
@@ -206,7 +207,7 @@ def test_bodies_may_be_packed(
             [node, "-e", script],
             cwd=tmp_path,
             env=processes.environment(home=tmp_path),
-            limits=processes.Limits(wall_seconds=20),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stderr
         body = (tmp_path / "br").read_bytes()
@@ -373,7 +374,9 @@ def test_a_broken_websocket_ends_nothing_else(deployment: EmbeddedDeployment) ->
     )
     frames = (b"\x81\x05hello", b"\xff\xff\xff", b"\x81\x85\x00\x00\x00\x00nojsn", b"")
     for path, frame in [("//", b""), ("/api/x", b""), *(("/api/sync", each) for each in frames)]:
-        with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
+        with socket.create_connection(
+            (parts.hostname, parts.port), timeout=HANG_SECONDS
+        ) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\n{head}".encode() + frame)
             assert connection.recv(64).startswith(b"HTTP/1.1 ")
     assert deployment.alive()

@@ -13,6 +13,7 @@ import pytest
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 APP = """
 import { action, httpAction, mutation, query } from "./_generated/server";
@@ -100,7 +101,7 @@ def test_what_a_long_action_says_is_told_while_it_runs(
         "udfType": "Action",
     }
     assert [line["messages"] for line in progress["logLines"]] == [["'begun'"]]
-    running.join(30)
+    running.join(HANG_SECONDS)
     (completion,) = follow(first["newCursor"])["entries"]
     assert completion["kind"] == "Completion"
     assert completion["requestId"] == progress["requestId"]
@@ -116,7 +117,7 @@ def test_a_cursor_gives_what_came_after_it_and_waits_for_that(
     waiting = threading.Thread(target=lambda: answers.append(follow(cursor)))
     waiting.start()
     live.mutation("app:say", {"text": "new"})
-    waiting.join(30)
+    waiting.join(HANG_SECONDS)
     (entry,) = answers[0]["entries"]
     assert entry["logLines"][0]["messages"] == ["'said' 'new'"]
     assert answers[0]["newCursor"] > cursor

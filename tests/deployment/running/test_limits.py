@@ -14,6 +14,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
 from tests.deployment.fixtures import Ask, Bundle, MakeProject, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 HEAD = """
 import { mutation, query, action, internalMutation } from "./_generated/server";
@@ -144,7 +145,7 @@ def test_published_components_run(
         node=node,
         cli=project / "node_modules/convex/bin/main.js",
         project=project,
-        deadline_seconds=60,
+        deadline_seconds=HANG_SECONDS,
         compile_cache=compile_cache,
         codegen=True,
     )

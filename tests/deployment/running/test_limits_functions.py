@@ -20,6 +20,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import PushOnce
+from tests.patience import HANG_SECONDS
 
 SCHEMA = """
 import { defineSchema, defineTable } from "convex/server";
@@ -306,7 +307,9 @@ def test_a_body_that_does_not_say_its_length_has_the_largest_size_too(
     app: EmbeddedDeployment,
 ) -> None:
     parts = urlsplit(app.site_url)
-    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+    with closing(
+        HTTPConnection(parts.hostname or "", parts.port, timeout=HANG_SECONDS)
+    ) as connection:
         for mebibytes, status in ((20, 200), (21, 413)):
             chunks = (bytes(MEBIBYTE) for _ in range(mebibytes))
             connection.request("POST", "/length", chunks, encode_chunked=True)

@@ -18,11 +18,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded_api import Calls
 from pytest_convex_eval.deployment.model import FunctionKind
-
-
-def gone(some: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(some, timeout=20)
-    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+from tests.patience import HANG_SECONDS, until_ended
 
 
 @dataclass
@@ -37,7 +33,9 @@ class Served:
 
     @property
     def calls(self) -> Calls:
-        return Calls(Client(self.url, self.admin_key, 30), Client(self.site_url, "", 30))
+        return Calls(
+            Client(self.url, self.admin_key, HANG_SECONDS), Client(self.site_url, "", HANG_SECONDS)
+        )
 
     @property
     def server(self) -> psutil.Process:
@@ -68,7 +66,7 @@ class Served:
         """Ends the server as nothing can prevent."""
         some = self.processes()
         some[0].kill()
-        assert gone(some)
+        until_ended(some)
         self.popen.communicate()
 
 
@@ -141,7 +139,7 @@ def convex(node: Path, tmp_path: Path, compile_cache: Path) -> Convex:
             env=processes.environment(
                 home=tmp_path, path=[node.parent], CI="1", NODE_COMPILE_CACHE=str(compile_cache)
             ),
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
 
     return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 from pydantic import JsonValue
 
 from tests.deployment.fixtures import Bundle, MakeProject
+from tests.patience import HANG_SECONDS, until
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Convex, Serve
@@ -113,7 +113,7 @@ def silent() -> Any:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.set()
-            over.wait(60)
+            over.wait(HANG_SECONDS)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -152,7 +152,7 @@ def test_a_killed_server_goes_on_where_it_was(
     uuid = served.value("mutation", "app:uuid")
     url, asked = silent
     served.value("mutation", "app:later", {"url": url})
-    assert asked.wait(20)
+    assert asked.wait(HANG_SECONDS)
     rows = served.value("query", "app:list")
     tables = served.calls.client.get("/api/convex_eval/deployed")
     served.kill()
@@ -249,9 +249,7 @@ def test_a_scheduled_mutation_that_was_cut_off_runs_once(
     served.value("mutation", "app:later")
     with sqlite3.connect(tmp_path / "data" / "deployment.sqlite3") as connection:
         begun = 'SELECT count(*) FROM documents WHERE json LIKE \'%"kind":"inProgress"%\''
-        deadline = time.monotonic() + 20
-        while connection.execute(begun).fetchone() == (0,):
-            assert time.monotonic() < deadline, "the function was never begun"
+        until(lambda: connection.execute(begun).fetchone() != (0,), "the function's begin")
     connection.close()
     served.kill()
     served = serve(*data)

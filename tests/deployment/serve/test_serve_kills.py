@@ -21,6 +21,7 @@ from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Serve, Served
@@ -66,7 +67,7 @@ def test_a_mutation_that_a_client_sends_again_runs_once(
             [node, "--input-type=module", "-e", RESEND, "--", served.url],
             cwd=tmp_path,
             env=processes.environment(home=tmp_path),
-            limits=processes.Limits(wall_seconds=30),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stderr
         return done.stdout
@@ -90,7 +91,7 @@ def test_a_disk_that_fails_ends_the_server_and_loses_nothing(serve: Serve, tmp_p
         while written < 1000:
             served.calls.insert("rows", [{"n": written, "text": "x" * 10_000}])
             written += 1
-    assert "can't be written" in served.popen.communicate(timeout=20)[1]
+    assert "can't be written" in served.popen.communicate(timeout=HANG_SECONDS)[1]
     assert served.popen.returncode == 2
     assert 0 < written < 1000
     served = serve(*data)
@@ -125,7 +126,9 @@ def test_no_acknowledged_mutation_is_lost_at_any_kill(
 
         def mutate(numbers: Any, kill_at: int, pid: int, url: str, lock: threading.Lock) -> None:
             parts = urlsplit(url)
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+            connection = http.client.HTTPConnection(
+                parts.hostname or "", parts.port, timeout=HANG_SECONDS
+            )
             with contextlib.closing(connection):
                 while (number := next_of(numbers, lock)) is not None:
                     body = json.dumps({"path": "app:add", "args": {"n": number}})

@@ -14,16 +14,12 @@ import psutil
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
+from tests.patience import HANG_SECONDS, until_ended
 
 if TYPE_CHECKING:
     from tests.deployment.serve.conftest import Serve, Start
 
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-def gone(some: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(some, timeout=20)
-    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
@@ -32,9 +28,9 @@ def test_a_signal_ends_everything(serve: Serve, number: signal.Signals, tmp_path
     served.calls.insert("rows", [{"n": 1}])
     some = served.processes()
     served.popen.send_signal(number)
-    out, err = served.popen.communicate(timeout=20)
+    out, err = served.popen.communicate(timeout=HANG_SECONDS)
     assert (served.popen.returncode, out, err) == (0, "", "")
-    assert gone(some)
+    until_ended(some)
     # Closed, the database needs no log beside it.
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "deployment.sqlite3",
@@ -46,13 +42,13 @@ def test_the_server_does_not_outlive_the_command(serve: Serve) -> None:
     served = serve()
     some = served.processes()
     served.popen.kill()
-    assert gone(some)
+    until_ended(some)
 
 
 def test_a_server_that_dies_ends_the_command(serve: Serve) -> None:
     served = serve()
     os.kill(served.server.pid, signal.SIGKILL)
-    _, err = served.popen.communicate(timeout=20)
+    _, err = served.popen.communicate(timeout=HANG_SECONDS)
     assert served.popen.returncode == 2
     assert "the server ended by itself" in err
 
@@ -63,7 +59,7 @@ def test_a_busy_port_is_told_in_one_line(start: Start, flag: str) -> None:
         port = taken.getsockname()[1]
         other = {"--port": "--site-proxy-port", "--site-proxy-port": "--port"}[flag]
         popen = start(f"{flag}={port}", f"{other}=0")
-        out, err = popen.communicate(timeout=20)
+        out, err = popen.communicate(timeout=HANG_SECONDS)
     assert (popen.returncode, out) == (2, "")
     assert err == (
         f"convex-eval: port {port} is in use: end what serves there, or choose another with {flag} "
@@ -84,7 +80,7 @@ def test_a_busy_port_is_told_in_one_line(start: Start, flag: str) -> None:
 )
 def test_what_can_not_be_served_is_refused(start: Start, args: list[str]) -> None:
     popen = start(*args)
-    _, err = popen.communicate(timeout=20)
+    _, err = popen.communicate(timeout=HANG_SECONDS)
     assert popen.returncode == 2
     assert err.startswith("convex-eval: ")
     assert err.count("\n") == 1
@@ -113,7 +109,7 @@ def test_two_servers_do_not_share_a_folder(start: Start, serve: Serve, tmp_path:
     data = tmp_path / "data"
     served = serve("--data", str(data))
     popen = start("--port=0", "--site-proxy-port=0", "--data", str(data))
-    _, err = popen.communicate(timeout=20)
+    _, err = popen.communicate(timeout=HANG_SECONDS)
     assert popen.returncode == 2
     assert err == (
         f"convex-eval: the data in {data} is in use by another server: stop that one, or name "
@@ -126,7 +122,7 @@ def test_two_servers_do_not_share_a_folder(start: Start, serve: Serve, tmp_path:
 def test_what_is_no_data_of_ours_is_left_alone(start: Start, tmp_path: Path) -> None:
     def refused(data: Path) -> str:
         popen = start("--port=0", "--site-proxy-port=0", "--data", str(data))
-        _, err = popen.communicate(timeout=20)
+        _, err = popen.communicate(timeout=HANG_SECONDS)
         assert popen.returncode == 2
         assert err.count("\n") == 1
         return err

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Bundle, MakeProject, NpmInstall, OfVersion, PushOverHttp
+from tests.patience import HANG_SECONDS, until
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -115,14 +115,12 @@ def test_node_actions_have_sockets_and_a_folder_of_their_own(
     assert denied == ["ERR_ACCESS_DENIED"] * 5
     assert served.value("action", "a:reach") == "undefined"
     served.calls.client.post("/api/convex_eval/reset")
-    until_gone = time.monotonic() + 10
-    while Path(folder).exists() and time.monotonic() < until_gone:
-        time.sleep(0.05)
-    assert not Path(folder).exists(), "it ends with the process that it was for"
+    # It ends with the process that it was for.
+    until(lambda: not Path(folder).exists(), "the end of the folder")
     served.push(bundle({"convex/n.ts": SOCKETS}, name="again"))
     *_, folder = served.value("action", "n:write")
     served.popen.terminate()
-    served.popen.communicate(timeout=20)
+    served.popen.communicate(timeout=HANG_SECONDS)
     assert not Path(folder).exists()
 
 
@@ -215,7 +213,7 @@ def test_users_of_a_real_issuer_are_known(
         [node, "main.mjs", served.url, issuer.url],
         cwd=folder,
         env=processes.environment(home=folder, path=[node.parent]),
-        limits=processes.Limits(wall_seconds=30),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stdout + done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

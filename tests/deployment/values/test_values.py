@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
 from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.patience import HANG_SECONDS
 
 FOLDER = SERVER.parent
 PROGRAM = Path(__file__).parent / "values_server.mjs"
@@ -37,7 +38,7 @@ def ask_server(node: Path) -> Iterator[Server]:
         [node, PROGRAM, f"{FOLDER.as_uri()}/"],
         cwd=FOLDER,
         env=processes.environment(home=FOLDER),
-        limits=processes.Limits(wall_seconds=300),
+        limits=processes.Limits(wall_seconds=HANG_SECONDS),
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None

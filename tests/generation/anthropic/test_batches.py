@@ -31,6 +31,7 @@ from pytest_convex_eval.generation.provider import (
 )
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -39,7 +40,7 @@ MakeRequest = Callable[..., Request]
 MakeScript = Callable[..., "Script"]
 MakeRunner = Callable[..., BatchRunner]
 PRICES = PriceTable.load()
-POLICY = BatchPolicy(poll=0.02, attempts=3, pause=0.01, timeout=600.0, deadline=600.0)
+POLICY = BatchPolicy(poll=0.02, attempts=3, pause=0.01, timeout=HANG_SECONDS, deadline=600.0)
 
 
 @pytest.fixture
@@ -366,7 +367,7 @@ def test_failures_of_sending_pause_for_as_long_as_the_provider_asks_or_ever_long
         script(status=529, headers={"retry-after": "7"}), script(status=500),
     ]  # fmt: skip
     server.batch_polls = 0
-    one = runner(BatchPolicy(poll=3.0, attempts=6, pause=1.0, timeout=600.0))
+    one = runner(BatchPolicy(poll=3.0, attempts=6, pause=1.0, timeout=HANG_SECONDS))
     pauses: list[float] = []
     monkeypatch.setattr(one, "_pause", pauses.append)
     assert one.run(jobs).made == 6

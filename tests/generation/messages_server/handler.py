@@ -9,6 +9,8 @@ import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
+from tests.patience import HANG_SECONDS
+
 from .batches import Batch
 from .events import error_event, events, whole_message
 from .script import Received, Script
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = "/v1/messages"
 _BATCHES = "/v1/messages/batches"
-_FOREVER_SECONDS = 60.0
+_FOREVER_SECONDS = HANG_SECONDS
 
 
 class Handler(BaseHTTPRequestHandler):

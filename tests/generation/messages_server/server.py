@@ -9,13 +9,13 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
+from tests import patience
+
 from .accounts import PromptCache, RateLimit, Reply, Sums, usage_of
 from .batches import Batch
 from .events import output_tokens
 from .handler import Handler
 from .script import Received, Script
-
-_LONG_SECONDS = 120.0
 
 
 class _Http(ThreadingHTTPServer):
@@ -140,11 +140,8 @@ class MessagesServer:
         self.until(lambda: len(self.requests) >= number)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Waits until something is so, as long as no machine takes; AssertionError after that."""
-        deadline = time.monotonic() + _LONG_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        """Waits until something is so."""
+        patience.until(condition)
 
     def told(self, user: str, began: float) -> None:
         """A reply is told to the end."""

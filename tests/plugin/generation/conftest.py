@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from pytest_convex_eval.generation.store import StoredGeneration, read_stored
+from tests.patience import HANG_SECONDS
 
 ROOT = Path(__file__).parents[3]
 MODEL = "claude-sonnet-5-5"
@@ -121,7 +122,7 @@ class Project:
     def run(self, *args: str, stages: str = "format") -> Ran:
         began = time.monotonic()
         process = self.start(*args, stages=stages)
-        out, _ = process.communicate(timeout=300)
+        out, _ = process.communicate(timeout=HANG_SECONDS)
         return Ran(process.returncode, out, time.monotonic() - began)
 
     def items(self, runs: str = ".convex-eval/runs") -> dict[str, dict[str, Any]]:

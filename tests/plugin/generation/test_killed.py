@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.patience import HANG_SECONDS
+
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
     from tests.plugin.generation.conftest import Project
@@ -165,7 +167,7 @@ def test_a_run_whose_workers_are_killed_loses_their_items_and_no_reply(
             until_asked(server, aim, run)
             time.sleep(chance.uniform(0.0, 0.4))
             kill_worker(run, chance)
-        out, _ = run.communicate(timeout=120)
+        out, _ = run.communicate(timeout=HANG_SECONDS)
         asked = asked_cases(server)
         stored = set(project.stored())
         ran = project.run(*ARGS, "--convex-runs", "again")

@@ -20,6 +20,7 @@ from pytest_convex_eval.toolchain.generated import (
     module_paths,
 )
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
@@ -101,7 +102,7 @@ def official(
         [str(toolchain.node), str(dependencies.convex_cli), *command],
         cwd=folder,
         env=environment(home=folder),
-        limits=Limits(wall_seconds=60),
+        limits=Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     return {name: (folder / FOLDER / name).read_text() for name in TEMPLATE_NAMES}

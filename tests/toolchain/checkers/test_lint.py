@@ -21,6 +21,7 @@ from pytest_convex_eval.toolchain.lint.catalogue import (
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import ToolReport
 from pytest_convex_eval.toolchain.suppressions import find_suppressions
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
@@ -212,7 +213,7 @@ def test_oxlint_would_have_obeyed_the_suppression(bench: Bench) -> None:
         workspace.root,
         profile="recommended",
         scratch=scratch,
-        deadline_seconds=60,
+        deadline_seconds=HANG_SECONDS,
     )
     assert report.findings == ()
 

@@ -13,6 +13,7 @@ from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lint.bundle import PLUGIN, build
 from pytest_convex_eval.toolchain.lint.catalogue import RULES
 from pytest_convex_eval.toolchain.model import Toolchain
+from tests.patience import HANG_SECONDS
 
 DESCRIBE = """
 const { default: plugin } = await import(process.argv[1]);
@@ -38,7 +39,7 @@ def test_it_holds_every_rule_that_we_use(
         [toolchain.node, "--input-type=module", "--eval", DESCRIBE, target],
         cwd=tmp_path,
         env=environment(home=tmp_path),
-        limits=Limits(wall_seconds=20),
+        limits=Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stderr
     plugin = json.loads(done.stdout)

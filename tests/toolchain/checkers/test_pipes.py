@@ -20,8 +20,9 @@ from pytest_convex_eval.toolchain.servers.tsapi import Checked
 from pytest_convex_eval.toolchain.servers.tsapi_wire import Wire
 from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Pool
+from tests.patience import HANG_SECONDS
 
-LONG = 600.0
+LONG = HANG_SECONDS
 
 
 @dataclass

@@ -21,6 +21,7 @@ from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
+from tests.patience import HANG_SECONDS, until_ended
 from tests.toolchain.checkers.conftest import Bench
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
@@ -108,7 +109,7 @@ def test_nobody_else_can_reach_them_and_nothing_stays(
     assert len(running) == 2
     guest.close()
     host.close()
-    psutil.wait_procs(running, timeout=60)
+    until_ended(running)
     assert servers(bench) == []
     assert not address.parent.exists()
     assert shared_tools(str(address)) is None
@@ -141,7 +142,7 @@ from pathlib import Path
 from pytest_convex_eval.toolchain.sharing import Guest
 guest = Guest({str(address)!r})
 print("asks", flush=True)
-guest.check(Path({str(root)!r}), wall_seconds=60)
+guest.check(Path({str(root)!r}), wall_seconds={HANG_SECONDS})
 """
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert child.stdout is not None
@@ -169,7 +170,7 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
     # Everybody goes on without.
     assert codes(bench, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
     guest.close()
-    psutil.wait_procs(stopped, timeout=60)
+    until_ended(stopped)
     assert servers(bench) == []
 
 
@@ -186,7 +187,7 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(bench: Bench, gue
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(KeyboardInterrupt):
-            guest.check(root, wall_seconds=5)
+            guest.check(root, wall_seconds=HANG_SECONDS)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -222,7 +223,7 @@ def test_what_is_no_question_has_no_answer(
 ) -> None:
     odd = Guest(str(address))
     assert odd._socket is not None
-    odd._socket.settimeout(60)
+    odd._socket.settimeout(HANG_SECONDS)
     odd._socket.sendall(line + b"\n")
     assert b"broken" in odd._socket.recv(4096)
     odd.close()

@@ -14,6 +14,7 @@ from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lexer import spans
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.suppressions import find_suppressions, neutralise
+from tests.patience import HANG_SECONDS
 
 DIRECTIVES = (
     "@ts-ignore",
@@ -180,7 +181,7 @@ def test_real_programs_without_their_comments_are_the_same_programs(
             [str(toolchain.esbuild), *inputs, f"--outdir={tmp_path}/out-{kind}", *options],
             cwd=tmp_path,
             env=environment(home=tmp_path),
-            limits=Limits(wall_seconds=60),
+            limits=Limits(wall_seconds=HANG_SECONDS),
         )
         assert done.ok, done.stderr
     for one in (tmp_path / "out-with").iterdir():

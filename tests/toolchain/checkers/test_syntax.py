@@ -10,6 +10,7 @@ import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
 from pytest_convex_eval.toolchain.syntax import check_syntax
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
@@ -172,7 +173,11 @@ def test_a_malformed_tsconfig_beside_the_files_changes_nothing(bench: Bench) -> 
     scratch = bench.folder / "scratch"
     scratch.mkdir()
     report = check_syntax(
-        bench.toolchain, workspace.root, workspace.files, scratch=scratch, deadline_seconds=20
+        bench.toolchain,
+        workspace.root,
+        workspace.files,
+        scratch=scratch,
+        deadline_seconds=HANG_SECONDS,
     )
     assert report.findings == ()
 

@@ -28,6 +28,7 @@ from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
+from tests.patience import HANG_SECONDS
 from tests.toolchain.checkers.conftest import TYPE_BOMB, Bench
 from tests.toolchain.checkers.test_warm_typecheck import (
     BROKEN_A_CHUNK,
@@ -68,7 +69,7 @@ class Linters:
         paths = sources_of(root)
         self.files += len(paths)
         arguments = command_arguments(self.toolchain, paths, WHOLE, self._scratch())
-        linted = self.server.lint(root, arguments, wall_seconds=60)
+        linted = self.server.lint(root, arguments, wall_seconds=HANG_SECONDS)
         assert linted.cpu_seconds > 0
         self.warm[number] = self._said(linted.report, {"": number})[number]
         return self.warm[number]
@@ -81,7 +82,7 @@ class Linters:
             (root / path).write_text(text)
         paths = [path for path in admitted if path.endswith(".ts")]
         report = check_syntax(
-            self.toolchain, root, paths, scratch=self._scratch(), deadline_seconds=60
+            self.toolchain, root, paths, scratch=self._scratch(), deadline_seconds=HANG_SECONDS
         )
         shutil.rmtree(root)
         return report.findings == ()
@@ -100,7 +101,7 @@ class Linters:
                 **processes.environment(home=scratch, OXLINT_TSGOLINT_PATH=str(tool.tsgolint)),
                 **GO_SETTINGS,
             },
-            limits=processes.Limits(wall_seconds=300),
+            limits=processes.Limits(wall_seconds=HANG_SECONDS),
         )
         assert json.loads(done.stdout)["number_of_files"] == self.files
         cold = self._said(done.stdout, {number: number for number in self.warm})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -27,6 +26,7 @@ from pytest_convex_eval.toolchain.model import ToolReport
 from pytest_convex_eval.toolchain.servers import tsapi, warm
 from pytest_convex_eval.toolchain.servers.tsapi import TypeServer
 from pytest_convex_eval.workspace.layout import Workspace
+from tests.patience import HANG_SECONDS, until_gone
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Bench
@@ -53,7 +53,7 @@ class Warm(ABC):
 
     @abstractmethod
     def report(
-        self, workspace: Workspace, deadline_seconds: float = 60, *, cold: bool = False
+        self, workspace: Workspace, deadline_seconds: float = HANG_SECONDS, *, cold: bool = False
     ) -> ToolReport: ...
 
     def codes(self, files: Files, name: str) -> list[str]:
@@ -72,7 +72,7 @@ class Types(Warm):
         return self._server
 
     def report(
-        self, workspace: Workspace, deadline_seconds: float = 60, *, cold: bool = False
+        self, workspace: Workspace, deadline_seconds: float = HANG_SECONDS, *, cold: bool = False
     ) -> ToolReport:
         return self.bench.types_of(workspace, None if cold else self._server, deadline_seconds)
 
@@ -88,7 +88,7 @@ class Lint(Warm):
         return self._server
 
     def report(
-        self, workspace: Workspace, deadline_seconds: float = 60, *, cold: bool = False
+        self, workspace: Workspace, deadline_seconds: float = HANG_SECONDS, *, cold: bool = False
     ) -> ToolReport:
         return self.bench.lint_of(workspace, None if cold else self._server, deadline_seconds)
 
@@ -111,16 +111,6 @@ def kept(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Warm]:
     assert server.pid is None
 
 
-def gone(pid: int) -> bool:
-    """Whether a process that is no child of this one ends soon."""
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        psutil.Process(pid).wait(60)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        # Whoever inherits orphans may not wait for them.
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_server_serves_all_and_ends_with_its_block(bench: Bench, kind: str) -> None:
     kept = warm_kind(bench, kind)
@@ -132,7 +122,7 @@ def test_one_server_serves_all_and_ends_with_its_block(bench: Bench, kind: str) 
         assert kept.codes(WRONG, "three") == [kept.wrong]
         assert server.pid == pid
         assert server.failure is None
-    assert gone(pid)
+    until_gone(pid)
 
 
 def test_it_takes_less_than_cold_processes(kept: Warm) -> None:
@@ -161,12 +151,12 @@ def test_one_that_is_stuck_is_ended_and_the_item_has_its_findings(
     assert stuck is not None
     os.kill(stuck, signal.SIGSTOP)
     with monkeypatch.context() as patch:
-        # Three seconds, and for the process of its own as long as a busy machine may take.
+        # A second, and for the process of its own as long as a busy machine may take.
         for module in (typecheck, lint_oxlint):
-            patch.setattr(module, "WARM_SHARE", 0.005)
-        report = kept.report(kept.bench.lay_out(WRONG, "two"), deadline_seconds=600)
+            patch.setattr(module, "WARM_SHARE", 1.0 / HANG_SECONDS)
+        report = kept.report(kept.bench.lay_out(WRONG, "two"), deadline_seconds=HANG_SECONDS)
     assert [finding.code for finding in report.findings] == [kept.wrong]
-    assert gone(stuck)
+    until_gone(stuck)
     assert kept.codes(RIGHT, "three") == []
     assert kept.server.pid not in (None, stuck)
 
@@ -274,7 +264,7 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(kept: Warm) -> No
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert kept.server.pid is None
-    assert gone(stopped)
+    until_gone(stopped)
     assert kept.codes(RIGHT, "three") == []
 
 
@@ -289,7 +279,7 @@ tsapi.CHECK_CPU_SECONDS = 60.0
 server = tsapi.TypeServer(Path({str(bench.toolchain.tsc)!r}))
 
 def ask():
-    server.check(Path({str(root)!r}), wall_seconds=60)
+    server.check(Path({str(root)!r}), wall_seconds={HANG_SECONDS})
 """)
 
 
@@ -302,7 +292,7 @@ from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 server = OxlintServer(install_toolchain(default_cache()))
 
 def ask():
-    server.lint(Path({str(root)!r}), ["--format=json", "convex"], wall_seconds=60)
+    server.lint(Path({str(root)!r}), ["--format=json", "convex"], wall_seconds={HANG_SECONDS})
 """)
 
 
@@ -334,4 +324,4 @@ sys.stdin.read()
         assert psutil.pid_exists(pid)
         child.kill()
         child.wait()
-        assert gone(pid)
+        until_gone(pid)

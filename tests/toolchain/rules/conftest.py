@@ -19,6 +19,7 @@ from pytest_convex_eval.toolchain.lint.oxlint import read_oxlint
 from pytest_convex_eval.toolchain.lint.report import Spoken, judge
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
+from tests.patience import HANG_SECONDS
 
 SNIPPETS = Path(__file__).with_name("snippets")
 PAGES = Path(__file__).parents[3] / "docs" / "rules"
@@ -203,7 +204,7 @@ class Linter:
             ],
             cwd=folder,
             env=environment(home=folder),
-            limits=Limits(wall_seconds=60),
+            limits=Limits(wall_seconds=HANG_SECONDS),
         )
         diagnostics = json.loads(done.stdout)["diagnostics"]
         assert isinstance(diagnostics, list)

@@ -24,6 +24,7 @@ from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
+from tests.patience import HANG_SECONDS
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = ROOT / "benchmarks" / "published_packages.py"
@@ -80,7 +81,7 @@ def findings_on_accepted_code(
         for path in sources_of(root)
     }
     spoken = ask_oxlint(
-        toolchain, folder, list(paths), EVERYTHING, scratch=folder, deadline_seconds=300
+        toolchain, folder, list(paths), EVERYTHING, scratch=folder, deadline_seconds=HANG_SECONDS
     )
     assert not spoken.exhausted
     assert not spoken.unparsable
@@ -167,7 +168,7 @@ def test_published_components_give_no_error_of_convexs_rules_or_ours(
         [sys.executable, PROGRAM, "--counts", *packages],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

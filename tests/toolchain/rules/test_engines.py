@@ -25,6 +25,7 @@ from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.workspace.layout import lay_out
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Linter, Pitfall, Snippet
@@ -101,7 +102,7 @@ def test_eslint_and_oxlint_agree_on_every_snippet(
         ],
         cwd=tmp_path,
         env=environment(home=tmp_path),
-        limits=Limits(wall_seconds=60),
+        limits=Limits(wall_seconds=HANG_SECONDS),
         stdin=json.dumps(paths),
     )
     assert done.ok, done.stderr
@@ -137,11 +138,13 @@ def test_eslint_and_oxlint_find_the_same_with_types(
     ]
     projects = [(root, sources_of(root)) for root in roots]
     selection = select("strict", off=[], require=[rule.code for rule in RULES])
-    reference = ask_eslint(eslint, projects, selection, scratch=tmp_path, deadline_seconds=120)
+    reference = ask_eslint(
+        eslint, projects, selection, scratch=tmp_path, deadline_seconds=HANG_SECONDS
+    )
     # One process for all projects, as one large workspace.
     names = {f"{root.name}/{path}": (root, path) for root, paths in projects for path in paths}
     whole = ask_oxlint(
-        toolchain, tmp_path, list(names), selection, scratch=tmp_path, deadline_seconds=60
+        toolchain, tmp_path, list(names), selection, scratch=tmp_path, deadline_seconds=HANG_SECONDS
     )
     said = {root: list[Said]() for root in roots}
     for one in whole.said:
@@ -168,6 +171,6 @@ def test_the_types_in_the_plugins_comments_hold(linter: Linter, tmp_path: Path) 
         [linter.toolchain.tsc, *options.split(), "--types", "", index],
         cwd=tmp_path,
         env=environment(home=tmp_path),
-        limits=Limits(wall_seconds=30),
+        limits=Limits(wall_seconds=HANG_SECONDS),
     )
     assert done.ok, done.stdout

@@ -14,6 +14,7 @@ from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
 from pytest_convex_eval.toolchain.lint.catalogue import Profile
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
+from tests.patience import HANG_SECONDS
 
 SECONDS = 30.0
 """Of CPU, in this process: what a linter says is read in a fraction of one."""
@@ -36,7 +37,9 @@ def report(
         target.write_text(text)
     started = time.process_time()
     # What the linter may use is limited; a deadline says how busy the machine is.
-    done = lint(toolchain, root, profile=profile, scratch=folder / "scratch", deadline_seconds=900)
+    done = lint(
+        toolchain, root, profile=profile, scratch=folder / "scratch", deadline_seconds=HANG_SECONDS
+    )
     assert time.process_time() - started < SECONDS
     return done
 

@@ -15,6 +15,7 @@ from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from tests.patience import HANG_SECONDS
 
 README = (Path(__file__).parents[3] / "docs" / "rules" / "README.md").read_text("utf-8")
 CODE = """\
@@ -66,7 +67,7 @@ def test_eslint_takes_the_configuration_as_printed(
         [toolchain.node, "node_modules/eslint/bin/eslint.js", "--format=json", "convex"],
         cwd=project,
         env=environment(home=project),
-        limits=Limits(wall_seconds=60),
+        limits=Limits(wall_seconds=HANG_SECONDS),
     )
     (file,) = json.loads(done.stdout)
     (said,) = file["messages"]
@@ -80,7 +81,7 @@ def test_oxlint_takes_the_configuration_as_printed(toolchain: Toolchain, project
         [toolchain.node, toolchain.oxlint, "--format=json", "convex"],
         cwd=project,
         env=environment(home=project),
-        limits=Limits(wall_seconds=60),
+        limits=Limits(wall_seconds=HANG_SECONDS),
     )
     said = [
         diagnostic

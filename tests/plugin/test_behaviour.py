@@ -60,7 +60,7 @@ def test_a_failure_shows_the_case_s_line_what_was_sent_and_what_came(
         {"name": "returns nothing", "steps": [wrong]},
     ]
     write_case("fundamentals/easy/notes", reference=REFERENCE, behaviour=blocks)
-    result = pytester.runpytest_subprocess("cases")
+    result = pytester.runpytest("cases")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -86,7 +86,7 @@ def test_the_stage_alone_still_deploys_what_it_judges(
 ) -> None:
     blocks = [{"name": "keeps the text", "steps": STEPS}]
     write_case("fundamentals/easy/notes", reference=REFERENCE, behaviour=blocks)
-    result = pytester.runpytest_subprocess("cases", "--convex-stages", "behaviour")
+    result = pytester.runpytest("cases", "--convex-stages", "behaviour")
     result.assert_outcomes(failed=1)
     (record,) = records()
     assert [(stage["stage"], stage["status"]) for stage in record["stages"]] == [
@@ -110,7 +110,7 @@ def test_a_mutant_can_be_one_that_only_behaviour_catches(
         behaviour=[{"name": "keeps the text", "steps": STEPS}],
         mutants=[shouting],
     )
-    result = pytester.runpytest_subprocess("cases", "--convex-mutants")
+    result = pytester.runpytest("cases", "--convex-mutants")
     result.assert_outcomes(passed=2)
     last = {record["mutant"]: record["stages"][-1]["stage"] for record in records()}
     # Nothing that comes after a mutant's own stage says whether it is caught.
@@ -125,7 +125,7 @@ def test_a_query_that_never_returns_is_the_answer_s_fault_and_the_next_block_run
         {"name": "adds", "steps": STEPS[:1]},
     ]
     write_case("fundamentals/easy/notes", reference=REFERENCE, behaviour=blocks)
-    pytester.runpytest_subprocess("cases").assert_outcomes(failed=1)
+    pytester.runpytest("cases").assert_outcomes(failed=1)
     (record,) = records()
     (finding,) = next(s for s in record["stages"] if s["stage"] == "behaviour")["findings"]
     assert finding["code"] == "behaviour/error"
@@ -158,4 +158,4 @@ def test_environment_variables_are_there_before_the_push(
         behaviour=blocks,
     )
     stages = "format,package,deploy,behaviour"
-    pytester.runpytest_subprocess("cases", "--convex-stages", stages).assert_outcomes(passed=1)
+    pytester.runpytest("cases", "--convex-stages", stages).assert_outcomes(passed=1)

@@ -21,7 +21,7 @@ def three(write_case: Write) -> None:
 
 
 def ids(pytester: pytest.Pytester, *args: str) -> list[str]:
-    result = pytester.runpytest_subprocess(*COLLECT, *args)
+    result = pytester.runpytest(*COLLECT, *args)
     return [line.rsplit("/", 1)[-1] for line in result.outlines if "::" in line]
 
 
@@ -110,7 +110,7 @@ def test_a_broken_case_stops_the_run_before_anything_happens(
     path = write_case("fundamentals/easy/broken")
     path.write_text(path.read_text().replace("prompt:", "promt:"))
     write_case("fundamentals/easy/tabbed").write_text("summary: x\n\tprompt: y\n")
-    result = pytester.runpytest_subprocess("cases", "-p", "no:randomly", *xdist)
+    result = pytester.runpytest("cases", "-p", "no:randomly", *xdist)
     result.stdout.fnmatch_lines(
         [
             "cases/fundamentals/easy/broken.yaml:1:1: missing key 'prompt'",
@@ -130,7 +130,7 @@ def test_with_continue_on_collection_errors_the_good_cases_run(
 ) -> None:
     write_case("fundamentals/easy/notes", reference=dict(bad_reference))
     write_case("fundamentals/easy/broken").write_text("summary: x")
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest(
         "cases", "--continue-on-collection-errors", "--convex-stages", "package", *xdist
     )
     result.assert_outcomes(errors=1, failed=1)
@@ -140,7 +140,7 @@ def test_collecting_needs_no_key_no_tools_and_says_what_would_happen(
     pytester: pytest.Pytester, three: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONVEX_EVAL_CACHE", str(pytester.path / "cache"))
-    result = pytester.runpytest_subprocess("cases", "--co", "--convex-model", "claude-x", "-n", "2")
+    result = pytester.runpytest("cases", "--co", "--convex-model", "claude-x", "-n", "2")
     result.stdout.fnmatch_lines(
         ["convex-eval: claude-x · guidelines default · 1 trial · store auto · embedded * 3 items"]
     )
@@ -151,7 +151,7 @@ def test_collecting_needs_no_key_no_tools_and_says_what_would_happen(
 
 def test_no_match_is_pytests_own_exit_code(pytester: pytest.Pytester, three: None) -> None:
     for xdist in ([], ["-n", "2"]):
-        result = pytester.runpytest_subprocess("cases", "-k", "nothing", *xdist)
+        result = pytester.runpytest("cases", "-k", "nothing", *xdist)
         assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -171,18 +171,18 @@ def test_no_match_is_pytests_own_exit_code(pytester: pytest.Pytester, three: Non
 def test_a_wrong_option_is_told_before_anything_runs(
     pytester: pytest.Pytester, three: None, args: list[str], message: str
 ) -> None:
-    result = pytester.runpytest_subprocess("cases", *args)
+    result = pytester.runpytest("cases", *args)
     result.stderr.fnmatch_lines([message])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_help_explains_every_option_and_markers_are_listed(pytester: pytest.Pytester) -> None:
-    text = pytester.runpytest_subprocess("--help").stdout.str()
+    text = pytester.runpytest("--help").stdout.str()
     for option in ("model", "trials", "guidelines", "stages", "mutants", "lint-profile", "store",
                    "replay", "runs", "keep", "max-tokens"):  # fmt: skip
         assert f"--convex-{option}" in text
         assert f"convex_{option.replace('-', '_')}" in text.replace("convex_models", "convex_model")
-    markers = pytester.runpytest_subprocess("--markers").stdout.str()
+    markers = pytester.runpytest("--markers").stdout.str()
     assert "@pytest.mark.convex_case(category, difficulty" in markers
 
 

@@ -56,12 +56,12 @@ def test_other_plugins_yaml_files_are_none_of_ours(
     )
     pytester.path.joinpath("test_api.yaml").write_text("a: 1")
     for xdist in ([], ["-n", "2"]):
-        result = pytester.runpytest_subprocess(*xdist)
+        result = pytester.runpytest(*xdist)
         result.assert_outcomes(failed=1)
         assert "convex-eval" not in result.stdout.str().replace("convex-eval-0", "")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
     pytester.path.joinpath("test_broken.yaml").write_text("a: 1")
-    broken = pytester.runpytest_subprocess("-n", "2")
+    broken = pytester.runpytest("-n", "2")
     assert broken.ret == pytest.ExitCode.TESTS_FAILED
     assert not (pytester.path / "cache").exists()
     assert not (pytester.path / ".convex-eval").exists()
@@ -70,7 +70,7 @@ def test_other_plugins_yaml_files_are_none_of_ours(
 def test_the_plugin_can_be_turned_off(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("")
     pytester.makepyfile("def test_x(): pass")
-    result = pytester.runpytest_subprocess("-p", "no:pytest_convex_eval.plugin", "--markers")
+    result = pytester.runpytest("-p", "no:pytest_convex_eval.plugin", "--markers")
     assert "convex_case" not in result.stdout.str()
 
 
@@ -81,4 +81,4 @@ def test_it_registers_once_however_it_is_loaded(pytester: pytest.Pytester, how: 
     pytester.makepyfile("def test_x(): pass")
     args = [] if how == "conftest" else ["-p", "pytest_convex_eval.plugin"]
     for xdist in ([], ["-n", "1"]):
-        pytester.runpytest_subprocess(*args, *xdist).assert_outcomes(passed=1)
+        pytester.runpytest(*args, *xdist).assert_outcomes(passed=1)

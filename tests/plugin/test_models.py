@@ -60,7 +60,7 @@ def test_claude_answers_and_is_asked_once(
 ) -> None:  # fmt: skip
     write_case("fundamentals/easy/notes")
     requests = serve(default={"text": GOOD})
-    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    result = pytester.runpytest("cases", *QUICK, *xdist)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         ["*convex-eval: claude-sonnet-5-5 (ANTHROPIC_API_KEY is set) · guidelines default *"]
@@ -70,12 +70,12 @@ def test_claude_answers_and_is_asked_once(
     assert "Write a table of notes" in json.dumps(asked["messages"])
     assert (pytester.path / ".convex-eval/generations").exists()
 
-    again = pytester.runpytest_subprocess("cases", *QUICK, "--convex-runs", "again", *xdist)
+    again = pytester.runpytest("cases", *QUICK, "--convex-runs", "again", *xdist)
     again.assert_outcomes(passed=1)
     assert len(requests()) == 1
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     replay = ["--convex-model", "claude-sonnet-5-5", "--convex-replay", "replay"]
-    pytester.runpytest_subprocess("cases", *QUICK, *replay, *xdist).assert_outcomes(passed=1)
+    pytester.runpytest("cases", *QUICK, *replay, *xdist).assert_outcomes(passed=1)
     assert len(requests()) == 1
 
 
@@ -85,7 +85,7 @@ def test_trials_are_asked_for_each(
     write_case("fundamentals/easy/notes")
     requests = serve(default={"text": GOOD})
     args = ["--convex-trials", "3", "-n", "2"]
-    pytester.runpytest_subprocess("cases", *QUICK, *args).assert_outcomes(passed=3)
+    pytester.runpytest("cases", *QUICK, *args).assert_outcomes(passed=3)
     assert len(requests()) == 3
 
 
@@ -95,7 +95,7 @@ def test_what_replies_cost_is_estimated_and_told(
 ) -> None:
     write_case("fundamentals/easy/notes")
     serve(default={"text": GOOD, "output_tokens": 1000})
-    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    result = pytester.runpytest("cases", *QUICK, *xdist)
     result.stdout.fnmatch_lines(
         [
             "convex-eval: 0 replies are in the store, 1 to be made, estimated $* to $*",
@@ -106,7 +106,7 @@ def test_what_replies_cost_is_estimated_and_told(
     assert record["generation"]["output_tokens"] == 1000
     # Sonnet 5.5: 10 USD a million output tokens.
     assert record["generation"]["usd"] >= 0.01
-    again = pytester.runpytest_subprocess("cases", *QUICK, "--convex-runs", "again", *xdist)
+    again = pytester.runpytest("cases", *QUICK, "--convex-runs", "again", *xdist)
     again.stdout.fnmatch_lines(
         ["convex-eval: all 1 replies are in the store", "replies: 1 from the store $0.*"]
     )
@@ -120,7 +120,7 @@ def test_what_a_budget_does_not_pay_for_is_skipped(
         write_case(f"fundamentals/easy/case_{number}")
     requests = serve(default={"text": GOOD, "output_tokens": 1000})
     budget = ["--convex-budget", "0.70", "--convex-concurrency", "1"]
-    result = pytester.runpytest_subprocess("cases", *QUICK, *budget, *xdist)
+    result = pytester.runpytest("cases", *QUICK, *budget, *xdist)
     outcomes = result.parseoutcomes()
     assert outcomes["skipped"] >= 1
     assert outcomes["passed"] + outcomes["skipped"] == 6
@@ -143,7 +143,7 @@ def test_findings_go_back_to_the_model_until_it_passes(
         {"contains": "What the checks found", "text": BROKEN},
     ]
     requests = serve(rules=rules, default={"text": BROKEN})
-    result = pytester.runpytest_subprocess("cases", *QUICK, "--convex-repair", "3", *xdist)
+    result = pytester.runpytest("cases", *QUICK, "--convex-repair", "3", *xdist)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["passed by round of repair (0 to 2): 0/1, 0/1, 1/1"])
     (record,) = records()
@@ -155,7 +155,7 @@ def test_findings_go_back_to_the_model_until_it_passes(
     assert "convex/schema.ts:2" in told
 
     again = ["--convex-repair", "1", "--convex-runs", "again"]
-    pytester.runpytest_subprocess("cases", *QUICK, *again, *xdist).assert_outcomes(failed=1)
+    pytester.runpytest("cases", *QUICK, *again, *xdist).assert_outcomes(failed=1)
     assert len(requests()) == 3
 
 
@@ -177,7 +177,7 @@ def test_a_design_comes_first_and_is_compared_with_what_was_deployed(
     rules = [{"contains": "First, the design", "text": json.dumps(DESIGN)}]
     requests = serve(rules=rules, default={"text": GOOD})
     args = ["--convex-strategy", "design-first"]
-    result = pytester.runpytest_subprocess("cases", *args, *xdist)
+    result = pytester.runpytest("cases", *args, *xdist)
     result.assert_outcomes(passed=1)
     assert len(requests()) == 2
     assert len(requests()[1]["messages"]) == 3
@@ -197,7 +197,7 @@ def test_how_a_design_differs_is_told_of_an_item_that_fails_elsewhere(
     serve(rules=rules, default={"text": mistyped})
     stages = "format,package,syntax,typecheck,deploy"
     args = ["--convex-strategy", "design-first", "--convex-stages", stages]
-    result = pytester.runpytest_subprocess("cases", *args)
+    result = pytester.runpytest("cases", *args)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["typecheck:", "*TS2322*", "deploy:", "  *warning design/*"])
 
@@ -218,7 +218,7 @@ def test_a_passing_trouble_of_the_provider_is_asked_again(
     write_case("fundamentals/easy/notes")
     requests = serve(queue=[fault], default={"text": GOOD})
     stages = ("--convex-stages", "format,package")
-    result = pytester.runpytest_subprocess("cases", *stages, *xdist)
+    result = pytester.runpytest("cases", *stages, *xdist)
     result.assert_outcomes(passed=1)
     assert len(requests()) == 2
     (stored,) = (pytester.path / ".convex-eval/generations").glob("*/*.json")
@@ -234,7 +234,7 @@ def test_a_batch_is_made_before_anything_is_checked(
     for number in range(3):
         write_case(f"fundamentals/easy/case_{number}")
     serve(default={"text": GOOD, "output_tokens": 1000})
-    result = pytester.runpytest_subprocess("cases", *QUICK, "--convex-batch", *xdist)
+    result = pytester.runpytest("cases", *QUICK, "--convex-batch", *xdist)
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*convex-eval: 3 of 3 batched replies *"])
     for record in records():
@@ -249,7 +249,7 @@ def test_replies_are_made_ahead_whatever_the_number_of_workers(
         write_case(f"fundamentals/easy/case_{number:02}")
     requests = serve(default={"text": GOOD, "latency": 4.0})
     started = time.monotonic()
-    pytester.runpytest_subprocess("cases", *QUICK, "-n", "1").assert_outcomes(passed=12)
+    pytester.runpytest("cases", *QUICK, "-n", "1").assert_outcomes(passed=12)
     took = time.monotonic() - started
     assert len(requests()) == 12
     # One after another they would take 48 s; the first goes alone, to warm the prompt cache. The
@@ -273,7 +273,7 @@ def test_a_reply_that_is_no_answer_is_the_models_failure(
     for name in NO_ANSWERS:
         write_case(f"fundamentals/easy/{name}", files={"start.ts": "export {};\n"})
     serve(rules=[{**reply, "contains": f"easy/{name}."} for name, (reply, _) in NO_ANSWERS.items()])
-    pytester.runpytest_subprocess("cases", *QUICK).assert_outcomes(failed=len(NO_ANSWERS))
+    pytester.runpytest("cases", *QUICK).assert_outcomes(failed=len(NO_ANSWERS))
     judged = {one["case"]: (one["verdict"], one["stage"], one["code"]) for one in records()}
     assert judged == {name: ("failed", "format", code) for name, (_, code) in NO_ANSWERS.items()}
 
@@ -285,7 +285,7 @@ def test_a_wrong_key_stops_the_run_with_one_line(
     for number in range(12):
         write_case(f"fundamentals/easy/case_{number}")
     requests = serve(default={"status": 401, "error_type": "authentication_error"})
-    result = pytester.runpytest_subprocess("cases", *QUICK, *xdist)
+    result = pytester.runpytest("cases", *QUICK, *xdist)
     outcomes = result.parseoutcomes()
     assert 1 <= outcomes["errors" if "errors" in outcomes else "error"] < 12
     assert "failed" not in outcomes
@@ -299,7 +299,7 @@ def test_without_a_key_a_named_model_is_a_usage_error_before_anything_runs(
 ) -> None:
     write_case("fundamentals/easy/notes")
     for xdist in ([], ["-n", "2"]):
-        result = pytester.runpytest_subprocess("cases", "--convex-model", "claude-x", *xdist)
+        result = pytester.runpytest("cases", "--convex-model", "claude-x", *xdist)
         text = result.stdout.str() + result.stderr.str()
         assert "model claude-x needs ANTHROPIC_API_KEY" in text
         assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -311,7 +311,7 @@ def test_the_key_is_nowhere_in_what_a_run_leaves(
 ) -> None:
     write_case("fundamentals/easy/notes")
     serve(default={"text": GOOD})
-    pytester.runpytest_subprocess("cases", *QUICK, "--convex-keep", "all").assert_outcomes(passed=1)
+    pytester.runpytest("cases", *QUICK, "--convex-keep", "all").assert_outcomes(passed=1)
     left = [path for path in (pytester.path / ".convex-eval").rglob("*") if path.is_file()]
     assert left
     for path in left:

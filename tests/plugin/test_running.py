@@ -30,7 +30,7 @@ def test_an_answer_goes_through_every_stage(
     pytester: pytest.Pytester, write_case: Write, records: Records, xdist: list[str]
 ) -> None:
     write_case("fundamentals/easy/notes", expect={"tables": {"notes": {"fields": {}}}})
-    result = pytester.runpytest_subprocess("cases", *xdist)
+    result = pytester.runpytest("cases", *xdist)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
@@ -58,7 +58,7 @@ def test_the_models_fault_is_a_failure_with_all_that_is_wrong(
         "export const f = query({ args: {}, handler: async () => { const x: number = 'a'; } });\n",
     }
     write_case("fundamentals/easy/notes", reference=reference, expect={"files": ["convex/b.ts"]})
-    result = pytester.runpytest_subprocess("cases", *xdist)
+    result = pytester.runpytest("cases", *xdist)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -83,7 +83,7 @@ def test_what_is_not_the_models_fault_is_an_error(
 ) -> None:
     write_case("fundamentals/easy/notes")
     args = ["--convex-model", "claude-x", "--convex-replay", "replay"]
-    result = pytester.runpytest_subprocess("cases", "--junitxml=r.xml", *args, *xdist)
+    result = pytester.runpytest("cases", "--junitxml=r.xml", *args, *xdist)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*is not in the generation store*", "*without a verdict*"])
     (case,) = ET.parse(pytester.path / "r.xml").iter("testcase")
@@ -97,7 +97,7 @@ def test_what_is_not_the_models_fault_is_an_error(
 def test_junit_has_one_testcase_an_item_with_its_properties(
     pytester: pytest.Pytester, mixed: None, xdist: list[str]
 ) -> None:
-    pytester.runpytest_subprocess("cases", "--junitxml=r.xml", *QUICK, *xdist)
+    pytester.runpytest("cases", "--junitxml=r.xml", *QUICK, *xdist)
     suite = next(ET.parse(pytester.path / "r.xml").iter("testsuite"))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "2", "0")
     cases = {str(case.get("name")): case for case in suite.iter("testcase")}
@@ -123,15 +123,15 @@ def test_junit_has_one_testcase_an_item_with_its_properties(
 def test_verbose_shows_a_line_a_stage_and_names_the_failing_one(
     pytester: pytest.Pytester, mixed: None
 ) -> None:
-    text = pytester.runpytest_subprocess("cases", "-v", *QUICK).stdout.str()
+    text = pytester.runpytest("cases", "-v", *QUICK).stdout.str()
     assert text.count("  format passed 0.") == 4
     assert text.count("  package failed 0.") == 2
     assert "::wrong[reference] FAILED[package]" in text
-    under_xdist = pytester.runpytest_subprocess("cases", "-v", "-n", "2", *QUICK).stdout
+    under_xdist = pytester.runpytest("cases", "-v", "-n", "2", *QUICK).stdout
     under_xdist.fnmatch_lines_random(
         ["[[]gw*] cases/fundamentals/hard/good.yaml::good[[]reference] package passed 0.*s"]
     )
-    quiet = pytester.runpytest_subprocess("cases", *QUICK).stdout.str()
+    quiet = pytester.runpytest("cases", *QUICK).stdout.str()
     assert "format passed" not in quiet
 
 
@@ -144,13 +144,13 @@ def with_cache(pytester: pytest.Pytester) -> None:
 def test_last_failed_runs_what_failed(
     pytester: pytest.Pytester, mixed: None, with_cache: None, xdist: list[str]
 ) -> None:
-    pytester.runpytest_subprocess("cases", *QUICK, *xdist).assert_outcomes(passed=2, failed=2)
-    result = pytester.runpytest_subprocess("cases", "--lf", *QUICK, *xdist)
+    pytester.runpytest("cases", *QUICK, *xdist).assert_outcomes(passed=2, failed=2)
+    result = pytester.runpytest("cases", "--lf", *QUICK, *xdist)
     result.assert_outcomes(failed=2)
 
 
 def test_exit_first_stops_after_the_first_failure(pytester: pytest.Pytester, mixed: None) -> None:
-    result = pytester.runpytest_subprocess("cases", "-x", *QUICK)
+    result = pytester.runpytest("cases", "-x", *QUICK)
     result.assert_outcomes(passed=1, failed=1)
 
 
@@ -159,7 +159,7 @@ def test_exit_first_stops_under_xdist(
 ) -> None:
     for number in range(12):
         write_case(f"fundamentals/easy/wrong_{number}", reference=dict(bad_reference))
-    result = pytester.runpytest_subprocess("cases", "-x", "-n", "2", *QUICK)
+    result = pytester.runpytest("cases", "-x", "-n", "2", *QUICK)
     assert 1 <= result.parseoutcomes()["failed"] < 12
 
 
@@ -167,8 +167,8 @@ def test_exit_first_stops_under_xdist(
 def test_stepwise_goes_on_where_it_stopped(
     pytester: pytest.Pytester, mixed: None, with_cache: None, xdist: list[str]
 ) -> None:
-    first = pytester.runpytest_subprocess("cases", "--sw", *QUICK, *xdist).parseoutcomes()
-    second = pytester.runpytest_subprocess("cases", "--sw", *QUICK, *xdist).parseoutcomes()
+    first = pytester.runpytest("cases", "--sw", *QUICK, *xdist).parseoutcomes()
+    second = pytester.runpytest("cases", "--sw", *QUICK, *xdist).parseoutcomes()
     assert first["failed"] >= 1
     assert sum(second[key] for key in ("passed", "failed") if key in second) < 4
     assert second["failed"] == 1
@@ -178,7 +178,7 @@ def test_stepwise_goes_on_where_it_stopped(
 def test_durations_list_items_once(
     pytester: pytest.Pytester, mixed: None, xdist: list[str]
 ) -> None:
-    result = pytester.runpytest_subprocess("cases", "--durations=0", "-vv", *QUICK, *xdist)
+    result = pytester.runpytest("cases", "--durations=0", "-vv", *QUICK, *xdist)
     lines = [line for line in result.outlines if "good[reference]" in line and "s call" in line]
     assert len(lines) == 1
     assert " stage " not in result.stdout.str().split("slowest durations")[1]
@@ -191,7 +191,7 @@ def test_durations_list_items_once(
 def test_selection_runs_what_it_selects(
     pytester: pytest.Pytester, mixed: None, selection: list[str], xdist: list[str]
 ) -> None:
-    result = pytester.runpytest_subprocess("cases", *selection, *QUICK, *xdist)
+    result = pytester.runpytest("cases", *selection, *QUICK, *xdist)
     assert result.parseoutcomes()["passed"] == 1
     assert "failed" not in result.parseoutcomes()
 
@@ -206,7 +206,7 @@ def test_a_reference_that_does_not_typecheck_costs_itself_alone(
     reference = {"package.json": package, "convex/a.ts": broken}
     write_case("fundamentals/easy/broken", reference=reference, expect={})
     stages = ("--convex-stages", "format,package,syntax,typecheck")
-    result = pytester.runpytest_subprocess("cases", *stages, *xdist)
+    result = pytester.runpytest("cases", *stages, *xdist)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["  convex/a.ts:1:14: error TS2322: *"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -215,7 +215,7 @@ def test_a_reference_that_does_not_typecheck_costs_itself_alone(
 def test_nothing_is_printed_without_a_terminal_reporter(
     pytester: pytest.Pytester, mixed: None
 ) -> None:
-    result = pytester.runpytest_subprocess("cases", "-p", "no:terminal", *QUICK)
+    result = pytester.runpytest("cases", "-p", "no:terminal", *QUICK)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.stdout.str() == ""
 
@@ -241,7 +241,7 @@ def test_a_mutant_passes_only_if_it_fails_exactly_where_it_says(
             ),
         ],
     )
-    result = pytester.runpytest_subprocess("cases", "--convex-mutants", *QUICK, *xdist)
+    result = pytester.runpytest("cases", "--convex-mutants", *QUICK, *xdist)
     result.assert_outcomes(passed=3, failed=3)
     result.stdout.fnmatch_lines_random(
         [
@@ -256,7 +256,7 @@ def test_a_mutant_passes_only_if_it_fails_exactly_where_it_says(
 def test_the_manifest_names_versions_fingerprints_and_settings(
     pytester: pytest.Pytester, mixed: None
 ) -> None:
-    pytester.runpytest_subprocess("cases", *QUICK)
+    pytester.runpytest("cases", *QUICK)
     (run,) = (pytester.path / ".convex-eval/runs").iterdir()
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["versions"]["convex"].startswith("1.")
@@ -273,6 +273,6 @@ def test_workspaces_are_kept_as_asked(
     pytester: pytest.Pytester, mixed: None, keep: str, kept: int
 ) -> None:
     stages = ["--convex-stages", "format,package,syntax"]
-    pytester.runpytest_subprocess("cases", "--convex-keep", keep, *stages)
+    pytester.runpytest("cases", "--convex-keep", keep, *stages)
     found = list((pytester.path / ".convex-eval/runs").glob("*/artefacts/*/*/*/*/convex/schema.ts"))
     assert len(found) == kept

@@ -182,7 +182,7 @@ def _keywords(values: dict[str, float]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
-@pytest.fixture(params=[(), ("-n", "4")], ids=["serial", "n4"])
+@pytest.fixture(params=[(), ("-n", "2")], ids=["serial", "n2"])
 def workers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The arguments of a run without and with workers."""
     args: tuple[str, ...] = request.param

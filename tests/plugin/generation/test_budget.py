@@ -24,7 +24,7 @@ LIMIT_USD = 0.5
     ("trouble", "workers"),
     [
         (None, "2"),
-        ({"ending": "drop"}, "8"),
+        ({"ending": "drop"}, "4"),
         ({"ending": "cut"}, "2"),
         ({"status": 529, "error_type": "overloaded_error"}, "2"),
     ],

@@ -152,7 +152,8 @@ ENDS = [
 @dataclass(frozen=True)
 class Stop:
     """What only a person can change, and the most requests that may meet it: one, since the others
-    wait for the prompt cache, unless the first reply had already begun."""
+    wait for the prompt cache, unless the first reply had already begun. Which these are, the
+    provider decides, and the prefetch what follows: their tests have them all."""
 
     name: str
     script: Fields
@@ -165,12 +166,7 @@ def forbidden(number: int, kind: str, code: str | None = None) -> Stop:
 
 
 STOPS = [
-    forbidden(400, "invalid_request_error"),
     forbidden(401, "authentication_error"),
-    forbidden(402, "billing_error"),
-    forbidden(403, "permission_error"),
-    forbidden(404, "not_found_error"),
-    forbidden(429, "rate_limit_error", "enforced_spend_limit_reached"),
     forbidden(429, "rate_limit_error", "contract_spend_limit_reached"),
     Stop("stream", {"text": LONG, "ending": "error", "error_type": "authentication_error"}, 16),
 ]

@@ -138,7 +138,7 @@ def test_a_run_whose_controller_is_killed_goes_on_with_what_was_paid(
             assert before <= set(project.stored())
         before = set(project.stored())
         asked = len(server.requests)
-        ran = project.run(*ARGS, "--convex-runs", "last")
+        ran = project.run("--convex-runs", "last")
     assert troubles == []
     assert verdicts(project, "last") == expected, ran.out
     assert before.isdisjoint(asked_cases(server, asked))
@@ -170,7 +170,7 @@ def test_a_run_whose_workers_are_killed_loses_their_items_and_no_reply(
         out, _ = run.communicate(timeout=HANG_SECONDS)
         asked = asked_cases(server)
         stored = set(project.stored())
-        ran = project.run(*ARGS, "--convex-runs", "again")
+        ran = project.run("--convex-runs", "again")
     assert troubles == []
     assert len(asked) == len(set(asked)), asked
     assert sorted(asked_cases(server, len(asked))) == sorted(set(NAMES) - stored)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -226,3 +228,45 @@ def test_the_store_is_where_runs_leave_it(
     monkeypatch.chdir(tmp_path)
     assert main(["store", "ls"]) == 0
     assert "1 generation" in capsys.readouterr().out
+
+
+def said(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each option and command with what stands for its value and its help, commands' own below."""
+    for action in parser._actions:
+        name = "/".join(action.option_strings) or action.dest
+        shown = action.metavar if isinstance(action.metavar, str) else None
+        if name != "-h/--help":
+            yield name, shown, action.help
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action._choices_actions:
+                yield choice.dest, None, choice.help
+            for command in action.choices.values():
+                yield from said(command)
+
+
+def test_help_says_what_each_command_and_option_is_for() -> None:
+    store = ("--store", "DIR", None)
+    assert list(said(cli._parser())) == [
+        ("--version", None, "show program's version number and exit"),
+        ("==SUPPRESS==", "COMMAND", None),
+        ("new", None, "begin a case: new fundamentals/easy/my_case"),
+        ("serve", None, "serve the embedded deployment for any Convex project"),
+        ("store", None, "the generation store"),
+        ("place", "CATEGORY/DIFFICULTY/NAME", None),
+        ("--cases", "DIR", None),
+        ("--port", "N", "0: any that is free (default %(default)s)"),
+        ("--site-proxy-port", "N", "of HTTP actions; 0: any that is free (default %(default)s)"),
+        ("--admin-key", "KEY", "default: a new one, or with --data that of the data"),
+        ("--instance-name", "NAME", "default: a new one, or with --data that of the data"),
+        ("--data", "DIR", "keep everything there, in SQLite"),
+        ("==SUPPRESS==", "ACTION", None),
+        ("ls", None, "one line a generation, and the sums"),
+        ("export", None, "one JSON object a line on standard output"),
+        ("prune", None, "remove generations"),
+        store,
+        store,
+        ("--unreadable", None, "files that are no generation"),
+        ("--older-than", "DAYS", "generations made longer ago"),
+        ("--dry-run", None, "only say what would be removed"),
+        store,
+    ]

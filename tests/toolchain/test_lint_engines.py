@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lint_compare import Difference, differences, explanation
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint import eslint as lint_eslint
+from pytest_convex_eval.toolchain.lint.compare import Difference, differences, explanation
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.lint_compare import differences, explanation
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.processes import Limits, environment, run
-from pytest_convex_eval.toolchain import rules
+from pytest_convex_eval.toolchain.lint import bundle
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.bundle import PLUGIN
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
+from pytest_convex_eval.toolchain.lint.compare import differences, explanation
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
@@ -165,7 +165,7 @@ def test_eslint_and_oxlint_find_the_same_with_types(
 
 
 def test_the_types_in_the_plugins_comments_hold(linter: Linter, tmp_path: Path) -> None:
-    index = Path(rules.__file__).with_name("index.mjs")
+    index = Path(bundle.__file__).parent.joinpath("plugin").joinpath("index.mjs")
     options = "--noEmit --allowJs --checkJs --strict --target es2024 --lib es2024 --module nodenext"
     done = run(
         [linter.toolchain.tsc, *options.split(), "--types", "", index],

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.processes import Limits, environment, run
-from pytest_convex_eval.toolchain import rules
+from pytest_convex_eval.toolchain.lint import bundle
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
 def printed(language: str) -> str:
     blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.M | re.S)
     (block,) = blocks
-    packages = Path(rules.__file__).parents[3]
+    packages = Path(bundle.__file__).parents[3]
     return block.replace("<site-packages>", packages.as_posix())
 
 

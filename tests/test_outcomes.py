@@ -84,10 +84,17 @@ def error_after(*before: BaseException) -> BaseException:
     return first
 
 
+def test_verdicts_and_stages_are_written_as_they_always_were() -> None:
+    # Records and JUnit files of earlier runs are read by these words.
+    assert [verdict.value for verdict in Verdict] == ["passed", "failed", "error"]
+    assert STAGES == ("format", "package", "syntax", "typecheck", "deploy", "behaviour", "lint")
+    assert STATIC_STAGES == ("syntax", "typecheck", "lint")
+
+
 @pytest.mark.parametrize("interrupt", [Interrupt(), KeyboardInterrupt(), SystemExit(1)])
 def test_an_interrupt_is_found_however_many_errors_hide_it(interrupt: BaseException) -> None:
     assert interrupt_before(error_after(interrupt)) is interrupt
-    assert interrupt_before(error_after(ValueError(), OSError(), interrupt)) is interrupt
+    assert interrupt_before(error_after(interrupt, ValueError(), OSError())) is interrupt
 
 
 def test_where_nobody_interrupted_there_is_none() -> None:

@@ -217,6 +217,10 @@ def test_only_what_is_limited_runs_under_a_shell(limits: Limits, head: list[str]
         assert wrapped[3:] == ["sh", *head, "/bin/x", "a b"]
 
 
+def test_what_a_child_may_print_is_limited_without_saying_so() -> None:
+    assert Limits(1).output_bytes == 32 * 1024 * 1024
+
+
 def test_a_limit_on_the_heap_is_told_to_node() -> None:
     assert heap_of(512) == {"NODE_OPTIONS": "--max-old-space-size=512"}
 

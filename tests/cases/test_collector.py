@@ -232,6 +232,8 @@ def test_an_item_ends_as_its_plan_is_judged(
 ) -> None:
     told: list[tuple[object, object]] = []
     monkeypatch.setattr(live, "emit_stage", lambda item, result: told.append((item, result)))
+    # Whatever this run itself was told.
+    monkeypatch.setattr(request.config.option, "tbstyle", "auto")
     evaluate = Evaluated(verdict)
     (item,) = collected(request, loaded.path, evaluate, Matrix(["m"], ["default"], 1, False))
     if verdict is Verdict.PASSED:

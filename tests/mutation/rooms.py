@@ -57,7 +57,7 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
         "ground": Room(
             [f"{PACKAGE}/{name}.py" for name in GROUND],
             [
-                *(f"tests/test_{name}.py" for name in ("files", "outcomes", "processes")),
+                *(f"tests/test_{name}.py" for name in ("cache", "files", "outcomes", "processes")),
                 "tests/toolchain/test_once.py",
             ],
         ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import stat
 import subprocess
@@ -51,6 +52,7 @@ def test_others_of_the_machine_can_read_it(tmp_path: Path) -> None:
 
 
 WORKER = """
+import os
 import sys
 from pathlib import Path
 from pytest_convex_eval.once import made_once, silent
@@ -195,6 +197,31 @@ def test_leftovers_go_but_not_what_another_builds_just_now(tmp_path: Path) -> No
     made_once(tmp_path / "key", what="it", load=load, build=build_inner, progress=once.silent)
     assert seen == [True]
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"key", "inner"}
+
+
+def test_a_leftover_that_was_left_twice_belongs_to_the_first_name(tmp_path: Path) -> None:
+    # The name of a folder in the making ends with whatever `tempfile` chose, dots included.
+    (tmp_path / ".key.de.ad").mkdir()
+    made_once(tmp_path / "key", what="it", load=load, build=build, progress=once.silent)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"key"}
+
+
+def test_a_leftover_that_cannot_go_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".older.dead"
+    left.mkdir()
+    real = os.rmdir
+
+    def rmdir(path: str | Path, **options: int) -> None:
+        if Path(path).name == left.name:
+            raise PermissionError(path)
+        real(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    made_once(tmp_path / "key", what="it", load=load, build=build, progress=once.silent)
+    assert left.is_dir()
+    assert (tmp_path / "key").is_dir()
 
 
 def test_who_waits_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.embedded import SERVER
+from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.deployment.embedded import server_command, server_variables
 from pytest_convex_eval.toolchain.packages.node import node_runtime
 from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 
@@ -129,9 +130,10 @@ class Connection:
 @contextmanager
 def running(scratch: Path, *flags: str) -> Iterator[Server]:
     """The server alone, as every command starts it."""
-    args: list[str | Path] = [node_runtime().node, "--disable-warning=ExperimentalWarning", SERVER]
+    cache = default_cache()
+    args = server_command(node_runtime().node, cache)
     args += ["--port=0", "--site-proxy-port=0", *flags]
-    env = processes.environment(home=scratch)
+    env = processes.environment(home=scratch, path=(), **server_variables(cache))
     limits = processes.Limits(wall_seconds=20)
     started = time.perf_counter()
     with (

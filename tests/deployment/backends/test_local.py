@@ -21,13 +21,14 @@ from pydantic import JsonValue
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment import local as local_module
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded import SERVER, EmbeddedDeployment
+from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.local import LocalDeployment
 from pytest_convex_eval.deployment.model import Deployment, UnsupportedError
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH, _Answer
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.fixtures import Bundle, Files, MakeProject, OfVersion
+from tests.deployment.program import server_words
 from tests.patience import HANG_SECONDS, until_ended
 
 FILES = {
@@ -113,7 +114,7 @@ PushFiles: TypeAlias = Callable[[Files], None]
 @pytest.fixture
 def program(tmp_path: Path, node: Path) -> Path:
     """Takes the official flags; our own server by another name."""
-    return script(tmp_path / "convex-local-backend", f'exec {node} {SERVER} "$@"')
+    return script(tmp_path / "convex-local-backend", f'exec {server_words(node)} "$@"')
 
 
 def script(path: Path, text: str) -> Path:
@@ -314,7 +315,7 @@ def test_a_backend_that_dies_during_a_push_blames_nobody(
 
 def test_its_whole_process_group_and_its_files_go(tmp_path: Path, node: Path) -> None:
     # The program is a child of what was started: ending that alone would leave it.
-    nested = script(tmp_path / "nested", f'exec 3<&0\n{node} {SERVER} "$@" <&3 &\nwait')
+    nested = script(tmp_path / "nested", f'exec 3<&0\n{server_words(node)} "$@" <&3 &\nwait')
     with LocalDeployment(nested) as deployment:
         children = psutil.Process(deployment.pid).children(recursive=True)
         scratch = deployment.scratch
@@ -394,8 +395,8 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(
 def test_a_backend_that_answers_as_somebody_else_is_not_used(tmp_path: Path, node: Path) -> None:
     imposter = script(
         tmp_path / "imposter",
-        f"""if [ "$1" = keygen ]; then exec {node} {SERVER} "$@"; fi
-exec {node} {SERVER} --port "$4" --site-proxy-port "$6" """,
+        f"""if [ "$1" = keygen ]; then exec {server_words(node)} "$@"; fi
+exec {server_words(node)} --port "$4" --site-proxy-port "$6" """,
     )
     with pytest.raises(InfrastructureError, match="answers as another deployment"):
         LocalDeployment(imposter).start()
@@ -404,7 +405,7 @@ exec {node} {SERVER} --port "$4" --site-proxy-port "$6" """,
 def test_a_backend_that_never_answers_is_given_up(tmp_path: Path, node: Path) -> None:
     silent = script(
         tmp_path / "silent",
-        f"""if [ "$1" = keygen ]; then exec {node} {SERVER} "$@"; fi
+        f"""if [ "$1" = keygen ]; then exec {server_words(node)} "$@"; fi
 echo loading; exec sleep 600""",
     )
     deployment = LocalDeployment(silent, start_seconds=0.5)
@@ -416,7 +417,7 @@ echo loading; exec sleep 600""",
 def test_a_backend_that_ends_at_once_says_why(tmp_path: Path, node: Path) -> None:
     broken = script(
         tmp_path / "broken",
-        f"""if [ "$1" = keygen ]; then exec {node} {SERVER} "$@"; fi
+        f"""if [ "$1" = keygen ]; then exec {server_words(node)} "$@"; fi
 echo "no such database" >&2; exit 3""",
     )
     with pytest.raises(InfrastructureError, match="ended at its start") as raised:

@@ -27,8 +27,8 @@ from pytest_convex_eval.deployment.backends import (
     make_ready,
     parse_backend,
 )
-from pytest_convex_eval.deployment.embedded import SERVER
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from tests.deployment.program import server_words
 from tests.patience import HANG_SECONDS
 
 TAG = "precompiled-2026-01-02-abc1234"
@@ -135,7 +135,7 @@ def serve() -> Iterator[Callable[[ReleaseServer], ReleaseServer]]:
 
 @pytest.fixture
 def good(node: Path, serve: Callable[[ReleaseServer], ReleaseServer]) -> ReleaseServer:
-    return serve(ReleaseServer(archive(f'#!/bin/sh\nexec {node} {SERVER} "$@"\n')))
+    return serve(ReleaseServer(archive(f'#!/bin/sh\nexec {server_words(node)} "$@"\n')))
 
 
 def ready(release: ReleaseServer, cache: Path, said: list[str] | None = None) -> None:

@@ -38,7 +38,7 @@ from pytest_convex_eval.outcomes import InfrastructureError
 
 SERVER = Path(__file__).parents[1] / "server" / "server.ts"
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 """For the server to be ready: it takes 0.1 s on an idle machine."""
 
 _MAX_READY_BYTES = 65536

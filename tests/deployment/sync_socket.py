@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.patience import HANG_SECONDS
+
 _CLOSE = 8
 _TEXT = 1
 
@@ -20,7 +22,7 @@ _TEXT = 1
 class SyncSocket:
     """One connection. `closed` is the server's code and reason once it has closed it."""
 
-    def __init__(self, url: str, *, seconds: float = 20) -> None:
+    def __init__(self, url: str, *, seconds: float = HANG_SECONDS) -> None:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 80)
         self._socket = socket.create_connection(address, timeout=seconds)

@@ -33,7 +33,7 @@ from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, Inf
 
 _LEDGER = "budget.json"
 _LOCK = "budget.lock"
-_LOCK_SECONDS = 60.0
+_LOCK_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _LONGEST_POLL_SECONDS = 0.5
 # Sums of floats: a millionth of a cent is nobody's money.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+import psutil
 import pytest
 
+from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Answer, Ask, Bundle, MakeProject, PushProject
-from tests.patience import HANG_SECONDS
+from tests.patience import HANG_SECONDS, until
 
 
 def schema(fields: str) -> str:
@@ -32,7 +33,7 @@ export const addAndFail = mutation({ args: {}, handler: async (ctx) => {
   await ctx.db.insert("t", { a: 1 });
   await ctx.db.query("t").collect();
   let sum = 0;
-  for (let i = 0; i < 3e8; i++) sum += i;
+  for (let i = 0; i < 1e9; i++) sum += i;
   throw new Error(`late ${sum}`);
 } });
 """
@@ -166,15 +167,29 @@ def test_what_is_not_committed_keeps_no_schema_from_going_live(
 ) -> None:
     assert finish(start(NUMBERS, "first")).status == 200
     changed = start(STRINGS, "second")
+    Client(deployment.url, deployment.admin_key).post(
+        "/api/convex_eval/time_limits",
+        {"transaction": {"cpu": HANG_SECONDS, "wall": HANG_SECONDS}},
+    )
     errors: list[str | None] = []
     thread = threading.Thread(
         target=lambda: errors.append(deployment.mutation("a:addAndFail").error)
     )
+    server = psutil.Process(deployment.pid)
     thread.start()
-    time.sleep(0.2)
+
+    def spins() -> bool:
+        try:
+            # A process has started, and written its document, after a fifth of it.
+            children = server.children(recursive=True)
+            return any(child.cpu_times().user > 0.6 for child in children) or not thread.is_alive()
+        except psutil.NoSuchProcess:
+            return False
+
+    until(spins, "the mutation")
     assert wait(changed) == {"type": "complete"}
     assert finish(changed).status == 200
-    thread.join(HANG_SECONDS)
+    thread.join()
     assert "Uncaught Error: late" in str(errors), "the push waited for the mutation"
 
 

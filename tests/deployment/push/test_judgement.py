@@ -92,8 +92,8 @@ def test_a_push_that_is_accepted_has_no_findings_and_takes_what_both_took(
     assert result.findings == ()
     assert result.output == "key <admin key>, twice <admin key>"
     assert result.cpu_seconds >= 0.5
-    target.cpu, target.asked = [9.0, 0.1], 0
-    assert 0 <= pushes(target, "exit 0").cpu_seconds < 9, "a server started anew counts from zero"
+    target.cpu, target.asked = [1e6, 0.1], 0
+    assert 0 <= pushes(target, "exit 0").cpu_seconds < 1e6, "a server started anew counts from zero"
 
 
 def test_what_the_deployment_refused_is_told_in_its_words_and_at_its_place(

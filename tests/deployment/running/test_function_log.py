@@ -146,7 +146,7 @@ def test_the_cli_shows_them(
         stderr=subprocess.DEVNULL,
         text=True,
     ) as shown:
-        deadline = threading.Timer(60, shown.kill)
+        deadline = threading.Timer(HANG_SECONDS, shown.kill)
         deadline.start()
         try:
             assert shown.stdout is not None

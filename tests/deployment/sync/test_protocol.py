@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.sync_socket import SyncSocket
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.deployment.issuer import Issuer
@@ -192,9 +192,7 @@ def test_a_version_out_of_turn_ends_the_connection(wrong: Any, sync: SyncSocket)
 
 
 def test_a_silent_connection_is_pinged(sync: SyncSocket) -> None:
-    started = time.monotonic()
     assert sync.receive_any() == {"type": "Ping"}
-    assert time.monotonic() - started < 16
 
 
 @pytest.mark.parametrize("kind", ["Mutation", "Action"])
@@ -229,16 +227,19 @@ def test_an_operation_that_takes_too_long_ends_the_connection(live: EmbeddedDepl
     client = Client(live.url, live.admin_key)
     live.mutation("app:add", {"n": 0})
     live.action("app:wait", {"ms": 0})
-    limits: Any = {"operation": {"wall": 1}, "transaction": {"cpu": 20, "wall": 20}}
+    limits: Any = {
+        "operation": {"wall": 4},
+        "transaction": {"cpu": HANG_SECONDS, "wall": HANG_SECONDS},
+    }
     client.post("/api/convex_eval/time_limits", limits)
     with SyncSocket(live.url) as sync:
-        sync.send(call("Action", 0, "app:wait", ms=1500), call("Mutation", 1, "app:add", n=1))
+        sync.send(call("Action", 0, "app:wait", ms=5000), call("Mutation", 1, "app:add", n=1))
         told = [sync.receive() for _ in range(3)]
         assert [each["type"] for each in told] == [
             *("MutationResponse", "Transition", "ActionResponse"),
         ], "actions take as long as actions may"
         sync.send(call("Mutation", 2, "app:hang"))
         assert sync.until_closed() == []
-        assert sync.closed == (1013, "SystemTimeoutError: an operation took more than 1 s")
+        assert sync.closed == (1013, "SystemTimeoutError: an operation took more than 4 s")
     live.reset_data()
     assert live.query("app:rows").value == [], "what hung is over"

@@ -36,7 +36,7 @@ replies.PATIENCE = replies.Patience(
 """
 RETRIES = {
     "attempts": 3, "first_pause": 0.05, "longest_pause": 0.2, "longest_retry_after": 1.0,
-    "connect": 5.0, "read": 3.0, "refused": 1.5,
+    "connect": HANG_SECONDS, "read": HANG_SECONDS, "refused": 1.5,
 }  # fmt: skip
 LIMITS = {"window": 1.0, "cooldown": 0.25, "longest_pause": 1.0, "unknown_pause": 0.05}
 
@@ -74,7 +74,7 @@ class Project:
     key: str | None = "sk-ant-test-key"
     retries: dict[str, float] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
-    deadline: float = 120.0
+    deadline: float = HANG_SECONDS
 
     def write(self, *names: str) -> Project:
         """Makes a case of each name; its prompt holds the name between `<` and `>`."""

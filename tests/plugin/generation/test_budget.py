@@ -11,6 +11,7 @@ import pytest
 
 from pytest_convex_eval.generation.ahead.budget import Budget
 from pytest_convex_eval.generation.pricing import PriceTable
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -50,7 +51,7 @@ def test_what_the_provider_bills_never_exceeds_the_budget(
         ]
     # With time for everything: a slow machine's silence would be taken for the provider's, and
     # count at its most.
-    patience = {"connect": 60.0, "read": 60.0}
+    patience = {"connect": HANG_SECONDS, "read": HANG_SECONDS}
     project = projects(tmp_path, server.url, retries=patience).write(*NAMES)
     args = ["--convex-budget", str(LIMIT_USD), "--convex-max-tokens", "5000"]
     # No long guidelines, whose bytes would be most of the most.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from pytest_convex_eval.outcomes import Verdict
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -91,14 +92,18 @@ TROUBLES = [
     Trouble("no-output", {"text": "", "output_tokens": 0}, "empty"),
 ]
 REFUSALS = [one for one in TROUBLES if one.outcome == "rate_limit_error"]
+LOUD = [one for one in TROUBLES if one.outcome != "timeout"]
+SILENT = [one for one in TROUBLES if one.outcome == "timeout"]
 LASTING = [
-    *[one for one in TROUBLES if one.outcome != "rate_limit_error"],
+    *[one for one in TROUBLES if one.outcome not in ("rate_limit_error", "timeout")],
     Trouble("413", {"status": 413, "error_type": "request_too_large"}, "request_too_large", 1),
 ]
 # What only the deadline ends, which has to come soon: whichever process comes to it first says so.
 ENDLESS = [Trouble("pings", {"text": LONG, "ending": "pings"}, "within", 1)]
-TABLES = {"lasting": LASTING, "refusals": REFUSALS, "endless": ENDLESS}
-DEADLINE_SECONDS = {"endless": 20.0}
+TABLES = {"lasting": LASTING, "silent": SILENT, "refusals": REFUSALS, "endless": ENDLESS}
+SILENCE_SECONDS = {"silent": 5.0, "passing-silent": 5.0}
+"""What is taken for a trouble, where there is one; elsewhere our server may be slow."""
+DEADLINE_SECONDS = {"endless": 45.0}
 
 
 @dataclass(frozen=True)
@@ -197,8 +202,13 @@ def table(
                 project = projects(
                     folder,
                     server.url,
-                    retries={"read": 5.0},
-                    deadline=DEADLINE_SECONDS.get(name, 120.0),
+                    retries={
+                        "connect": HANG_SECONDS,
+                        "read": SILENCE_SECONDS.get(name, HANG_SECONDS),
+                        # A slow server is silent more often than once.
+                        "attempts": 9 if name == "passing-silent" else 3,
+                    },
+                    deadline=DEADLINE_SECONDS.get(name, HANG_SECONDS),
                 ).write("good", *(row.name for row in rows))
                 ran = project.run(*workers)
                 asked = Counter(
@@ -226,13 +236,25 @@ def named(rows: Sequence[Trouble | End | Stop]) -> list[str]:
     return [row.name for row in rows]
 
 
-@pytest.mark.parametrize("row", TROUBLES, ids=named(TROUBLES))
+@pytest.mark.parametrize("row", LOUD, ids=named(LOUD))
 def test_a_trouble_that_passes_leaves_no_trace_but_its_attempt(row: Trouble, table: Any) -> None:
-    run = table("passing", TROUBLES, 1)
+    run = table("passing", LOUD, 1)
     assert run["status"] == 0, run["out"]
     assert run["items"][row.name]["verdict"] == "passed"
     assert run["asked"][row.name] == 2
     assert run["stored"][row.name] == [row.outcome, "ok"]
+
+
+@pytest.mark.parametrize("row", SILENT, ids=named(SILENT))
+def test_a_silence_that_passes_leaves_no_trace_but_its_attempt(row: Trouble, table: Any) -> None:
+    run = table("passing-silent", SILENT, 1)
+    assert run["status"] == 0, run["out"]
+    assert run["items"][row.name]["verdict"] == "passed"
+    first, *others, last = run["stored"][row.name]
+    assert (first, last) == (row.outcome, "ok")
+    # A busy machine may be as silent.
+    assert set(others) <= {row.outcome}
+    assert run["asked"][row.name] == 2 + len(others)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +280,8 @@ def test_a_trouble_that_lasts_is_an_error_of_its_item_and_nothing_is_stored(
 def test_troubles_that_last_are_no_other_items_business(rows: str, table: Any) -> None:
     run = table(rows, TABLES[rows], None)
     assert run["items"]["good"]["verdict"] == "passed"
-    assert run["asked"]["good"] == 1
+    # Where silence is a trouble, a busy machine may have it too.
+    assert run["asked"]["good"] == 1 or rows == "silent"
     assert list(run["stored"]) == ["good"]
     assert re.search(rf"=+ 1 passed, {len(TABLES[rows])} errors? in ", run["out"]), run["out"]
     assert "Interrupted" not in run["out"]

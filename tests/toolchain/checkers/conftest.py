@@ -14,6 +14,7 @@ from pytest_convex_eval.toolchain.lint.oxlint import Linter
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
+from pytest_convex_eval.toolchain.servers import warm
 from pytest_convex_eval.toolchain.sharing import WarmTools, own_tools
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.toolchain.typecheck import Types, check_types
@@ -22,6 +23,13 @@ from pytest_convex_eval.workspace.paths import admit
 from tests.patience import HANG_SECONDS
 
 DEADLINE_SECONDS = HANG_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is slow to start is no broken one."""
+    monkeypatch.setattr(warm, "START_SECONDS", HANG_SECONDS)
+
 
 # All orders of ten names as one type: 3.6 million of them.
 TYPE_BOMB = """\

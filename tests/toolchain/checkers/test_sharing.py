@@ -8,8 +8,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,7 @@ from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
-from tests.patience import HANG_SECONDS, until_ended
+from tests.patience import HANG_SECONDS, until, until_ended
 from tests.toolchain.checkers.conftest import Bench
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
@@ -61,6 +62,12 @@ def codes(bench: Bench, guest: Guest, files: Files, name: str) -> list[str]:
     workspace = bench.lay_out(files, name)
     reports = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
     return [finding.code for report in reports for finding in report.findings]
+
+
+def when_asked(host: Host, do: Callable[[], object]) -> None:
+    """Does something as soon as the compiler is busy with a question."""
+    until(lambda: bool(host._types._busy), "the question")
+    do()
 
 
 def test_it_says_what_tools_of_ones_own_say(bench: Bench, guest: Guest) -> None:
@@ -162,11 +169,13 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
     stopped = servers(bench)
     for server in stopped:
         server.send_signal(signal.SIGSTOP)
-    threading.Timer(0.5, host.close).start()
     root = bench.lay_out(WRONG, "two").root
+    closing = threading.Thread(target=when_asked, args=(host, host.close))
+    closing.start()
     # Long before the time is over, or this test never ends.
     with pytest.raises(NoAnswerError):
-        guest.check(root, wall_seconds=3600)
+        guest.check(root, wall_seconds=10 * HANG_SECONDS)
+    closing.join()
     # Everybody goes on without.
     assert codes(bench, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
     guest.close()
@@ -174,7 +183,9 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
     assert servers(bench) == []
 
 
-def test_an_interrupted_question_leaves_no_answer_for_the_next(bench: Bench, guest: Guest) -> None:
+def test_an_interrupted_question_leaves_no_answer_for_the_next(
+    bench: Bench, host: Host, guest: Guest
+) -> None:
     codes(bench, guest, RIGHT, "one")
     for server in servers(bench):
         server.send_signal(signal.SIGSTOP)
@@ -184,12 +195,14 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(bench: Bench, gue
 
     root = bench.lay_out(WRONG, "two").root
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    alarm = partial(signal.pthread_kill, threading.get_ident(), signal.SIGALRM)
+    interrupting = threading.Thread(target=when_asked, args=(host, alarm))
+    interrupting.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             guest.check(root, wall_seconds=HANG_SECONDS)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        interrupting.join()
         signal.signal(signal.SIGALRM, before)
     for server in servers(bench):
         server.send_signal(signal.SIGCONT)

@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from pytest_convex_eval.toolchain.lint import tsgolint as lint_tsgolint
 from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
 from pytest_convex_eval.toolchain.model import ToolReport
 from pytest_convex_eval.toolchain.servers import tsapi, warm
+from pytest_convex_eval.toolchain.servers.pipes import Pipes
 from pytest_convex_eval.toolchain.servers.tsapi import TypeServer
 from pytest_convex_eval.workspace.layout import Workspace
 from tests.patience import HANG_SECONDS, until_gone
@@ -125,12 +127,24 @@ def test_one_server_serves_all_and_ends_with_its_block(bench: Bench, kind: str) 
     until_gone(pid)
 
 
-def test_it_takes_less_than_cold_processes(kept: Warm) -> None:
+def test_it_starts_no_process_where_cold_ones_start_each_time(
+    kept: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What that saves tells `benchmarks/warm_against_cold.py`."""
     workspaces = [kept.bench.lay_out(RIGHT, str(number)) for number in range(6)]
     kept.report(workspaces.pop())
-    warm_seconds = sum(kept.report(workspace).cpu_seconds for workspace in workspaces)
-    cold = sum(kept.report(workspace, cold=True).cpu_seconds for workspace in workspaces)
-    assert warm_seconds < cold
+    started: list[object] = []
+
+    class Counted(subprocess.Popen[Any]):
+        def __init__(self, args: Any, *more: Any, **options: Any) -> None:
+            started.append(args)
+            super().__init__(args, *more, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Counted)
+    assert all(kept.report(workspace).cpu_seconds > 0 for workspace in workspaces)
+    assert started == []
+    assert all(kept.report(workspace, cold=True).cpu_seconds > 0 for workspace in workspaces)
+    assert len(started) >= len(workspaces)
 
 
 def test_one_that_was_killed_is_replaced_within_the_item(kept: Warm) -> None:
@@ -212,6 +226,7 @@ def test_a_folder_that_is_used_again_is_read_again(kept: Warm) -> None:
 def test_a_compiler_that_does_not_work_is_asked_three_times_and_then_left(
     bench: Bench, tmp_path: Path, program: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # One of them never says that it is ready.
     monkeypatch.setattr(warm, "START_SECONDS", 1.0)
     path = tmp_path / "tsc"
     if program is not None:
@@ -246,7 +261,9 @@ def test_a_linter_that_does_not_work_is_asked_three_times_and_then_left(
         assert server.pid is None
 
 
-def test_an_interrupted_question_leaves_no_answer_for_the_next(kept: Warm) -> None:
+def test_an_interrupted_question_leaves_no_answer_for_the_next(
+    kept: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept.codes(RIGHT, "one")
     stopped = kept.server.pid
     assert stopped is not None
@@ -255,13 +272,27 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(kept: Warm) -> No
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    waits = threading.Event()
+    read = Pipes._read
+
+    def noted(pipes: Pipes, *args: Any) -> None:
+        waits.set()
+        read(pipes, *args)
+
+    def alarm(main: int) -> None:
+        if waits.wait(HANG_SECONDS):
+            signal.pthread_kill(main, signal.SIGALRM)
+
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    interrupting = threading.Thread(target=alarm, args=(threading.get_ident(),))
+    interrupting.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
-            kept.codes(WRONG, "two")
+        with monkeypatch.context() as patch:
+            patch.setattr(Pipes, "_read", noted)
+            with pytest.raises(KeyboardInterrupt):
+                kept.codes(WRONG, "two")
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        interrupting.join()
         signal.signal(signal.SIGALRM, before)
     assert kept.server.pid is None
     until_gone(stopped)

@@ -17,7 +17,7 @@ times of the last size) takes 10 s where it is quadratic."""
 MOST = 8.0
 """CPU seconds on the last size: linear work takes 0.2 at the most."""
 
-ATTEMPTS = 3
+ATTEMPTS = 10
 """A slow moment of the machine must not look like growth."""
 
 

@@ -22,6 +22,7 @@ from pytest_convex_eval.generation.ahead.prefetch import wait_for
 from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.store import GenerationStore, read_stored
+from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
@@ -96,7 +97,7 @@ class Controllers:
 
     def _line(self) -> str:
         assert self._popen.stdout is not None
-        told, _, _ = select.select([self._popen.stdout], [], [], 120.0)
+        told, _, _ = select.select([self._popen.stdout], [], [], HANG_SECONDS)
         assert told, "the controller goes on"
         return self._popen.stdout.readline()
 

@@ -209,7 +209,8 @@ def test_hostile_text_takes_no_time(unit: str) -> None:
     started = time.process_time()
     for tail in ("", "!"):
         classify((unit * 300)[: ranges.MAX_SPEC_CHARACTERS - 1] + tail)
-    assert time.process_time() - started < 0.5
+    # Of CPU: what is exponential takes years.
+    assert time.process_time() - started < 20
 
 
 def test_npms_choice() -> None:

@@ -290,7 +290,7 @@ def test_what_was_scheduled_before_a_push_runs_the_code_of_after_it(
 WAITING = f"""{HEAD}
 export const wait = action({{ args: {{}}, handler: async (ctx) => {{
   await ctx.runMutation(api.b.begun, {{}});
-  await new Promise((done) => setTimeout(done, 60_000));
+  await new Promise((done) => setTimeout(done, 2_000_000_000));
 }} }});
 export const begun = mutation({{ args: {{}}, handler: async (ctx) => {{
   await ctx.db.insert("begun", {{}}); }} }});

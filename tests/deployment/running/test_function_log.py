@@ -17,6 +17,7 @@ from tests.patience import HANG_SECONDS
 
 APP = """
 import { action, httpAction, mutation, query } from "./_generated/server";
+import { api } from "./_generated/api";
 import { v } from "convex/values";
 export const say = mutation({ args: { text: v.string() }, handler: async (_ctx, { text }) => {
   console.log("said", text);
@@ -27,6 +28,18 @@ export const slow = action({ args: { ms: v.number() }, handler: async (ctx, { ms
   console.log("begun");
   await new Promise((done) => setTimeout(done, ms));
   console.log("over");
+} });
+export const gated = action({ args: {}, handler: async (ctx) => {
+  console.log("begun");
+  while (!(await ctx.runQuery(api.app.isOpen, {}))) {
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  console.log("over");
+} });
+export const isOpen = query({ args: {}, handler: async (ctx) =>
+  (await ctx.db.query("opened").first()) !== null });
+export const open = mutation({ args: {}, handler: async (ctx) => {
+  await ctx.db.insert("opened", {});
 } });
 export const hello = httpAction(async () => new Response("hi", { status: 201 }));
 """
@@ -90,19 +103,25 @@ def test_what_a_long_action_says_is_told_while_it_runs(
     (quick,) = follow(0)["entries"]
     assert [line["messages"] for line in quick["logLines"]] == [["'begun'"], ["'over'"]]
     cursor = follow(0)["newCursor"]
-    running = threading.Thread(target=live.action, args=("app:slow", {"ms": 4000}))
+    running = threading.Thread(target=live.action, args=("app:gated",))
     running.start()
-    first = follow(cursor)
-    assert running.is_alive()
-    (progress,) = first["entries"]
+    entries: list[Any] = []
+    while not entries:
+        told = follow(cursor)
+        cursor = told["newCursor"]
+        # What it asks meanwhile has entries of its own.
+        entries = [one for one in told["entries"] if one["identifier"] == "app.js:gated"]
+    (progress,) = entries
     assert {name: progress[name] for name in ("kind", "identifier", "udfType")} == {
         "kind": "Progress",
-        "identifier": "app.js:slow",
+        "identifier": "app.js:gated",
         "udfType": "Action",
     }
     assert [line["messages"] for line in progress["logLines"]] == [["'begun'"]]
-    running.join(HANG_SECONDS)
-    (completion,) = follow(first["newCursor"])["entries"]
+    live.mutation("app:open")
+    running.join()
+    after = follow(cursor)["entries"]
+    (completion,) = [one for one in after if one["identifier"] == "app.js:gated"]
     assert completion["kind"] == "Completion"
     assert completion["requestId"] == progress["requestId"]
     assert [line["messages"] for line in completion["logLines"]] == [["'over'"]], "each line once"

@@ -124,6 +124,7 @@ def test_a_run_whose_controller_is_killed_goes_on_with_what_was_paid(
     chance = random.Random(seed)
     expected = scripted(server, script, answer)
     project = projects(tmp_path, server.url, retries=UNHURRIED).write(*NAMES)
+    kills = 0
     with watched(project) as troubles:
         for number in range(5):
             before = set(project.stored())
@@ -132,7 +133,8 @@ def test_a_run_whose_controller_is_killed_goes_on_with_what_was_paid(
             started.append(run)
             until_asked(server, asked + chance.randint(0, 4), run)
             time.sleep(chance.uniform(0.0, 0.4))
-            assert run.poll() is None
+            # Where a busy machine was late with it, the run may have had its end.
+            kills += run.poll() is None
             run.kill()
             assert before.isdisjoint(asked_cases(server, asked))
             assert before <= set(project.stored())
@@ -140,9 +142,10 @@ def test_a_run_whose_controller_is_killed_goes_on_with_what_was_paid(
         asked = len(server.requests)
         ran = project.run("--convex-runs", "last")
     assert troubles == []
+    assert kills > 0
     assert verdicts(project, "last") == expected, ran.out
     assert before.isdisjoint(asked_cases(server, asked))
-    assert len(server.requests) - len(NAMES) <= 5 * (CONCURRENCY + WORKERS)
+    assert len(server.requests) - len(NAMES) <= kills * (CONCURRENCY + WORKERS)
 
 
 @pytest.mark.parametrize("seed", range(3, 8))
@@ -156,7 +159,7 @@ def test_a_run_whose_workers_are_killed_loses_their_items_and_no_reply(
     and that is still on its way when the run ends.
     """
     chance = random.Random(seed)
-    expected = scripted(server, script, answer, latency=0.6)
+    expected = scripted(server, script, answer, latency=1.0)
     project = projects(tmp_path, server.url, retries=UNHURRIED).write(*NAMES)
     with watched(project) as troubles:
         run = project.start(*ARGS, "--convex-runs", "killed")

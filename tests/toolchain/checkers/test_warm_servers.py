@@ -178,16 +178,17 @@ def test_one_that_is_stuck_is_ended_and_the_item_has_its_findings(
 def test_a_type_bomb_costs_no_other_workspace_anything(
     kept: Warm, type_bomb: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Ends as it does at the real limits, only sooner.
-    monkeypatch.setattr(exhaustion, "ADDRESS_SPACE_BYTES", 1_000_000_000)
-    monkeypatch.setattr(lint_tsgolint, "ADDRESS_SPACE_BYTES", 1_000_000_000)
-    monkeypatch.setattr(tsapi, "CHECK_CPU_SECONDS", 0.5)
-    monkeypatch.setattr(oxlint_server, "LINT_CPU_SECONDS", 1)
     assert kept.codes(RIGHT, "before") == []
     first = kept.server.pid
     # A linter looks at types only where a rule asks for one.
     bomb = {"convex/a.ts": f"{type_bomb['convex/a.ts']}export const f = async () => await order;\n"}
-    found = kept.codes(bomb, "bomb")
+    with monkeypatch.context() as patch:
+        # Ends as it does at the real limits, only sooner.
+        patch.setattr(exhaustion, "ADDRESS_SPACE_BYTES", 1_000_000_000)
+        patch.setattr(lint_tsgolint, "ADDRESS_SPACE_BYTES", 1_000_000_000)
+        patch.setattr(tsapi, "CHECK_CPU_SECONDS", 0.5)
+        patch.setattr(oxlint_server, "LINT_CPU_SECONDS", 1)
+        found = kept.codes(bomb, "bomb")
     assert found[0] == kept.exhausted
     assert kept.server.pid is None
     assert kept.codes(WRONG, "after") == [kept.wrong]

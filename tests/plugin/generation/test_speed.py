@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.patience import HANG_SECONDS
+
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer, Script
     from tests.plugin.generation.conftest import Project
 
 IN_FLIGHT = 16
-UNHURRIED = {"connect": 60.0, "read": 60.0, "refused": 600.0}
+UNHURRIED = {"connect": HANG_SECONDS, "read": HANG_SECONDS, "refused": HANG_SECONDS}
 """On a slow machine our server's silence is no trouble."""
 
 
@@ -43,7 +45,7 @@ def test_as_many_replies_are_on_their_way_as_may_be_until_none_is_left_to_ask_fo
     turnstile = Turnstile()
     server.queue = [script(text=answer)]
     server.default = script(text=answer, hold=turnstile)
-    project = projects(tmp_path, server.url, retries=UNHURRIED, deadline=600.0).write(*names)
+    project = projects(tmp_path, server.url, retries=UNHURRIED, deadline=HANG_SECONDS).write(*names)
     run = project.start("-n", "1")
     try:
         for ended in (1, 2, 3, 4, 12, 28, 44):
@@ -52,7 +54,7 @@ def test_as_many_replies_are_on_their_way_as_may_be_until_none_is_left_to_ask_fo
             turnstile.let_in({1: 1, 2: 1, 3: 1, 4: 8, 12: 16, 28: 16}.get(ended, IN_FLIGHT))
     finally:
         turnstile.let_in(len(names))
-        out, _ = run.communicate(timeout=600)
+        out, _ = run.communicate(timeout=HANG_SECONDS)
     assert run.returncode == 0, out
     assert len(server.requests) == len(names)
     assert server.sums.most_in_flight == IN_FLIGHT
@@ -70,7 +72,9 @@ def test_under_a_limit_of_requests_nothing_is_given_up(
     server.rate = (10, window)
     server.default = script(text=answer)
     limits = {"window": window, "cooldown": 0.5, "unknown_pause": 0.1, "longest_pause": window}
-    project = projects(tmp_path, server.url, retries=UNHURRIED, limits=limits, deadline=600.0)
+    project = projects(
+        tmp_path, server.url, retries=UNHURRIED, limits=limits, deadline=HANG_SECONDS
+    )
     ran = project.write(*names).run("-n", "2")
     assert ran.status == 0, ran.out
     assert sorted(project.stored()) == names

@@ -158,8 +158,9 @@ def test_no_pattern_backtracks(toolchain: Toolchain, tmp_path: Path, text: str) 
         assert "convex-eval/no-hardcoded-secret" in {f.code for f in done.findings if f.line == 201}
         return done.cpu_seconds
 
-    # Words of as many letters; what a pattern goes back over takes a multiple of that.
-    assert seconds(text, "hostile") < 2 * seconds("word " * (len(text) // 5), "words") + 1
+    # Words of as many letters; what a pattern goes back over takes hundreds of times that, and runs
+    # into the linter's limit. A busy machine doubles what the same work takes.
+    assert seconds(text, "hostile") < 4 * seconds("word " * (len(text) // 5), "words") + 3
 
 
 def test_a_plugin_that_throws_is_not_the_answers_fault(

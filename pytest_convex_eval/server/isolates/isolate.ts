@@ -29,8 +29,8 @@ export const IMPORT_SECONDS = 4;
 /** The heap of the backend's isolates, in MiB; as much again is allowed in array buffers. */
 export const HEAP_MEBIBYTES = 64;
 
-/** Wall seconds for one module: it binds for code that waits without using CPU. */
-const IMPORT_WALL_SECONDS = 20;
+/** Wall seconds for one module: it binds for code that waits without using CPU, and on no busy machine for other code. */
+const IMPORT_WALL_SECONDS = 60;
 /** What Node itself keeps resident (55 MB measured), plus heap, buffers, and room for V8's own. */
 export const RESIDENT_MEBIBYTES = 320;
 const WATCH_MILLISECONDS = 20;

@@ -12,9 +12,11 @@ Whose fault something is, is said by type and never read out of a text:
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+_Number = TypeVar("_Number", int, float)
 
 StageName: TypeAlias = Literal[
     "format", "package", "syntax", "typecheck", "deploy", "behaviour", "lint"
@@ -115,6 +117,70 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """One request of an item, and what its reply took. `key` is the reply's in the store, `stored`
+    whether it was there; `seconds` are the wall time of making it. Tokens and `usd` are None where
+    they are not known, which is not nothing.
+    """
+
+    key: str
+    stored: bool
+    stop_reason: str | None
+    seconds: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Where an item's answer came from: `source` is a model, `store`, or `mutant`; `shape` is how
+    the reply told its files. `requests` are all that were made for the item, in order: a design,
+    the answer, each round of repair.
+    """
+
+    source: str = ""
+    shape: str | None = None
+    requests: tuple[RequestFacts, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Of all requests together."""
+        return sum(request.seconds for request in self.requests)
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Of all requests together; None where one is not known."""
+        return _sum([request.input_tokens for request in self.requests])
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Of all requests together; None where one is not known."""
+        return _sum([request.output_tokens for request in self.requests])
+
+    @property
+    def usd(self) -> float | None:
+        """Of all requests together; None where one is not known."""
+        return _sum([request.usd for request in self.requests])
+
+    def to_json(self) -> dict[str, Any]:
+        """With the sums, for those who read records."""
+        sums = {
+            "seconds": self.seconds,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "usd": self.usd,
+        }
+        return {**asdict(self), **sums}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Generated:
+        """The inverse of `to_json`."""
+        requests = tuple(RequestFacts(**request) for request in data["requests"])
+        return cls(data["source"], data["shape"], requests)
+
+
+@dataclass(frozen=True, slots=True)
 class ItemResult:
     """The verdict of one item with all that led to it; travels between processes as JSON.
 
@@ -136,7 +202,7 @@ class ItemResult:
     message: str = ""
     mutant: str | None = None
     expected: str | None = None
-    generation: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    generation: Generated = Generated()
     artefacts: str | None = None
     rounds: tuple[Round, ...] = ()
 
@@ -144,6 +210,7 @@ class ItemResult:
         """Builtins only: xdist and JSON refuse anything else."""
         data = asdict(self)
         data["verdict"] = self.verdict.value
+        data["generation"] = self.generation.to_json()
         for one in data["rounds"]:
             one["verdict"] = one["verdict"].value
         return data
@@ -158,8 +225,25 @@ class ItemResult:
         rounds = tuple(
             Round(**{**one, "verdict": Verdict(one["verdict"])}) for one in data["rounds"]
         )
-        verdict = Verdict(data["verdict"])
-        return cls(**{**data, "verdict": verdict, "stages": stages, "rounds": rounds})
+        return cls(
+            **{
+                **data,
+                "verdict": Verdict(data["verdict"]),
+                "stages": stages,
+                "rounds": rounds,
+                "generation": Generated.from_json(data["generation"]),
+            }
+        )
+
+
+def _sum(parts: Sequence[_Number | None]) -> _Number | None:
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    total = known[0]
+    for part in known[1:]:
+        total += part
+    return total
 
 
 def as_stage(name: str) -> StageName:

@@ -36,6 +36,7 @@ from pytest_convex_eval.runs.reporter import RunReporter
 if TYPE_CHECKING:
     from pytest_convex_eval.evaluation.evaluator import Evaluator
     from pytest_convex_eval.generation.prompts import Arm
+    from pytest_convex_eval.runs.record import RunRecord
     from pytest_convex_eval.toolchain.model import Toolchain
     from pytest_convex_eval.toolchain.sharing import Host, WarmTools
 
@@ -189,7 +190,6 @@ class EvalSession:
         """
         from pytest_convex_eval.generation.model_choice import check_key
         from pytest_convex_eval.runs.manifest import manifest
-        from pytest_convex_eval.runs.record import RunRecord
 
         try:
             if self.settings.store_mode != "replay":
@@ -201,10 +201,12 @@ class EvalSession:
                 self._host = _hosted(self._shared_tools, bench.toolchain)
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
             content = manifest(self.config, self.settings, self.arms(), bench, paths)
-            reporter.begin(RunRecord.begin(self.run_folder, content), nodeids)
+            plans = self._plans(nodeids)
+            unjudged = {nodeid: plan.unjudged() for nodeid, plan in plans.items()}
+            reporter.begin(self._record(content), unjudged)
             if self.settings.asks_models:
                 replies = self.evaluator().replies
-                if said := replies.plan_ahead(self._plans(nodeids)):
+                if said := replies.plan_ahead(plans.values()):
                     self._progress(said)
                 if self.settings.batch:
                     replies.make_batches(reporter.show_batches)
@@ -215,9 +217,17 @@ class EvalSession:
         except InfrastructureError as error:
             _exit(f"{error}\n{error.detail}".rstrip())
         except OSError as error:
+            _exit(f"can't prepare the run: {error}")
+
+    def _record(self, content: dict[str, Any]) -> RunRecord:
+        from pytest_convex_eval.runs.record import RunRecord
+
+        try:
+            return RunRecord.begin(self.run_folder, content)
+        except OSError as error:
             _exit(f"can't write the run record: {error}")
 
-    def _plans(self, nodeids: Iterable[str]) -> list[Plan]:
+    def _plans(self, nodeids: Iterable[str]) -> dict[str, Plan]:
         """What the items of `nodeids` stand for, in that order: xdist's controller has ids."""
         from pytest_convex_eval.cases.loader import load_case
 
@@ -226,7 +236,7 @@ class EvalSession:
             loaded = load_case(self.config.rootpath / file, file)
             for bracket, plan in self.matrix().plans(loaded):
                 known[f"{file}::{loaded.name}[{bracket}]"] = plan
-        return [known[nodeid] for nodeid in nodeids if nodeid in known]
+        return {nodeid: known[nodeid] for nodeid in nodeids if nodeid in known}
 
     # Items.
 

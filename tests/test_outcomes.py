@@ -11,8 +11,10 @@ from pytest_convex_eval.outcomes import (
     STAGES,
     STATIC_STAGES,
     Finding,
+    Generated,
     InfrastructureError,
     ItemResult,
+    RequestFacts,
     Round,
     StageResult,
     Verdict,
@@ -46,12 +48,34 @@ def test_only_errors_make_a_stage_fail() -> None:
     assert StageResult("lint", "failed", findings=(*others, error)).errors == (error,)
 
 
+GENERATED = Generated(
+    "model",
+    "tags",
+    (RequestFacts("k1", True, "end_turn", 1.5, 10, 20, 0.5), RequestFacts("k2", False, None, 2.0)),
+)
+
+
+def test_what_an_item_took_is_the_sum_of_its_requests() -> None:
+    one, other = RequestFacts("k", False, "end_turn", 1.5, 10, 20, 0.5), GENERATED.requests[1]
+    both = Generated("m", "tags", (one, one))
+    assert (both.seconds, both.input_tokens, both.output_tokens, both.usd) == (3.0, 20, 40, 1.0)
+    unknown = Generated("m", "tags", (one, other))
+    assert unknown.seconds == 3.5
+    assert (unknown.input_tokens, unknown.output_tokens, unknown.usd) == (None, None, None)
+    nothing = Generated("mutant")
+    assert (nothing.seconds, nothing.input_tokens, nothing.usd) == (0, None, None)
+    told = both.to_json()
+    assert (told["seconds"], told["input_tokens"], told["output_tokens"], told["usd"]) == (
+        3.0, 20, 40, 1.0
+    )  # fmt: skip
+
+
 def test_a_result_with_every_field_survives_json() -> None:
     finding = Finding("a", "b", "warning", "c", 1, 2, "d", "e")
     stage = StageResult("lint", "failed", 1.5, 2.5, (finding,), "f", "g", True, 3)
     result = ItemResult(
         "case", "category", "easy", "model", "arm", 2, Verdict.ERROR, (stage,), "lint", "code",
-        "message", "mutant", "expected", {"usd": None, "seconds": 1.5}, "artefacts",
+        "message", "mutant", "expected", GENERATED, "artefacts",
         (Round(Verdict.FAILED, "lint", "h"), Round(Verdict.PASSED, None, None)),
     )  # fmt: skip
     data = json.loads(json.dumps(result.to_json()))

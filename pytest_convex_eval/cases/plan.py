@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_convex_eval.outcomes import REFERENCE
+from pytest_convex_eval.outcomes import REFERENCE, ItemResult, Verdict
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.loader import LoadedCase
     from pytest_convex_eval.cases.model import Mutant
-    from pytest_convex_eval.outcomes import ItemResult, StageResult
+    from pytest_convex_eval.outcomes import StageResult
 
 DEFAULT_ARM = "default"
 
@@ -26,6 +26,25 @@ class Plan:
     arm: str
     trial: int
     mutant: Mutant | None = None
+
+    def unjudged(self, message: str = "") -> ItemResult:
+        """The result of an item that came to no verdict: an error, which is not the model's."""
+        mutant = self.mutant
+        expected = None
+        if mutant is not None:
+            expected = f"{mutant.fails} ({mutant.code})" if mutant.code else mutant.fails
+        return ItemResult(
+            case=self.loaded.name,
+            category=self.loaded.category,
+            difficulty=self.loaded.difficulty,
+            model=self.model,
+            arm=self.arm,
+            trial=self.trial,
+            verdict=Verdict.ERROR,
+            message=message,
+            mutant=None if mutant is None else mutant.name,
+            expected=expected,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from pytest_convex_eval.evaluation.replies import Replies, Reply
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
     REFERENCE,
+    Generated,
     InfrastructureError,
     ItemResult,
     Round,
@@ -118,20 +119,24 @@ class Evaluator:
         is no money left for the item.
         """
         rounds: list[Round] = []
+        generated = Generated()
         try:
             reply = self.replies.reply(plan)
+            generated = reply.generated
             result = self._checked(plan, reply, emit)
             while result.verdict is Verdict.FAILED and len(rounds) < self._repairs(plan):
                 rounds.append(Round(result.verdict, result.stage, result.code))
                 failed = (stage for stage in result.stages if stage.errors)
                 findings = "\n".join(line for stage in failed for line in stage_lines(stage))
                 reply = self.replies.repaired(plan, reply, findings, len(rounds))
+                generated = reply.generated
                 result = self._checked(plan, reply, emit)
         except InfrastructureError as error:
             if interrupt := interrupt_before(error):
                 raise interrupt from None
+            # What was paid for before is told all the same.
             message = _with_detail("generation", error)
-            result = replace(_blank(plan), message=message)
+            result = replace(plan.unjudged(message), generation=generated)
         return replace(result, rounds=tuple(rounds))
 
     def _repairs(self, plan: Plan) -> int:
@@ -148,6 +153,7 @@ class Evaluator:
             case.behaviour,
             case.env,
             _places(plan),
+            None if reply.design is None else partial(differences, reply.design),
         )
         # Outside any project: module resolution walks up the folders.
         folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
@@ -156,37 +162,19 @@ class Evaluator:
                 bench = self.bench()
                 self._start_ahead()
             except InfrastructureError as error:
-                return replace(_blank(plan), message=_with_detail("toolchain", error))
+                return plan.unjudged(_with_detail("toolchain", error))
             stages = self._settings.stages
             enough = partial(_caught, plan)
             results = run_stages(
                 subject, bench, folder, stages, emit, all_stages(self._verdicts), enough=enough
             )
-            if reply.design is not None:
-                results = self._with_design(results, reply.design)
-            result = _judged(plan, results, reply.about)
+            result = _judged(plan, results, reply.generated)
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
             if self._deployment is not None:
                 self._deployment.release()
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _with_design(
-        self, results: tuple[StageResult, ...], design: str
-    ) -> tuple[StageResult, ...]:
-        """`results`, with how the design differs from what was deployed among deploy's findings."""
-        deployment = self._deployment
-        if deployment is None:
-            return results
-        return tuple(
-            replace(
-                result, findings=(*result.findings, *differences(design, deployment.deployed()))
-            )
-            if result.stage == "deploy" and result.status == "passed"
-            else result
-            for result in results
-        )
 
     def _start_ahead(self) -> None:
         """Starts the first deployment while the first item is in stages that need none. One at a
@@ -281,38 +269,20 @@ def _places(plan: Plan) -> Callable[[Location], Place]:
     return place
 
 
-def _blank(plan: Plan) -> ItemResult:
-    mutant = plan.mutant
-    expected = None
-    if mutant is not None:
-        expected = f"{mutant.fails} ({mutant.code})" if mutant.code else mutant.fails
-    return ItemResult(
-        case=plan.loaded.name,
-        category=plan.loaded.category,
-        difficulty=plan.loaded.difficulty,
-        model=plan.model,
-        arm=plan.arm,
-        trial=plan.trial,
-        verdict=Verdict.ERROR,
-        mutant=None if mutant is None else mutant.name,
-        expected=expected,
-    )
-
-
 def _judged(
     plan: Plan,
     results: tuple[StageResult, ...],
-    about: Mapping[str, str | int | float | bool | None],
+    generated: Generated,
 ) -> ItemResult:
     verdict, stage, finding, message = judge(results)
     result = replace(
-        _blank(plan),
+        plan.unjudged(),
         verdict=verdict,
         stages=results,
         stage=stage,
         code=None if finding is None else finding.code,
         message=message,
-        generation=dict(about),
+        generation=generated,
     )
     if plan.mutant is None or verdict is Verdict.ERROR:
         return result
@@ -322,7 +292,10 @@ def _judged(
 def _caught(plan: Plan, results: Sequence[StageResult]) -> bool:
     """Whether `plan` is a mutant that was caught where it says: no further stage changes that. What
     was not is worth seeing whole."""
-    return plan.mutant is not None and _judged(plan, tuple(results), {}).verdict is Verdict.PASSED
+    return (
+        plan.mutant is not None
+        and _judged(plan, tuple(results), Generated()).verdict is Verdict.PASSED
+    )
 
 
 def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResult:

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,14 @@ from pytest_convex_eval.generation.strategies import (
     next_request,
     repair_request,
 )
-from pytest_convex_eval.outcomes import REFERENCE, Files, Finding, InfrastructureError
+from pytest_convex_eval.outcomes import (
+    REFERENCE,
+    Files,
+    Finding,
+    Generated,
+    InfrastructureError,
+    RequestFacts,
+)
 from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
 if TYPE_CHECKING:
@@ -62,7 +69,7 @@ class Reply:
 
     answer: Files
     remarks: tuple[Finding, ...]
-    about: Mapping[str, str | int | float | bool | None]
+    generated: Generated
     generation: Generation | None = None
     design: str | None = None
 
@@ -172,17 +179,17 @@ class Replies:
         case = plan.loaded.case
         if plan.mutant is not None:
             files = plan.mutant.applied_to({**case.files, **case.reference})
-            return Reply(files, (), {"source": "mutant"})
+            return Reply(files, (), Generated("mutant"))
         request = self._request(plan)
         if plan.model == REFERENCE:
-            return self._read(plan, self._retrieve(plan, request))
+            return self._read(plan, [self._retrieve(plan, request)])
         strategy = self._settings.strategy
-        retrieval = self._retrieve(plan, first_request(request, strategy))
-        following = next_request(retrieval.generation, strategy)
+        first = self._retrieve(plan, first_request(request, strategy))
+        following = next_request(first.generation, strategy)
         if following is None:
-            return self._read(plan, retrieval)
-        design = retrieval.generation.text
-        return replace(self._read(plan, self._retrieve(plan, following)), design=design)
+            return self._read(plan, [first])
+        reply = self._read(plan, [first, self._retrieve(plan, following)])
+        return replace(reply, design=first.generation.text)
 
     def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
         """The reply to what the checks found in `reply`; `round_number` counts from 1.
@@ -192,7 +199,8 @@ class Replies:
         assert reply.generation is not None
         before = reply.generation
         request = repair_request(before.request, before, findings, round_number)
-        return replace(self._read(plan, self._retrieve(plan, request)), design=reply.design)
+        repaired = self._read(plan, [self._retrieve(plan, request)], reply.generated.requests)
+        return replace(repaired, design=reply.design)
 
     def _retrieve(self, plan: Plan, request: Request) -> Retrieval:
         case = plan.loaded.case
@@ -207,14 +215,23 @@ class Replies:
             deadline_seconds=self._patience.deadline_seconds,
         )
 
-    def _read(self, plan: Plan, retrieval: Retrieval) -> Reply:
+    def _read(
+        self,
+        plan: Plan,
+        retrievals: Sequence[Retrieval],
+        before: tuple[RequestFacts, ...] = (),
+    ) -> Reply:
+        """The last of `retrievals` as an answer, and what all of them took, and those `before`."""
+        retrieval = retrievals[-1]
         generation = retrieval.generation
         parsed = parse_reply(generation.text)
         stopped = judge_stop(generation.stop_reason, generation.stop_details)
+        source = "store" if retrieval.stored else plan.model
+        requests = (*before, *(self._facts(plan, each) for each in retrievals))
         return Reply(
             parsed.files,
             (*((stopped,) if stopped else ()), *parsed.findings),
-            self._about(plan, retrieval) | {"shape": parsed.rung},
+            Generated(source, parsed.rung, requests),
             generation,
         )
 
@@ -261,29 +278,21 @@ class Replies:
                     observed[job.request.model].append(tokens.output)
         return observed
 
-    def _about(
-        self, plan: Plan, retrieval: Retrieval
-    ) -> dict[str, str | int | float | bool | None]:
+    def _facts(self, plan: Plan, retrieval: Retrieval) -> RequestFacts:
         generation = retrieval.generation
-        about: dict[str, str | int | float | bool | None] = {
-            "source": "store" if retrieval.stored else plan.model,
-            "stop_reason": generation.stop_reason,
-            "seconds": generation.seconds,
-            "key": retrieval.key,
-        }
-        if plan.model != REFERENCE:
-            about |= _counted(generation)
-            cost = self._prices.cost(generation)
-            about["usd"] = None if cost is None else cost.usd
-        return about
-
-
-def _counted(generation: Generation) -> dict[str, int | None]:
-    tokens = Tokens.from_usage(generation.usage)
-    return {
-        "input_tokens": None if tokens is None else tokens.prompt,
-        "output_tokens": None if tokens is None else tokens.output,
-    }
+        facts = RequestFacts(
+            retrieval.key, retrieval.stored, generation.stop_reason, generation.seconds
+        )
+        if plan.model == REFERENCE:
+            return facts
+        tokens = Tokens.from_usage(generation.usage)
+        cost = self._prices.cost(generation)
+        return replace(
+            facts,
+            input_tokens=None if tokens is None else tokens.prompt,
+            output_tokens=None if tokens is None else tokens.output,
+            usd=None if cost is None else cost.usd,
+        )
 
 
 def _label(plan: Plan) -> str:

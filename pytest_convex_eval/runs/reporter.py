@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,7 +109,7 @@ class RunReporter:
         self._lost = 0
         self._broken = 0
         self._record: RunRecord | None = None
-        self._ours: frozenset[str] = frozenset()
+        self._ours: dict[str, ItemResult] = {}
         self._unpaid = 0
         self._shown = time.monotonic()
 
@@ -116,10 +117,11 @@ class RunReporter:
     def begun(self) -> bool:
         return self._record is not None
 
-    def begin(self, record: RunRecord, nodeids: Iterable[str]) -> None:
-        """From now on the items called `nodeids` are ours."""
+    def begin(self, record: RunRecord, unjudged: Mapping[str, ItemResult]) -> None:
+        """From now on the items of `unjudged`, by node id, are ours; what is there of one is its
+        result should it be lost."""
         self._record = record
-        self._ours = frozenset(nodeids)
+        self._ours = dict(unjudged)
 
     def write(self, line: str) -> None:
         """A line of its own on the terminal."""
@@ -210,11 +212,11 @@ class RunReporter:
             self._ended.add(report.nodeid)
         elif report.skipped and report.when == "call" and report.nodeid in self._ours:
             self._unpaid += 1
-        elif report.failed and report.nodeid in self._ours - self._ended:
+        elif report.failed and report.nodeid in self._ours.keys() - self._ended:
             # What has ended is not lost with its worker: xdist only learns a moment later that it
             # is over, and takes a worker's death until then for the item's.
             self._lost += 1
-            result = _lost(report)
+            result = _lost(report, self._ours[report.nodeid])
         if result is not None and self._record is not None:
             self._record.add(report.nodeid, result, worker=worker)
         reason = getattr(report, _STOP, None)
@@ -257,18 +259,8 @@ def _shown(folder: Path, config: pytest.Config) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
-def _lost(report: pytest.TestReport) -> ItemResult:
+def _lost(report: pytest.TestReport, unjudged: ItemResult) -> ItemResult:
     """The result of an item whose process ended under it, or which never came to a result."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    path, _, name = report.nodeid.partition("::")
-    folders = Path(path).parts
-    return ItemResult(
-        case=Path(path).stem,
-        category=folders[-3] if len(folders) > 2 else "",
-        difficulty=folders[-2] if len(folders) > 1 else "",
-        model=name.partition("[")[2].removesuffix("]"),
-        arm="",
-        trial=1,
-        verdict=Verdict.ERROR,
-        message="the item ended without a result" if crash is None else crash.message,
-    )
+    message = "the item ended without a result" if crash is None else crash.message
+    return replace(unjudged, message=message)

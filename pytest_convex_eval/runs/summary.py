@@ -162,14 +162,19 @@ def _rounds(results: Sequence[ItemResult]) -> Iterator[Line]:
 
 def _costs(results: Sequence[ItemResult]) -> Iterator[Line]:
     """What a model's replies cost: those made in this run, and those that the store had."""
-    asked = [r for r in results if "usd" in r.generation]
+    asked = [
+        request
+        for result in results
+        if result.model != REFERENCE and result.mutant is None
+        for request in result.generation.requests
+    ]
     if not asked:
         return
     parts = []
     for title, stored in (("made now", False), ("from the store", True)):
-        some = [r for r in asked if (r.generation["source"] == "store") is stored]
+        some = [request for request in asked if request.stored is stored]
         if some:
-            known = [usd for r in some if isinstance(usd := r.generation["usd"], float | int)]
+            known = [request.usd for request in some if request.usd is not None]
             text = f"{len(some)} {title} ${sum(known):.4f}"
             if len(known) < len(some):
                 # What is unknown is not nothing.

@@ -24,5 +24,9 @@ class DeployStage:
         findings = pushed.result.findings
         if pushed.accepted:
             ground.deployment = pushed.deployment
-            findings = (*findings, *compare(ground.subject.expect, pushed.deployment.deployed()))
+            deployed = pushed.deployment.deployed()
+            findings = (*findings, *compare(ground.subject.expect, deployed))
+            design = ground.subject.design
+            if design is not None and not any(each.severity == "error" for each in findings):
+                findings = (*findings, *design(deployed))
         return Report(findings, pushed.result.output, pushed.result.cpu_seconds)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
-from pytest_convex_eval.deployment.model import Deployment
+from pytest_convex_eval.deployment.model import Deployed, Deployment
 from pytest_convex_eval.deployment.push import PushResult
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus
@@ -58,6 +58,7 @@ class Subject:
     `starting` are the case's own files, which the answer overlays; `remarks` is what reading the
     reply found (truncation, files that could not be told). `env` are the deployment's environment
     variables, set before the push; `place` finds a location of the case in its file.
+    `design` says how what was deployed differs from the design that came before the answer.
     """
 
     answer: Files
@@ -68,6 +69,7 @@ class Subject:
     behaviour: tuple[Block, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     place: Callable[[Location], Place] = lambda _: Place("the case", 1, 1)
+    design: Callable[[Deployed], tuple[Finding, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def test_an_answer_that_passes_every_stage_passes(
         generation=result.generation,
     )
     assert [stage.stage for stage in workbench.emitted] == ["format", "package", "lint"]
-    assert result.generation["source"] == "reference"
+    assert result.generation.source == "reference"
 
 
 def test_the_first_failing_stage_is_the_item_s(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.cases.plan import Plan
-from pytest_convex_eval.outcomes import Finding, InfrastructureError, Severity, StageName, Verdict
+from pytest_convex_eval.outcomes import (
+    Finding,
+    Generated,
+    InfrastructureError,
+    Severity,
+    StageName,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from tests.evaluation.conftest import Evaluating, Workbench
@@ -36,7 +43,7 @@ def test_one_that_fails_where_it_says_passes(
     assert (result.stage, result.code) == ("syntax", "syntax/a")
     assert result.mutant == "m"
     assert result.expected == ("syntax" if code is None else f"syntax ({code})")
-    assert result.generation == {"source": "mutant"}
+    assert result.generation == Generated("mutant")
 
 
 def test_nothing_runs_after_the_stage_that_catches_it(

@@ -23,7 +23,12 @@ from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.generation.provider import Gate, Generation, Json, Request
 from pytest_convex_eval.generation.store import GenerationStore
 from pytest_convex_eval.options import Settings
-from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from pytest_convex_eval.outcomes import (
+    ConfigurationError,
+    Generated,
+    InfrastructureError,
+    RequestFacts,
+)
 from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 from tests.patience import HANG_SECONDS
 
@@ -35,6 +40,8 @@ MakeSettings = Callable[..., Settings]
 MODEL = "claude-sonnet-5-5"
 TEXT = '<file path="package.json">\n{}\n</file>\n'
 USAGE: dict[str, Json] = {"input_tokens": 100, "output_tokens": 1000}
+COST = (100 * 2 + 1000 * 10) / 1e6
+"""2 USD a million input tokens, 10 USD a million output tokens."""
 MOMENT = "2026-11-01T00:00:00.000+00:00"
 PATIENCE = Patience(RetryPolicy(attempts=2), LimiterPolicy(window=7.0), deadline_seconds=33.0)
 
@@ -107,14 +114,10 @@ def test_a_reference_answers_itself_and_asks_nobody(
     assert reply.answer == {"package.json": "{}\n"}
     assert reply.remarks == ()
     assert reply.design is None
-    key = reply.about["key"]
-    assert reply.about == {
-        "source": "reference",
-        "stop_reason": "end_turn",
-        "seconds": 0.0,
-        "key": key,
-        "shape": "tags",
-    }
+    (asked,) = reply.generated.requests
+    assert reply.generated == Generated(
+        "reference", "tags", (RequestFacts(asked.key, False, "end_turn", 0.0),)
+    )
     assert (api.asked, api.made) == ([], [])
     assert not (tmp_path / "generations").exists()
 
@@ -139,7 +142,7 @@ def test_a_mutant_is_the_reference_over_the_case_s_files_with_its_edits(
     assert reply.answer == {
         "package.json": "new", "convex/b.ts": "start", "convex/a.ts": "one three"
     }  # fmt: skip
-    assert (reply.remarks, reply.about) == ((), {"source": "mutant"})
+    assert (reply.remarks, reply.generated) == ((), Generated("mutant"))
     assert reply.generation is None
 
 
@@ -165,17 +168,8 @@ def test_what_is_known_of_a_model_s_reply(
     reply = make().reply(make_plan(MODEL))
     assert reply.answer == {"package.json": "{}\n"}
     request = api.asked[0]
-    assert reply.about == {
-        "source": MODEL,
-        "stop_reason": "end_turn",
-        "seconds": 1.5,
-        "key": request.key(1),
-        "input_tokens": 100,
-        "output_tokens": 1000,
-        # 2 USD a million input tokens, 10 USD a million output tokens.
-        "usd": pytest.approx(0.0102),
-        "shape": "tags",
-    }
+    facts = RequestFacts(request.key(1), False, "end_turn", 1.5, 100, 1000, COST)
+    assert reply.generated == Generated(MODEL, "tags", (facts,))
     assert reply.generation is not None
     assert reply.generation.request == request
 
@@ -184,18 +178,18 @@ def test_what_a_provider_does_not_count_is_unknown_and_not_nothing(
     make: Callable[..., Replies], make_plan: MakePlan, api: Api
 ) -> None:
     api.usage = {}
-    about = make().reply(make_plan(MODEL)).about
-    assert (about["input_tokens"], about["output_tokens"], about["usd"]) == (None, None, None)
+    told = make().reply(make_plan(MODEL)).generated
+    assert (told.input_tokens, told.output_tokens, told.usd) == (None, None, None)
 
 
 def test_a_reply_that_is_there_is_asked_for_once_a_trial(
     make: Callable[..., Replies], make_plan: MakePlan, api: Api
 ) -> None:
     first = make()
-    assert first.reply(make_plan(MODEL)).about["source"] == MODEL
+    assert first.reply(make_plan(MODEL)).generated.source == MODEL
     # What this run had made was made now, whoever asks for it again.
-    assert first.reply(make_plan(MODEL)).about["source"] == MODEL
-    assert make("r2").reply(make_plan(MODEL)).about["source"] == "store"
+    assert first.reply(make_plan(MODEL)).generated.source == MODEL
+    assert make("r2").reply(make_plan(MODEL)).generated.source == "store"
     assert len(api.asked) == 1
     first.reply(make_plan(MODEL, trial=2))
     assert len(api.asked) == 2
@@ -209,7 +203,7 @@ def test_a_reply_that_is_no_answer_is_said_of_it(
     api.text, api.stop_reason = "I will not.", "max_tokens"
     reply = make().reply(make_plan(MODEL))
     assert [one.code for one in reply.remarks] == ["format/truncated", "format/no-files"]
-    assert (reply.answer, reply.about["shape"]) == ({}, None)
+    assert (reply.answer, reply.generated.shape) == ({}, None)
 
 
 def test_a_reply_that_ended_for_an_unknown_reason_is_nobody_s_fault(
@@ -226,7 +220,7 @@ def test_without_a_key_only_the_store_answers(
     make().reply(make_plan(MODEL))
     monkeypatch.setenv("ANTHROPIC_API_KEY", " ")
     replies = make("r2")
-    assert replies.reply(make_plan(MODEL)).about["source"] == "store"
+    assert replies.reply(make_plan(MODEL)).generated.source == "store"
     with pytest.raises(ConfigurationError, match=rf"notes\[{MODEL}\] \(trial 2\).*no key"):
         replies.reply(make_plan(MODEL, trial=2))
 
@@ -252,7 +246,10 @@ def test_a_design_is_asked_for_first_and_its_text_kept(
     assert [turn.text for turn in code.history] == [design.user, TEXT]
     assert "Now, the project" in code.user
     assert reply.design == TEXT
-    assert reply.about["key"] == code.key(1)
+    generated = reply.generated
+    assert [each.key for each in generated.requests] == [design.key(1), code.key(1)]
+    assert (generated.input_tokens, generated.output_tokens) == (200, 2000)
+    assert generated.usd == pytest.approx(2 * COST), "a design is paid for too"
 
 
 def test_a_design_that_was_cut_off_is_the_reply(
@@ -282,7 +279,10 @@ def test_a_repair_goes_on_with_the_conversation_and_its_design(
     assert "checked again" not in again.user
     assert [turn.text for turn in more.history][2:] == [again.user, api.text]
     assert "checked again" in more.user
-    assert third.about["key"] == more.key(2)
+    requests = third.generated.requests
+    assert [each.key for each in requests] == [asked.key(2), again.key(2), more.key(2)]
+    assert third.generated.usd == pytest.approx(3 * COST), "each round is paid for"
+    assert third.generated.seconds == pytest.approx(4.5)
 
 
 # Ahead of the items.
@@ -370,7 +370,7 @@ def test_what_was_planned_is_made_ahead_and_told(
     assert Notices(tmp_path / "runs/r1/generation").attended()
     # A worker finds what this run had made, and knows that it was.
     worker = make(strategy="design-first")
-    assert worker.reply(make_plan(MODEL)).about["source"] == MODEL
+    assert worker.reply(make_plan(MODEL)).generated.source == MODEL
     replies.close()
     assert not Notices(tmp_path / "runs/r1/generation").attended()
     assert len(api.asked) == 2

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_convex_eval.cases.plan import Plan
+from pytest_convex_eval.deployment.model import Deployed
 from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.evaluation.replies import Replies, Reply
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
     Finding,
+    Generated,
     InfrastructureError,
     ItemResult,
     Round,
@@ -46,7 +48,7 @@ class Talk:
         if self.trouble is not None and index == len(self.texts) - 1:
             raise self.trouble
         text = self.texts[index]
-        return Reply({"convex/a.ts": text}, (), {"source": text}, design=self.design)
+        return Reply({"convex/a.ts": text}, (), Generated(text), design=self.design)
 
     def reply(self, plan: Plan) -> Reply:
         return self.answer(0)
@@ -92,7 +94,7 @@ def ended(result: ItemResult) -> tuple[str, str, list[tuple[StageName | None, st
     for one in result.rounds:
         assert one.verdict is Verdict.FAILED
     before = [(one.stage, one.code) for one in result.rounds]
-    return result.verdict.value, str(result.generation["source"]), before
+    return result.verdict.value, result.generation.source, before
 
 
 def test_an_answer_is_asked_for_again_until_it_passes(
@@ -162,43 +164,17 @@ def test_a_repair_that_there_is_no_money_for_is_told(
         talking(talk, repair=2)(make_plan(MODEL))
 
 
-DESIGN = '{"tables": [], "functions": [{"name": "a:b", "kind": "query"}]}'
-
-
-def test_how_an_answer_differs_from_its_design_is_told_with_deploy(
-    talking: Make, workbench: Workbench, make_plan: MakePlan
+@pytest.mark.parametrize("design", ["no design", None])
+def test_the_design_goes_with_the_answer_to_what_is_deployed_of_it(
+    talking: Make, workbench: Workbench, make_plan: MakePlan, design: str | None
 ) -> None:
-    workbench.stage("format")
-    deploy: list[Report] = []
-
     def check(ground: Ground) -> Report:
-        ground.bench.deployment()
-        deploy.append(Report((Finding("deploy/odd", "It is odd.", "warning"),)))
-        return deploy[-1]
+        differ = ground.subject.design
+        return Report(() if differ is None else differ(Deployed()))
 
     workbench.stage("deploy", check)
-    workbench.stage("lint")
-    result = talking(Talk("a", design="no design"))(make_plan(MODEL))
-    assert result.verdict is Verdict.PASSED
-    found = {stage.stage: [one.code for one in stage.findings] for stage in result.stages}
-    assert found == {"format": [], "deploy": ["deploy/odd", "design/missing"], "lint": []}
-    assert {one.severity for stage in result.stages for one in stage.findings} == {"warning"}
-
-
-@pytest.mark.parametrize("kind", ["failed", "error", "elsewhere", "without"])
-def test_where_nothing_was_deployed_from_a_design_nothing_is_compared(
-    talking: Make, workbench: Workbench, make_plan: MakePlan, kind: str
-) -> None:
-    workbench.deploying()
-    if kind == "failed":
-        workbench.failing("deploy")
-    elif kind == "error":
-        workbench.raising("deploy", InfrastructureError("gone"))
-    elif kind == "elsewhere":
-        # As a deployment that could not be had.
-        workbench.stage("deploy")
-    design = None if kind == "without" else "no design"
     result = talking(Talk("a", design=design))(make_plan(MODEL))
+    assert result.verdict is Verdict.PASSED
     (deploy,) = result.stages
-    assert deploy.stage == "deploy"
-    assert not [one for one in deploy.findings if one.code.startswith("design/")]
+    said = [(one.code, one.severity) for one in deploy.findings]
+    assert said == ([] if design is None else [("design/missing", "warning")])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pytest_convex_eval.outcomes import (
     Finding,
+    Generated,
     ItemResult,
+    RequestFacts,
     Round,
     StageName,
     StageResult,
@@ -136,7 +138,15 @@ def test_errors_of_ours_in_a_stage_are_no_part_of_its_rate() -> None:
 
 
 def replied(usd: float | None, source: str = "claude-x") -> ItemResult:
-    return replace(PASSED, model="claude-x", generation={"usd": usd, "source": source})
+    return requested((usd, source))
+
+
+def requested(*requests: tuple[float | None, str]) -> ItemResult:
+    facts = (
+        RequestFacts("key", source == "store", "end_turn", 1.0, usd=usd) for usd, source in requests
+    )
+    generated = Generated(requests[-1][1], "tags", tuple(facts))
+    return replace(PASSED, model="claude-x", generation=generated)
 
 
 def test_what_replies_cost_is_told_apart_and_what_is_unknown_is_not_nothing() -> None:
@@ -146,6 +156,10 @@ def test_what_replies_cost_is_told_apart_and_what_is_unknown_is_not_nothing() ->
     assert costs(PASSED) == []
     assert costs(replied(0.5), replied(0.25)) == ["replies: 2 made now $0.7500"]
     assert costs(replied(1, "store")) == ["replies: 1 from the store $1.0000"]
+    # Each request of an item counts: a design, and each round of repair.
+    assert costs(requested((0.5, "store"), (0.25, "claude-x"), (0.25, "claude-x"))) == [
+        "replies: 2 made now $0.5000, 1 from the store $0.5000"
+    ]
     assert costs(replied(0.5), replied(None), replied(0.1, "store"), PASSED) == [
         "replies: 2 made now $0.5000 and 1 of unknown cost, 1 from the store $0.1000"
     ]

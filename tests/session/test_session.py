@@ -524,6 +524,6 @@ def test_ids_become_the_plans_that_they_stand_for(make: Make, write_case: Write)
     session = make("--convex-model=a", "--convex-trials=2").session
     wanted = [f"{two}::two[a-2]", f"{one}::one[a-1]", f"{two}::two[a-1]", f"{one}::one[other]"]
     plans = session._plans(wanted)
-    assert [(plan.loaded.name, plan.trial) for plan in plans] == [
+    assert [(plan.loaded.name, plan.trial) for plan in plans.values()] == [
         ("two", 2), ("one", 1), ("two", 1)
     ]  # fmt: skip

@@ -299,7 +299,7 @@ def test_a_key_is_needed_before_anything_else_unless_all_is_replayed(
         ("bench", InfrastructureError("no network", detail="ECONN\n"), "no network\nECONN"),
         ("bench", InfrastructureError("no network"), "no network"),
         ("bench", ConfigurationError("no program is there"), "no program is there"),
-        ("begin", OSError("disk full"), "can't write the run record: disk full"),
+        ("begin", OSError("disk full"), "can't prepare the run: disk full"),
         ("prefetch", InfrastructureError("another process generates"), "another process generates"),
     ],
 )
@@ -315,6 +315,18 @@ def test_what_keeps_a_run_from_starting_ends_it_with_its_reason(
         prepared(made, items(f"--convex-model={MODEL}"))
     assert raised.value.msg == f"convex-eval: {said}"
     assert raised.value.returncode == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_record_that_can_t_be_written_is_called_so(
+    make: Make, items: Items, write_case: Write, pytester: pytest.Pytester
+) -> None:
+    write_case("notes")
+    (pytester.path / ".convex-eval").write_text("a file")
+    with pytest.raises(pytest.exit.Exception) as raised:
+        prepared(make(), items())
+    assert raised.value.msg is not None
+    assert raised.value.msg.startswith("convex-eval: can't write the run record: ")
+    assert ".convex-eval" in raised.value.msg, "which file it was about"
 
 
 # Under xdist.

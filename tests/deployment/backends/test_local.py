@@ -356,6 +356,7 @@ def test_it_dies_with_a_parent_that_is_killed(program: Path, tmp_path: Path) -> 
     ) as started:
         assert started.stdout is not None
         backend = psutil.Process(int(started.stdout.readline()))
+        assert backend.is_running(), "it serves until its parent is killed"
         started.send_signal(signal.SIGKILL)
     until_ended([backend])
 

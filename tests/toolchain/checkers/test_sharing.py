@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import pytest
@@ -48,14 +49,24 @@ def guest(host: Host, address: Path) -> Iterator[Guest]:
     guest.close()
 
 
-def servers(bench: Bench) -> list[psutil.Process]:
-    """The compilers and linters that this process has running."""
-    programs = {str(bench.toolchain.tsc), "oxlint_server.mjs"}
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if any(part.endswith(tuple(programs)) for part in child.cmdline())
-    ]
+Servers: TypeAlias = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture
+def servers(bench: Bench) -> Servers:
+    """The compilers and linters that this process has started since the test began: others keep
+    theirs for the whole session."""
+    programs = (str(bench.toolchain.tsc), "oxlint_server.mjs")
+
+    def running() -> list[psutil.Process]:
+        return [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if any(part.endswith(programs) for part in child.cmdline())
+        ]
+
+    before = {process.pid for process in running()}
+    return lambda: [process for process in running() if process.pid not in before]
 
 
 def codes(bench: Bench, guest: Guest, files: Files, name: str) -> list[str]:
@@ -70,17 +81,21 @@ def when_asked(host: Host, do: Callable[[], object]) -> None:
     do()
 
 
-def test_it_says_what_tools_of_ones_own_say(bench: Bench, guest: Guest) -> None:
+def test_it_says_what_tools_of_ones_own_say(bench: Bench, guest: Guest, servers: Servers) -> None:
     workspace = bench.lay_out(WRONG)
     shared = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
     own = (bench.types_of(workspace), bench.lint_of(workspace))
     assert [report.findings for report in shared] == [report.findings for report in own]
     assert all(report.cpu_seconds > 0 for report in shared)
-    assert len(servers(bench)) == 2
+    assert len(servers()) == 2
 
 
 def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
-    bench: Bench, address: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    address: Path,
+    toolchain: Toolchain,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: Servers,
 ) -> None:
     monkeypatch.setattr(sharing, "CORES_A_SERVER", 1_000)
     host = Host(address, toolchain)
@@ -101,23 +116,23 @@ def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(work, range(6)))
-    assert len(servers(bench)) == 2
+    assert len(servers()) == 2
     host.close()
 
 
 def test_nobody_else_can_reach_them_and_nothing_stays(
-    bench: Bench, address: Path, toolchain: Toolchain
+    bench: Bench, address: Path, toolchain: Toolchain, servers: Servers
 ) -> None:
     host = Host(address, toolchain)
     assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
     guest = Guest(str(address))
     codes(bench, guest, RIGHT, "one")
-    running = servers(bench)
+    running = servers()
     assert len(running) == 2
     guest.close()
     host.close()
     until_ended(running)
-    assert servers(bench) == []
+    assert servers() == []
     assert not address.parent.exists()
     assert shared_tools(str(address)) is None
 
@@ -130,10 +145,12 @@ def test_a_folder_that_somebody_has_made_before_is_not_trusted(
         Host(address, toolchain)
 
 
-def test_a_server_that_was_killed_costs_nobody_a_finding(bench: Bench, guest: Guest) -> None:
+def test_a_server_that_was_killed_costs_nobody_a_finding(
+    bench: Bench, guest: Guest, servers: Servers
+) -> None:
     expected = ["TS2322", "lint/no-floating-promises"]
     assert codes(bench, guest, WRONG, "one") == expected
-    for server in servers(bench):
+    for server in servers():
         server.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
     assert codes(bench, guest, WRONG, "two") == expected
@@ -161,12 +178,16 @@ guest.check(Path({str(root)!r}), wall_seconds={HANG_SECONDS})
 
 
 def test_who_waits_when_the_host_ends_gets_no_answer(
-    bench: Bench, address: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    address: Path,
+    toolchain: Toolchain,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: Servers,
 ) -> None:
     host = Host(address, toolchain)
     guest = Guest(str(address))
     codes(bench, guest, RIGHT, "one")
-    stopped = servers(bench)
+    stopped = servers()
     for server in stopped:
         server.send_signal(signal.SIGSTOP)
     root = bench.lay_out(WRONG, "two").root
@@ -180,14 +201,14 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
     assert codes(bench, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
     guest.close()
     until_ended(stopped)
-    assert servers(bench) == []
+    assert servers() == []
 
 
 def test_an_interrupted_question_leaves_no_answer_for_the_next(
-    bench: Bench, host: Host, guest: Guest
+    bench: Bench, host: Host, guest: Guest, servers: Servers
 ) -> None:
     codes(bench, guest, RIGHT, "one")
-    for server in servers(bench):
+    for server in servers():
         server.send_signal(signal.SIGSTOP)
 
     def interrupt(*_: object) -> None:
@@ -204,7 +225,7 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(
     finally:
         interrupting.join()
         signal.signal(signal.SIGALRM, before)
-    for server in servers(bench):
+    for server in servers():
         server.send_signal(signal.SIGCONT)
     assert codes(bench, guest, RIGHT, "three") == []
 

@@ -15,8 +15,8 @@ import yaml
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
+from pytest_convex_eval.toolchain.lint import oxlint
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
-from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -80,9 +80,14 @@ def findings_on_accepted_code(
         for name, root in roots.items()
         for path in sources_of(root)
     }
-    spoken = ask_oxlint(
-        toolchain, folder, list(paths), EVERYTHING, scratch=folder, deadline_seconds=HANG_SECONDS
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # The limit is one answer's, and these are more than a hundred.
+        patch.setattr(oxlint, "CPU_SECONDS", int(HANG_SECONDS))
+        spoken = oxlint.ask_oxlint(
+            *(toolchain, folder, list(paths), EVERYTHING),
+            scratch=folder,
+            deadline_seconds=HANG_SECONDS,
+        )
     assert not spoken.exhausted
     assert not spoken.unparsable
     said: dict[str, list[Said]] = {name: [] for name in roots}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAMES = [f"case_{number}" for number in range(6)]
 # What tells of time and place, and of where a reply came from.
-VOLATILE = {"ended", "worker", "seconds", "cpu_seconds", "artefacts", "source"}
+VOLATILE = {"ended", "worker", "seconds", "cpu_seconds", "artefacts", "source", "stored"}
 TIMES = re.compile(
     r' (?:time|timestamp|hostname)="[^"]*"|<property name="convex_eval\.seconds[^/]*/>'
     r"|\d+\.\d\ds|^workspace kept in .*$",

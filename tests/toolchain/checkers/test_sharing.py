@@ -58,12 +58,15 @@ def servers(bench: Bench) -> Servers:
     theirs for the whole session."""
     programs = (str(bench.toolchain.tsc), "oxlint_server.mjs")
 
+    def is_ours(process: psutil.Process) -> bool:
+        try:
+            return any(part.endswith(programs) for part in process.cmdline())
+        except psutil.NoSuchProcess:
+            # It has ended, and whoever started it has not waited for it yet.
+            return False
+
     def running() -> list[psutil.Process]:
-        return [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if any(part.endswith(programs) for part in child.cmdline())
-        ]
+        return [child for child in psutil.Process().children(recursive=True) if is_ours(child)]
 
     before = {process.pid for process in running()}
     return lambda: [process for process in running() if process.pid not in before]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def sdk() -> None:
     """The SDK is imported: that takes a second or ten, which are no deadline's."""
-    import anthropic  # noqa: F401
-    from anthropic.types import Message  # noqa: F401
-    from anthropic.types.messages import MessageBatch  # noqa: F401
+    for module in ("anthropic", "anthropic.types", "anthropic.types.messages"):
+        import_module(module)
 
 
 @pytest.fixture

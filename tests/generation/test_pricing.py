@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.pricing import (
     ASSUMED_OUTPUT_TOKENS,
-    Estimate,
     Price,
     PriceTable,
     Tier,
@@ -411,10 +410,8 @@ def test_an_estimate_lies_between_a_cached_short_and_a_written_long_reply() -> N
     # 100 tokens of the system text and 50 of the rest: the first of them pays for both.
     low = 3 * (50 * 1 + 20 * 3) + 100 * (1 + 0.2 + 0.2)
     high = 3 * (150 * 1.5 + 40 * 3)
-    assert estimate == Estimate(
-        pytest.approx(low / MILLION), pytest.approx(high / MILLION), 3,  # type: ignore[arg-type]
-        "output as in 5 stored generations",
-    )  # fmt: skip
+    assert (estimate.low_usd, estimate.high_usd) == pytest.approx((low / MILLION, high / MILLION))
+    assert (estimate.requests, estimate.basis) == (3, "output as in 5 stored generations")
     halved = prices.estimate(requests, DAY, observed={"m": [10, 20, 30, 40, 50]}, batch=True)
     assert halved is not None
     assert halved.low_usd == pytest.approx(low / 2 / MILLION)

@@ -234,8 +234,11 @@ class _Reading:
         name = called_name(call)
         if name == "all" and call.args:
             of = call.args[0]
-            whole = isinstance(of, COMPREHENSIONS) and self._values.goes_through(of)
-            if whole and not any(each.ifs for each in of.generators):  # type: ignore[attr-defined]
+            if (
+                isinstance(of, COMPREHENSIONS)
+                and self._values.goes_through(of)
+                and not any(each.ifs for each in of.generators)
+            ):
                 return Weight.SURE
             return Weight.SURE if self._values.filled(of) else Weight.MAYBE
         if name in VAGUE_CALLS:

@@ -358,7 +358,8 @@ def stage_report(result: StageResult, worker: str | None = None) -> StageReport:
     item = SimpleNamespace(nodeid=NODEID, location=("notes.yaml", 0, "notes"))
     made = StageReport.of(cast(pytest.Item, item), result)
     if worker is not None:
-        made.worker_id = worker  # type: ignore[attr-defined]
+        # As xdist marks the reports of its workers.
+        vars(made)["worker_id"] = worker
     return made
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import FunctionResult
+from pytest_convex_eval.deployment.model import FunctionKind, FunctionResult
 
 SHARED = """
 const own = globalThis as any;
@@ -166,7 +166,7 @@ def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
     return push_once({f"convex/{name}.ts": text for name, text in files.items()})
 
 
-ENVIRONMENTS = {
+ENVIRONMENTS: Mapping[str, tuple[FunctionKind, str]] = {
     "query": ("query", "app:q_"),
     "mutation": ("mutation", "app:m_"),
     "action": ("action", "app:a_"),
@@ -182,7 +182,7 @@ def run(
     kind, prefix = ENVIRONMENTS[request.param]
 
     def call(name: str) -> FunctionResult:
-        result = live.call(kind, f"{prefix}{name}")  # type: ignore[arg-type]
+        result = live.call(kind, f"{prefix}{name}")
         assert result.error is None, result.error
         return result
 

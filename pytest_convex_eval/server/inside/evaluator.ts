@@ -11,6 +11,7 @@ import { builtin, shownProcess } from "./node_builtins.ts";
 import { process, writeSync } from "./own_node.ts";
 import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs, watchVarying } from "./analysis_realm.ts";
 import { describe, recordFrames, SCHEME } from "./stack.ts";
+import { synthetic } from "./synthetic.ts";
 import type { Module, Unit, UnitValue, Failure } from "../protocol.ts";
 
 const RESULTS = 3;
@@ -185,17 +186,6 @@ class Loader {
     const module = await builtin(specifier);
     return synthetic(specifier, module);
   }
-}
-
-function synthetic(identifier: string, values: object) {
-  const entries = Object.entries(values);
-  return new vm.SyntheticModule(
-    entries.map(([name]) => name),
-    function () {
-      for (const [name, value] of entries) this.setExport(name, value);
-    },
-    { identifier },
-  );
 }
 
 function refuseEnvironment(): undefined {

@@ -6,6 +6,7 @@ import { builtin } from "./node_builtins.ts";
 import { SCHEME } from "./stack.ts";
 import { compileScript } from "./script_module.ts";
 import type { ScriptModule } from "./script_module.ts";
+import { synthetic } from "./synthetic.ts";
 
 /** `referrer`: a path */
 export type ImportDynamically = (specifier: string, referrer: string) => Promise<vm.Module>;
@@ -130,15 +131,4 @@ export class Loader {
     if (this.code.node && !isRelative) return synthetic(specifier, await builtin(specifier));
     return this.#module(resolvePath(specifier, referrer));
   }
-}
-
-function synthetic(identifier: string, values: object) {
-  const entries = Object.entries(values);
-  return new vm.SyntheticModule(
-    entries.map(([name]) => name),
-    function () {
-      for (const [name, value] of entries) this.setExport(name, value);
-    },
-    { identifier },
-  );
 }

@@ -33,6 +33,7 @@ from tests.deployment.fixtures import (
     PushOnce,
     PushOverHttp,
     PushProject,
+    PushWithUsers,
     Request,
 )
 from tests.deployment.issuer import Issuer, Signer, serving
@@ -265,6 +266,18 @@ def push_over_http(ask: Ask) -> PushOverHttp:
             return started
         dry = request["dryRun"]
         return ask("POST", "/api/deploy2/finish_push", {"startPush": started.body, "dryRun": dry})
+
+    return run
+
+
+@pytest.fixture
+def push_with_users(
+    bundle: Bundle, push_over_http: PushOverHttp, deployment: EmbeddedDeployment, issuer: Issuer
+) -> PushWithUsers:
+    def run(files: Files) -> EmbeddedDeployment:
+        answer = push_over_http(bundle({**files, "convex/auth.config.ts": issuer.config}))
+        assert answer.status == 200, answer.body
+        return deployment
 
     return run
 

@@ -73,6 +73,12 @@ class PushOnce(Protocol):
     def __call__(self, files: Files) -> EmbeddedDeployment: ...
 
 
+class PushWithUsers(Protocol):
+    """Pushes files to the empty deployment, which then trusts the tokens of `issuer`."""
+
+    def __call__(self, files: Files) -> EmbeddedDeployment: ...
+
+
 class PushProject(Protocol):
     def __call__(
         self, project: Path, *, deadline_seconds: float = HANG_SECONDS, codegen: bool = False

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.push import push
-from tests.deployment.fixtures import Bundle, MakeProject, OfVersion, PushOverHttp
+from tests.deployment.clients.programs import printed
+from tests.deployment.fixtures import MakeProject, OfVersion, PushWithUsers
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -49,16 +49,8 @@ export const secret = internalQuery({ args: {}, handler: async () => "internal" 
 
 
 @pytest.fixture
-def live(
-    bundle: Bundle,
-    push_over_http: PushOverHttp,
-    deployment: EmbeddedDeployment,
-    issuer: Issuer,
-) -> EmbeddedDeployment:
-    files = {"convex/app.ts": APP, "convex/auth.config.ts": issuer.config}
-    answer = push_over_http(bundle(files))
-    assert answer.status == 200, answer.body
-    return deployment
+def live(push_with_users: PushWithUsers) -> EmbeddedDeployment:
+    return push_with_users({"convex/app.ts": APP})
 
 
 @pytest.fixture
@@ -68,10 +60,7 @@ def script(
     """Runs a Node program with `convex` from npm; gives what it prints as JSON."""
 
     def run(text: str) -> Any:
-        folder = tmp_path / "client"
-        folder.mkdir()
-        (folder / "node_modules").symlink_to(convex_node_modules("1.48.0"))
-        (folder / "main.mjs").write_text(
+        program = (
             'import { ConvexClient, ConvexHttpClient } from "convex/browser";\n'
             'import { anyApi as api } from "convex/server";\n'
             f"const url = {json.dumps(live.url)}, key = {json.dumps(live.admin_key)};\n"
@@ -80,14 +69,8 @@ def script(
             "const say = (value) => console.log(JSON.stringify(value, (_, v) =>"
             " typeof v === 'bigint' ? `${v}n` : v));\n" + text + "\nprocess.exit(0);\n"
         )
-        done = processes.run(
-            [node, "main.mjs"],
-            cwd=folder,
-            env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=HANG_SECONDS),
-        )
-        assert done.ok, done.stdout + done.stderr
-        return json.loads(done.stdout)
+        modules = convex_node_modules("1.48.0")
+        return json.loads(printed(node, program, tmp_path / "client", modules))
 
     return run
 

@@ -12,7 +12,8 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.deployment.clients.programs import printed
+from tests.deployment.fixtures import PushWithUsers
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -68,16 +69,8 @@ const openDetour = async () => {
 
 
 @pytest.fixture
-def live(
-    bundle: Bundle,
-    push_over_http: PushOverHttp,
-    deployment: EmbeddedDeployment,
-    issuer: Issuer,
-) -> EmbeddedDeployment:
-    files = {"convex/app.ts": APP, "convex/auth.config.ts": issuer.config}
-    answer = push_over_http(bundle(files))
-    assert answer.status == 200, answer.body
-    return deployment
+def live(push_with_users: PushWithUsers) -> EmbeddedDeployment:
+    return push_with_users({"convex/app.ts": APP})
 
 
 @pytest.fixture
@@ -87,19 +80,11 @@ def script(
     """Runs a Node program with the official clients; gives what it prints as JSON."""
 
     def run(text: str) -> Any:
-        folder = tmp_path / "client"
-        folder.mkdir()
-        (folder / "node_modules").symlink_to(ecosystem)
         head = f"{PRELUDE}const url = {json.dumps(live.url)};\n"
-        (folder / "main.mjs").write_text(f"{head}{text}\nprocess.exit(0);\n")
-        done = processes.run(
-            [node, "main.mjs"],
-            cwd=folder,
-            env=processes.environment(home=folder, path=[node.parent]),
-            limits=processes.Limits(wall_seconds=HANG_SECONDS),
-        )
-        assert done.ok, done.stdout + done.stderr
-        *_, said = done.stdout.splitlines()  # The client tells of lost connections before.
+        program = f"{head}{text}\nprocess.exit(0);\n"
+        *_, said = printed(
+            node, program, tmp_path / "client", ecosystem
+        ).splitlines()  # The client tells of lost connections before.
         return json.loads(said)
 
     return run

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.deployment.database.opened import OPEN
 from tests.deployment.server_modules import InServer
 
 SYSTEM = "System tables (prefixed with `_`) are read-only."
-OPEN = """
-  const tables = open({ t: {}, u: {} });
-  const [id, other] = commit(tables, (it) => [it.insert("", "t", { a: 1, b: 2 }), it.insert("",
-    "u", {})]);
-  const file = commit(tables, (it) => {
-    const made = tables.newId(tables.find("", "_storage"));
-    it.put(tables.find("", "_storage"), { _id: made, _creationTime: 1 });
-    return made;
-  });
-  const gone = commit(tables, (it) => it.insert("", "t", {}));
-  commit(tables, (it) => it.remove("", { id: gone }));
-  const it = begin(tables);
-"""
 
 REFUSED: dict[str, tuple[str, str]] = {
     "get no text": (

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle
 
 
 def schema(index: str) -> str:
@@ -52,7 +53,7 @@ def pushes(
 def test_an_index_that_keeps_its_name_and_changes_its_fields_is_of_the_new_ones(
     modules_server: EmbeddedDeployment,
     pushes: Callable[[Any], None],
-    bundle: Callable[..., Any],
+    bundle: Bundle,
 ) -> None:
     first = {"convex/f.ts": app("a"), "convex/schema.ts": schema('["a"]')}
     second = {"convex/f.ts": app("b"), "convex/schema.ts": schema('["b", "a"]')}

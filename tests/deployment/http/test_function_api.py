@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Answer, Ask, PushOnce
 
 APP = """
 import { action, internalQuery, mutation, query } from "../_generated/server";
@@ -51,21 +51,26 @@ import { mutation } from "./_generated/server";
 export const sign = mutation({ args: {}, handler: (ctx) =>
   (ctx.auth as any).signJwt({ claims: { sub: "ada", aud: "app" }, expiresInSeconds: 600 }) });
 """
-Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once(
         {"convex/lib/app.ts": APP, "convex/sign.ts": SIGN, "convex/auth.config.ts": AUTH}
     )
 
 
-@pytest.fixture
-def ask(live: EmbeddedDeployment, ask_once: Ask) -> Ask:
-    """What the deployment answers to somebody without a key."""
+class AskAs(Protocol):
+    """What the deployment answers to somebody without a key, or who the headers name."""
 
-    def run(path: str, body: object = None, *, method: str = "POST", **headers: str) -> Any:
+    def __call__(
+        self, path: str, body: object = None, *, method: str = "POST", **headers: str
+    ) -> Answer: ...
+
+
+@pytest.fixture
+def ask(live: EmbeddedDeployment, ask_once: Ask) -> AskAs:
+    def run(path: str, body: object = None, *, method: str = "POST", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         given = {"Authorization": "", **named}
         return ask_once(method, f"/api/{path}", body, headers=given)
@@ -98,7 +103,7 @@ PLAIN = {
     [(None, ENCODED), ("convex_encoded_json", ENCODED), ("json", PLAIN), ("other", ENCODED)],
 )
 def test_values_are_in_the_format_that_is_asked_for(
-    format: str | None, value: Any, ask: Ask
+    format: str | None, value: Any, ask: AskAs
 ) -> None:
     body: Any = {"path": "lib/app:values", "args": {}, "format": format}
     assert ask("query", body).body == {"status": "success", "value": value}
@@ -109,7 +114,7 @@ def test_values_are_in_the_format_that_is_asked_for(
 
 
 @pytest.mark.parametrize("args", [{"a": [1, "b"]}, [{"a": [1, "b"]}]])
-def test_arguments_are_an_object_or_a_list_of_one(args: Any, ask: Ask) -> None:
+def test_arguments_are_an_object_or_a_list_of_one(args: Any, ask: AskAs) -> None:
     assert ask("query", {"path": "lib/app:echo", "args": args}).body["value"] == [1, "b"]
     assert ask("run/lib/app/echo", {"args": args}).body["value"] == [1, "b"]
     encoded = json.dumps(args).replace(" ", "").replace('"', "%22")
@@ -117,7 +122,7 @@ def test_arguments_are_an_object_or_a_list_of_one(args: Any, ask: Ask) -> None:
     assert ask(url, method="GET").body["value"] == [1, "b"]
 
 
-def test_arguments_can_be_left_out(ask: Ask) -> None:
+def test_arguments_can_be_left_out(ask: AskAs) -> None:
     bodies: list[dict[str, Any]] = [{}, {"args": []}]
     for body in bodies:
         assert ask("query", {"path": "lib/app:echo", **body}).body["value"] is None
@@ -135,7 +140,9 @@ def test_arguments_can_be_left_out(ask: Ask) -> None:
         ("run/lib/app/default", None, "default"),
     ],
 )
-def test_each_route_finds_its_function(route: str, path: str | None, value: Any, ask: Ask) -> None:
+def test_each_route_finds_its_function(
+    route: str, path: str | None, value: Any, ask: AskAs
+) -> None:
     answer = ask(route, {"args": {}, **({} if path is None else {"path": path})})
     assert answer.body == {"status": "success", "value": value}
 
@@ -156,7 +163,7 @@ def test_each_route_finds_its_function(route: str, path: str | None, value: Any,
     ],
 )
 def test_an_error_comes_with_its_data_and_lines(
-    kind: str, how: str, text: str, data: Any, plain: Any, ask: Ask
+    kind: str, how: str, text: str, data: Any, plain: Any, ask: AskAs
 ) -> None:
     path = f"lib/app:fail{kind.capitalize()}"
     for format, shown in ((None, data), ("json", plain)):
@@ -170,7 +177,7 @@ def test_an_error_comes_with_its_data_and_lines(
         assert answer.body == expected | ({} if data is None else {"errorData": shown})
 
 
-def test_lines_are_told_where_there_are_some(ask: Ask) -> None:
+def test_lines_are_told_where_there_are_some(ask: AskAs) -> None:
     answer = ask("query", {"path": "lib/app:lines", "args": {}})
     assert answer.body == {"status": "success", "value": 1, "logLines": ["[LOG] 'said'"]}
 
@@ -197,7 +204,7 @@ def test_lines_are_told_where_there_are_some(ask: Ask) -> None:
     ],
 )
 def test_what_nobody_can_call_is_an_error(
-    route: str, path: str | None, text: str, ask: Ask
+    route: str, path: str | None, text: str, ask: AskAs
 ) -> None:
     answer = ask(route, {"args": {}, **({} if path is None else {"path": path})})
     assert (answer.status, answer.body["status"]) == (200, "error")
@@ -215,7 +222,7 @@ def test_what_nobody_can_call_is_an_error(
         ([], "the body must be an object"),
     ],
 )
-def test_a_request_that_is_none_is_refused(body: Any, why: str, ask: Ask) -> None:
+def test_a_request_that_is_none_is_refused(body: Any, why: str, ask: AskAs) -> None:
     for route in ("query", "mutation", "action"):
         answer = ask(route, body)
         assert (answer.status, answer.body) == (400, {"code": "BadRequest", "message": why})
@@ -224,7 +231,7 @@ def test_a_request_that_is_none_is_refused(body: Any, why: str, ask: Ask) -> Non
 
 
 def test_a_mutation_that_is_refused_or_fails_writes_nothing(
-    ask: Ask, live: EmbeddedDeployment
+    ask: AskAs, live: EmbeddedDeployment
 ) -> None:
     bodies: list[dict[str, Any]] = [{"n": "1"}, {}, {"n": 1, "m": 1}]
     for body in bodies:
@@ -234,11 +241,11 @@ def test_a_mutation_that_is_refused_or_fails_writes_nothing(
     assert len(live.documents("rows")) == 1
 
 
-def who(ask: Ask, authorization: str) -> Any:
+def who(ask: AskAs, authorization: str) -> Any:
     return ask("query", {"path": "lib/app:who", "args": {}}, Authorization=authorization)
 
 
-def test_who_calls_is_in_the_header(ask: Ask, live: EmbeddedDeployment) -> None:
+def test_who_calls_is_in_the_header(ask: AskAs, live: EmbeddedDeployment) -> None:
     token = str(live.mutation("sign:sign").value)
     subjects = {"nobody": "", "user": f"Bearer {token}", "admin": f"Convex {live.admin_key}"}
     acting = base64.b64encode(json.dumps({"subject": "eve", "issuer": "i"}).encode()).decode()
@@ -262,7 +269,7 @@ def test_who_calls_is_in_the_header(ask: Ask, live: EmbeddedDeployment) -> None:
 
 @pytest.mark.parametrize("route", ["query", "mutation", "action", "run/lib/app/who", "query_at_ts"])
 def test_a_header_that_names_nobody_is_refused_everywhere(
-    route: str, ask: Ask, live: EmbeddedDeployment
+    route: str, ask: AskAs, live: EmbeddedDeployment
 ) -> None:
     body = {"path": "lib/app:who", "args": {}, "ts": "AAAAAAAAAAA="}
     for header, status, code in (

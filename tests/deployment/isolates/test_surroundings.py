@@ -10,6 +10,7 @@ import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import FunctionKind, FunctionResult
+from tests.deployment.fixtures import PushOnce
 
 SHARED = """
 const own = globalThis as any;
@@ -161,7 +162,7 @@ export const moving = action({ args: {}, handler: async () => {
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     files = {"app": APP, "node": NODE, "shared": SHARED, "more": MORE}
     return push_once({f"convex/{name}.ts": text for name, text in files.items()})
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, Bundle, PushOverHttp
 from tests.patience import HANG_SECONDS
 
 HEAD = """
@@ -79,22 +80,19 @@ def every(name: str, schedule: str) -> str:
     return f'crons.interval("{name}", {schedule}, internal.a.tick, {{ name: "{name}" }});'
 
 
-_BUNDLES: dict[str, Any] = {}
-"""Requests by the files that they are of: many tests begin with the same."""
+class PushFiles(Protocol):
+    """Pushes files by their names in `convex/`; what was answered."""
+
+    def __call__(self, files: Mapping[str, str], *, status: int = 200) -> Any: ...
 
 
 @pytest.fixture
-def push(
-    bundle: Callable[..., Any], push_over_http: Callable[[Any], Any]
-) -> Callable[[dict[str, str]], Any]:
-    """Pushes files by their names in `convex/`; what was answered."""
+def push(bundle: Bundle, push_over_http: PushOverHttp) -> PushFiles:
+    count = itertools.count()
 
-    def run(files: dict[str, str], *, status: int = 200) -> Any:
-        key = json.dumps(files, sort_keys=True)
-        if key not in _BUNDLES:
-            named = {f"convex/{path}.ts": text for path, text in files.items()}
-            _BUNDLES[key] = bundle(named, name=f"push{len(_BUNDLES)}")
-        answer = push_over_http(_BUNDLES[key])
+    def run(files: Mapping[str, str], *, status: int = 200) -> Any:
+        named = {f"convex/{path}.ts": text for path, text in files.items()}
+        answer = push_over_http(bundle(named, name=f"push{next(count)}"))
         assert answer.status == status, answer.body
         return answer.body
 
@@ -106,9 +104,7 @@ def text_of(error: str | None) -> str:
     return error.partition("\n")[2]
 
 
-def test_the_second_push_is_what_runs(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
-) -> None:
+def test_the_second_push_is_what_runs(push: PushFiles, deployment: EmbeddedDeployment) -> None:
     for word, app in (("first", FIRST), ("second", SECOND)):
         texts = {"a": app, "node": NODE, "http": HTTP}
         push({name: text.replace('"first"', f'"{word}"') for name, text in texts.items()})
@@ -122,9 +118,7 @@ def test_the_second_push_is_what_runs(
         assert deployment.http("GET", "/which").body == word.encode()
 
 
-def test_functions_come_go_and_change(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
-) -> None:
+def test_functions_come_go_and_change(push: PushFiles, deployment: EmbeddedDeployment) -> None:
     push({"a": FIRST})
     before = [
         *(deployment.query(f"a:{name}") for name in ("gone", "kind", "hidden", "gives")),
@@ -152,7 +146,7 @@ def test_functions_come_go_and_change(
 
 
 def test_a_module_that_moves_to_node_and_back_runs_there(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     plain = NODE.removeprefix('"use node";\n')
     for text, buffer in ((plain, "undefined"), (NODE, "function"), (plain, "undefined")):
@@ -160,7 +154,7 @@ def test_a_module_that_moves_to_node_and_back_runs_there(
         assert deployment.action("node:act").value == ["first", buffer]
 
 
-def test_documents_and_ids_stay(push: Callable[..., Any], deployment: EmbeddedDeployment) -> None:
+def test_documents_and_ids_stay(push: PushFiles, deployment: EmbeddedDeployment) -> None:
     push({"a": FIRST, "schema": schema("a: v.any()")})
     first = deployment.mutation("a:put", {"a": 1}).value
     push({"a": SECOND, "schema": schema("a: v.any(), b: v.optional(v.id('t'))")})
@@ -185,7 +179,7 @@ BROKEN = {
 
 
 def test_a_push_that_fails_leaves_all_as_it_was(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     push({"a": FIRST, "crons": crons(every("old", "{ hours: 6 }")), "http": HTTP})
     assert deployment.advance(0) == []
@@ -208,9 +202,9 @@ def test_a_push_that_fails_leaves_all_as_it_was(
 
 
 def test_a_push_that_was_only_started_changes_nothing(
-    push: Callable[..., Any],
-    bundle: Callable[..., Any],
-    ask: Callable[..., Any],
+    push: PushFiles,
+    bundle: Bundle,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     push({"a": FIRST})
@@ -222,9 +216,9 @@ def test_a_push_that_was_only_started_changes_nothing(
 
 
 def test_documents_that_were_mended_let_the_schema_go_live(
-    push: Callable[..., Any],
-    bundle: Callable[..., Any],
-    ask: Callable[..., Any],
+    push: PushFiles,
+    bundle: Bundle,
+    ask: Ask,
     deployment: EmbeddedDeployment,
 ) -> None:
     push({"a": FIRST})
@@ -247,7 +241,7 @@ def test_documents_that_were_mended_let_the_schema_go_live(
 
 
 def test_cron_jobs_are_those_of_the_last_push(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     def ticks(files: dict[str, str]) -> list[str]:
         """Those of 12 hours, without those with which an interval begins."""
@@ -265,7 +259,7 @@ def test_cron_jobs_are_those_of_the_last_push(
 
 
 def test_what_was_scheduled_for_a_function_that_is_gone_fails(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     push({"a": FIRST})
     assert deployment.mutation("a:plan").error is None
@@ -280,7 +274,7 @@ def test_what_was_scheduled_for_a_function_that_is_gone_fails(
 
 
 def test_what_was_scheduled_before_a_push_runs_the_code_of_after_it(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     push({"a": FIRST})
     assert deployment.mutation("a:plan").error is None
@@ -300,7 +294,7 @@ export const begun = mutation({{ args: {{}}, handler: async (ctx) => {{
 
 
 def test_an_action_that_runs_ends_with_the_code_that_it_is_of(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     push({"b": WAITING})
     errors: list[str | None] = []
@@ -328,7 +322,7 @@ export const built = query({ args: {}, handler: async () =>
 
 
 def test_variables_are_seen_as_they_are_without_another_push(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     push(
         {
@@ -354,7 +348,7 @@ def test_variables_are_seen_as_they_are_without_another_push(
 
 
 def test_an_error_is_placed_in_the_code_that_is_live(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     text = f"{HEAD}export const f = query({{ args: {{}}, handler: async () => {{\n"
     text += '  throw new Error("here");\n} });\n'
@@ -365,7 +359,7 @@ def test_an_error_is_placed_in_the_code_that_is_live(
 
 
 def test_eight_pushes_can_be_under_way(
-    bundle: Callable[..., Any], ask: Callable[..., Any], deployment: EmbeddedDeployment
+    bundle: Bundle, ask: Ask, deployment: EmbeddedDeployment
 ) -> None:
     request = bundle({"convex/a.ts": "export const x = 1;\n"})
     started = [ask("POST", "/api/deploy2/start_push", request).body for _ in range(9)]
@@ -383,7 +377,7 @@ def test_eight_pushes_can_be_under_way(
 
 
 def test_each_push_is_counted_and_told_from_the_one_before(
-    push: Callable[..., Any], deployment: EmbeddedDeployment
+    push: PushFiles, deployment: EmbeddedDeployment
 ) -> None:
     number = deployment.last_push().number
     push({"a": FIRST, "schema": schema("a: v.any()", "by_id")}, status=400)

@@ -188,13 +188,13 @@ def test_without_a_command_time_is_real(app: EmbeddedDeployment) -> None:
 
 
 def test_a_scheduled_function_can_be_watched_and_cancelled(app: EmbeddedDeployment) -> None:
-    job = app.mutation("a:later", {"text": "never", "ms": 10_000}).value
+    job = app.mutation("a:later", {"text": "never", "ms": 600_000}).value
     assert app.query("a:state", {"id": job}).value == {"kind": "pending"}
     app.mutation("a:cancel", {"id": job})
     assert app.query("a:state", {"id": job}).value == {"kind": "canceled"}
-    done = app.mutation("a:later", {"text": "done", "ms": 10_000}).value
+    done = app.mutation("a:later", {"text": "done", "ms": 600_000}).value
     failing = app.mutation("a:startFailing").value
-    failures = app.advance(20)
+    failures = app.advance(1200)
     assert texts(app) == ["done"]
     assert app.query("a:state", {"id": done}).value == {"kind": "success"}
     state = app.query("a:state", {"id": failing}).value

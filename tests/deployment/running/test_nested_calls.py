@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import PushOnce
 
 SCHEMA = """
 import { defineSchema, defineTable } from "convex/server";
@@ -29,7 +30,7 @@ async function perform(ctx: any, all: any[]): Promise<any> {
     if (what === "patch") await ctx.db.patch(rest[0], { n: rest[1] });
     if (what === "replace") await ctx.db.replace(rest[0], { n: rest[1] });
     if (what === "delete") await ctx.db.delete(rest[0]);
-    if (what === "schedule") made = await ctx.scheduler.runAfter(1000, internal.a.ran,
+    if (what === "schedule") made = await ctx.scheduler.runAfter(3_600_000, internal.a.ran,
       { by: rest[0] });
     if (what === "cancel") await ctx.scheduler.cancel(rest[0]);
     if (what === "drop") await ctx.storage.delete(rest[0]);
@@ -70,7 +71,7 @@ FILES = {"convex/a.ts": APP, "convex/schema.ts": SCHEMA}
 
 
 @pytest.fixture
-def app(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def app(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once(FILES)
 
 
@@ -138,7 +139,7 @@ def test_what_a_call_did_before_it_threw_is_taken_back(
     assert message == "Uncaught Error: no"
     assert look(app) == before
     assert app.fetch("GET", str(url)).body == b"bytes"
-    assert app.advance(2) == []
+    assert app.advance(7200) == []
     assert [row["by"] for row in app.documents("runs")] == ["kept"], "the job still runs"
 
 
@@ -155,7 +156,7 @@ def test_what_a_call_did_stays_when_it_returns_or_a_later_one_throws(
     after = look(app)
     expected = {**before, **changes}
     assert after == {**expected, "indexed": sorted(expected["rows"])}
-    assert app.advance(2) == []
+    assert app.advance(7200) == []
     ran = [by for by, kind in expected["jobs"] if kind == "pending"]
     assert [row["by"] for row in app.documents("runs")] == ran
     if not expected["urls"]:
@@ -179,7 +180,7 @@ def test_a_mutation_that_throws_takes_back_all_that_its_calls_did(
     steps = with_ids([["call", [["call", [effect]]]], ["insert", 8], ["throw", "no"]], made)
     assert "Uncaught Error: no" in str(app.mutation("a:run", {"steps": steps}).error)
     assert look(app) == before
-    assert app.advance(2) == []
+    assert app.advance(7200) == []
     assert [row["by"] for row in app.documents("runs")] == ["kept"]
 
 
@@ -228,7 +229,7 @@ def test_a_scheduled_mutation_that_throws_leaves_its_failure_alone(
     steps: list[Any] = [["schedule", {"by": 5}]]
     bad = app.mutation("a:run", {"steps": steps})
     assert bad.error is None, "arguments are checked when it runs"
-    failures = app.advance(2)
+    failures = app.advance(7200)
     assert len(failures) == 1
     assert failures[0].startswith("a:ran: ArgumentValidationError")
     assert [row["by"] for row in app.documents("runs")] == ["kept"]
@@ -236,4 +237,4 @@ def test_a_scheduled_mutation_that_throws_leaves_its_failure_alone(
     assert states[0] == {"kind": "success"}
     assert isinstance(states[1], dict)
     assert states[1]["kind"] == "failed"
-    assert app.advance(2) == []
+    assert app.advance(7200) == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Ask, PushOnce
 from tests.deployment.sync.messages import PROBE, add, call, follow, modify, remove, told, values
 from tests.deployment.sync_socket import SyncSocket
 
@@ -59,14 +60,8 @@ export const plan = mutation({ args: {}, handler: async (ctx) => {
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/app.ts": APP, "convex/probe.ts": PROBE})
-
-
-@pytest.fixture
-def sync(live: EmbeddedDeployment) -> Iterator[SyncSocket]:
-    with SyncSocket(live.url) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -184,7 +179,7 @@ def test_queries_differ_by_their_arguments(sync: SyncSocket, live: EmbeddedDeplo
 
 
 def test_only_what_can_have_changed_is_run_again(
-    sync: SyncSocket, live: EmbeddedDeployment, ask_once: Callable[..., Any]
+    sync: SyncSocket, live: EmbeddedDeployment, ask_once: Ask
 ) -> None:
     assert follow(sync, add(1, "app:total"), add(2, "app:aside")) == {1: 0, 2: 0}
     logs = "/api/stream_function_logs?cursor="

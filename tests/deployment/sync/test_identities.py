@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import PushOnce
 from tests.deployment.sync.messages import (
     PROBE,
     add,
@@ -47,15 +48,9 @@ export const sign = mutation({ args: { sub: v.string() }, handler: (ctx, { sub }
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     files = {"convex/app.ts": APP, "convex/sign.ts": SIGN, "convex/auth.config.ts": AUTH}
     return push_once({**files, "convex/probe.ts": PROBE})
-
-
-@pytest.fixture
-def sync(live: EmbeddedDeployment) -> Iterator[SyncSocket]:
-    with SyncSocket(live.url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from tests.deployment.fixtures import Bundle, PushOverHttp
+from tests.deployment.fixtures import Bundle, PushOverHttp, PushWithUsers
 from tests.deployment.sync_socket import SyncSocket
 from tests.patience import HANG_SECONDS
 
@@ -42,22 +41,8 @@ START = {"querySet": 0, "identity": 0, "ts": base64.b64encode(bytes(8)).decode()
 
 
 @pytest.fixture
-def live(
-    bundle: Bundle,
-    push_over_http: PushOverHttp,
-    deployment: EmbeddedDeployment,
-    issuer: Issuer,
-) -> EmbeddedDeployment:
-    files = {"convex/app.ts": APP, "convex/auth.config.ts": issuer.config}
-    answer = push_over_http(bundle(files))
-    assert answer.status == 200, answer.body
-    return deployment
-
-
-@pytest.fixture
-def sync(live: EmbeddedDeployment) -> Iterator[SyncSocket]:
-    with SyncSocket(live.url) as opened:
-        yield opened
+def live(push_with_users: PushWithUsers) -> EmbeddedDeployment:
+    return push_with_users({"convex/app.ts": APP})
 
 
 def call(kind: str, request: int, path: str, **args: Any) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import itertools
+from typing import Any, Protocol
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.sync.messages import PROBE, add, call, follow, modify, remove, told, values
 from tests.deployment.sync_socket import SyncSocket
 
@@ -28,19 +29,20 @@ export default defineSchema({ rows: defineTable({ n: v.string() }) });
 """
 
 
-@pytest.fixture
-def push(
-    bundle: Callable[..., Any], push_over_http: Callable[[Any], Any]
-) -> Callable[..., dict[str, Any]]:
+class PushApp(Protocol):
     """Pushes the app, or another one and with more files; what was answered."""
-    count = 0
+
+    def __call__(self, app: str = APP, *, status: int = 200, **more: str) -> dict[str, Any]: ...
+
+
+@pytest.fixture
+def push(bundle: Bundle, push_over_http: PushOverHttp) -> PushApp:
+    count = itertools.count()
 
     def run(app: str = APP, *, status: int = 200, **more: str) -> dict[str, Any]:
-        nonlocal count
-        count += 1
         files = {"app": app, "probe": PROBE, **more}
         named = {f"convex/{name}.ts": text for name, text in files.items()}
-        answer = push_over_http(bundle(named, name=f"push{count}"))
+        answer = push_over_http(bundle(named, name=f"push{next(count)}"))
         assert answer.status == status, answer.body
         body: dict[str, Any] = answer.body
         return body
@@ -49,14 +51,13 @@ def push(
 
 
 @pytest.fixture
-def sync(push: Callable[..., Any], deployment: EmbeddedDeployment) -> Iterator[SyncSocket]:
+def live(push: PushApp, deployment: EmbeddedDeployment) -> EmbeddedDeployment:
     push()
-    with SyncSocket(deployment.url) as opened:
-        yield opened
+    return deployment
 
 
 def test_results_are_those_of_the_new_code_and_only_what_is_other_is_told(
-    sync: SyncSocket, push: Callable[..., Any], deployment: EmbeddedDeployment
+    sync: SyncSocket, push: PushApp, deployment: EmbeddedDeployment
 ) -> None:
     assert follow(sync, add(1, "app:one"), add(2, "app:two")) == {1: "first", 2: 0}
     push(APP.replace('"first"', '"second"'))
@@ -68,7 +69,7 @@ def test_results_are_those_of_the_new_code_and_only_what_is_other_is_told(
 
 
 def test_a_function_that_goes_fails_and_comes_back(
-    sync: SyncSocket, push: Callable[..., Any], deployment: EmbeddedDeployment
+    sync: SyncSocket, push: PushApp, deployment: EmbeddedDeployment
 ) -> None:
     def errors() -> list[str]:
         changed = sync.receive()
@@ -96,7 +97,7 @@ def test_a_function_that_goes_fails_and_comes_back(
 
 
 def test_a_push_that_fails_tells_nothing(
-    sync: SyncSocket, push: Callable[..., Any], deployment: EmbeddedDeployment
+    sync: SyncSocket, push: PushApp, deployment: EmbeddedDeployment
 ) -> None:
     assert follow(sync, add(1, "app:one"), add(2, "app:two")) == {1: "first", 2: 0}
     deployment.mutation("app:put")
@@ -109,9 +110,7 @@ def test_a_push_that_fails_tells_nothing(
     assert told(sync) == [{2: 2}]
 
 
-def test_what_is_left_before_a_push_is_not_told_after_it(
-    sync: SyncSocket, push: Callable[..., Any]
-) -> None:
+def test_what_is_left_before_a_push_is_not_told_after_it(sync: SyncSocket, push: PushApp) -> None:
     assert follow(sync, add(1, "app:one"), add(2, "app:one")) == {1: "first", 2: "first"}
     sync.send(modify(1, remove(1)))
     assert values(sync.receive()) == {1: "QueryRemoved"}
@@ -120,7 +119,7 @@ def test_what_is_left_before_a_push_is_not_told_after_it(
 
 
 def test_a_client_of_before_a_push_calls_the_code_of_after_it(
-    sync: SyncSocket, push: Callable[..., Any]
+    sync: SyncSocket, push: PushApp
 ) -> None:
     push(APP.replace("{ n: 1 }); }", '{ n: 1 }); return "second"; }'))
     sync.send(call("Mutation", 0, "app:put"))
@@ -128,7 +127,7 @@ def test_a_client_of_before_a_push_calls_the_code_of_after_it(
 
 
 def test_a_reset_leaves_its_clients_with_nothing(
-    sync: SyncSocket, push: Callable[..., Any], deployment: EmbeddedDeployment
+    sync: SyncSocket, push: PushApp, deployment: EmbeddedDeployment
 ) -> None:
     assert follow(sync, add(1, "app:one")) == {1: "first"}
     deployment.reset()
@@ -139,7 +138,7 @@ def test_a_reset_leaves_its_clients_with_nothing(
 
 @pytest.mark.parametrize("name", ["NAME", "OTHER"])
 def test_a_variable_that_goes_and_comes_is_followed(
-    name: str, sync: SyncSocket, push: Callable[..., Any], deployment: EmbeddedDeployment
+    name: str, sync: SyncSocket, push: PushApp, deployment: EmbeddedDeployment
 ) -> None:
     push(APP.replace('"first"', "process.env.NAME ?? null"))
     assert follow(sync, add(1, "app:one")) == {1: None}

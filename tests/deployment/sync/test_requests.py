@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
+from tests.deployment.fixtures import PushOnce
 from tests.deployment.sync.messages import PROBE, add, call, follow, modify, told, values
 from tests.deployment.sync_socket import SyncSocket
 
@@ -56,14 +56,8 @@ export const until = action({ args: {}, handler: async (ctx): Promise<any> => {
 
 
 @pytest.fixture
-def live(push_once: Callable[..., EmbeddedDeployment]) -> EmbeddedDeployment:
+def live(push_once: PushOnce) -> EmbeddedDeployment:
     return push_once({"convex/app.ts": APP, "convex/probe.ts": PROBE})
-
-
-@pytest.fixture
-def sync(live: EmbeddedDeployment) -> Iterator[SyncSocket]:
-    with SyncSocket(live.url) as opened:
-        yield opened
 
 
 def answers(socket: SyncSocket, count: int) -> dict[int, Any]:

@@ -27,7 +27,7 @@ function outcome(status: PushOutcome["status"], number: number): PushOutcome {
 
 export class Deployment {
   isolates: Isolates;
-  urls: { cloud: string, site: string };
+  urls: { cloud: string; site: string };
   services: Services;
   imports: Imports;
   exports: Exports;
@@ -38,10 +38,20 @@ export class Deployment {
   /** Counts resets: what was started before one must not arrive after it. */
   #generation = 0;
 
-  constructor(isolates: Isolates, urls: { cloud: string, site: string }, instance: { name: string, secret: string }) {
+  constructor(
+    isolates: Isolates,
+    urls: { cloud: string; site: string },
+    instance: { name: string; secret: string },
+  ) {
     this.isolates = isolates;
     this.urls = urls;
-    this.services = new Services({ urls, programs: isolates.programs, ...instance, push: () => this.live, variables: () => this.environment() });
+    this.services = new Services({
+      urls,
+      programs: isolates.programs,
+      ...instance,
+      push: () => this.live,
+      variables: () => this.environment(),
+    });
     this.services.useLive();
     this.imports = new Imports(this.services);
     this.exports = new Exports(this.services);
@@ -52,7 +62,10 @@ export class Deployment {
     const saved = journal.saved();
     if (saved === null) return this.services.keep(journal);
     // Those of an older server have no list of packages.
-    this.live = saved.push === null ? null : { ...saved.push, nodeDependencies: saved.push.nodeDependencies ?? [] };
+    this.live =
+      saved.push === null
+        ? null
+        : { ...saved.push, nodeDependencies: saved.push.nodeDependencies ?? [] };
     this.variables = new Map(Object.entries(saved.variables));
     await this.services.restore(journal, saved);
   }
@@ -76,7 +89,7 @@ export class Deployment {
   }
 
   /** Back to what was just pushed: without documents, files and schedules. */
-  resetData(now = (null as number | null)) {
+  resetData(now = null as number | null) {
     this.services.clear(now);
   }
 
@@ -88,7 +101,9 @@ export class Deployment {
    * Checks a push and keeps it for finish_push.
    * @throws ApiError 400 with the refusal, wrapped as the CLI expects it
    */
-  async start(request: PushRequest): Promise<{ push: Push, indexDiffs: ReturnType<typeof indexDiffs> }> {
+  async start(
+    request: PushRequest,
+  ): Promise<{ push: Push; indexDiffs: ReturnType<typeof indexDiffs> }> {
     return await this.#reporting(async () => {
       const generation = this.#generation;
       this.lastPush = outcome("started", this.lastPush.number + 1);
@@ -99,9 +114,11 @@ export class Deployment {
         packages: this.services.packages,
         builtins: { CONVEX_CLOUD_URL: this.urls.cloud, CONVEX_SITE_URL: this.urls.site },
       });
-      if (generation !== this.#generation) throw raceDetected("The deployment was reset during the push.");
+      if (generation !== this.#generation)
+        throw raceDetected("The deployment was reset during the push.");
       this.#staged.set(push.id, push);
-      for (const id of this.#staged.keys()) if (this.#staged.size > MAX_STAGED) this.#staged.delete(id);
+      for (const id of this.#staged.keys())
+        if (this.#staged.size > MAX_STAGED) this.#staged.delete(id);
       return { push, indexDiffs: indexDiffs(this.live, push) };
     });
   }
@@ -114,7 +131,8 @@ export class Deployment {
 
   #finish(id: string, dryRun: boolean) {
     const push = this.#staged.get(id);
-    if (push === undefined) throw raceDetected("Schema was overwritten by another push, or by a reset.");
+    if (push === undefined)
+      throw raceDetected("Schema was overwritten by another push, or by a reset.");
     if (JSON.stringify(push.env) !== JSON.stringify(this.environment())) {
       throw raceDetected("Environment variables changed during the push.");
     }
@@ -166,7 +184,8 @@ export class Deployment {
     try {
       return await work();
     } catch (error) {
-      if (generation !== this.#generation) throw raceDetected("The deployment was reset during the push.");
+      if (generation !== this.#generation)
+        throw raceDetected("The deployment was reset during the push.");
       if (!(error instanceof Refusal)) {
         const code = error instanceof ApiError ? error.code : "InternalServerError";
         const message = error instanceof Error ? error.message : String(error);
@@ -187,7 +206,7 @@ export class Deployment {
    * Sets environment variables, all or none; a null value deletes.
    * @throws ApiError EnvironmentVariableNameInvalid and the like
    */
-  updateVariables(changes: { name: string, value: string | null }[]) {
+  updateVariables(changes: { name: string; value: string | null }[]) {
     const next = new Map(this.variables);
     for (const { name, value } of changes) {
       checkVariable(name, value);
@@ -195,7 +214,11 @@ export class Deployment {
       else next.set(name, value);
     }
     if (next.size > MAX_VARIABLES) {
-      throw new ApiError(400, "TooManyEnvVars", `At most ${MAX_VARIABLES} environment variables can be set.`);
+      throw new ApiError(
+        400,
+        "TooManyEnvVars",
+        `At most ${MAX_VARIABLES} environment variables can be set.`,
+      );
     }
     this.variables = next;
     this.services.journal?.variables(this.environment());

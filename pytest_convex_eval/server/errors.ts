@@ -1,4 +1,3 @@
-
 import type { Position, PushPhase } from "./protocol.ts";
 
 /**

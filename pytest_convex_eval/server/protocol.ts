@@ -163,7 +163,12 @@ export type Unit =
 export type UnitValue =
   | { kind: "functions"; modules: ModuleExports[] }
   | { kind: "schema"; json: string | null; problem: "missing" | "not a schema" | null }
-  | { kind: "auth"; json: string | null; unset: string | null; problem: "missing" | "not json" | null }
+  | {
+      kind: "auth";
+      json: string | null;
+      unset: string | null;
+      problem: "missing" | "not json" | null;
+    }
   | { kind: "definition"; json: string | null; problem: "missing" | "not a definition" | null };
 
 /** Why a unit has no value. `module` is the path of the module being evaluated. */

@@ -87,7 +87,10 @@ async function serve() {
   const isolates = new Isolates(new Programs(flags.cache ?? null));
   const urls = { cloud: flags["convex-origin"] ?? "", site: flags["convex-site"] ?? "" };
   const deployment = new Deployment(isolates, urls, { name, secret });
-  if (flags.online) deployment.services.goOnline(new Packages(flags.data === undefined ? null : path.join(flags.data, "packages")));
+  if (flags.online)
+    deployment.services.goOnline(
+      new Packages(flags.data === undefined ? null : path.join(flags.data, "packages")),
+    );
   process.on("exit", () => deployment.close());
   let isEnding = false;
   const end = async () => {
@@ -98,7 +101,7 @@ async function serve() {
     await journal.store.close();
     process.exit(0);
   };
-  for (const signal of (["SIGTERM", "SIGINT", "SIGHUP"] as const)) process.on(signal, end);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, end);
   process.stdin.on("end", end).on("error", end).resume();
   if (journal !== null) await deployment.keep(journal);
   const instance = { name, adminKey: key };
@@ -109,13 +112,21 @@ async function serve() {
   urls.cloud ||= `http://127.0.0.1:${main}`;
   urls.site ||= `http://127.0.0.1:${site}`;
   deployment.services.scheduler.resume();
-  const ready = { url: `http://127.0.0.1:${main}`, site_url: `http://127.0.0.1:${site}`, instance_name: name, admin_key: key };
+  const ready = {
+    url: `http://127.0.0.1:${main}`,
+    site_url: `http://127.0.0.1:${site}`,
+    instance_name: name,
+    admin_key: key,
+  };
   process.stdout.write(`${JSON.stringify(ready)}\n`);
 }
 
 /** SQLite is loaded where it is used. */
 async function openJournal(folder: string): Promise<Journal> {
-  const [{ Journal }, { Store }] = await Promise.all([import("./persistence/journal.ts"), import("./persistence/store.ts")]);
+  const [{ Journal }, { Store }] = await Promise.all([
+    import("./persistence/journal.ts"),
+    import("./persistence/store.ts"),
+  ]);
   return new Journal(new Store(folder));
 }
 

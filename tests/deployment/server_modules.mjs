@@ -10,10 +10,38 @@ import readline from "node:readline";
 
 const [, , folder] = process.argv;
 const MODULES = [
-  ...["values/keys", "values/ids", "values/values", "values/validation", "values/identifiers", "values/timestamps"],
-  ...["database/sorted_index", "database/tables", "database/transaction", "database/history", "database/query"],
-  ...["database/search", "database/expressions", "database/user_error", "errors", "push/crons", "push/diffs", "deployment"],
-  ...["running/clock", "running/cron_times", "running/storage", "running/services", "running/failure", "running/targets"],
+  ...[
+    "values/keys",
+    "values/ids",
+    "values/values",
+    "values/validation",
+    "values/identifiers",
+    "values/timestamps",
+  ],
+  ...[
+    "database/sorted_index",
+    "database/tables",
+    "database/transaction",
+    "database/history",
+    "database/query",
+  ],
+  ...[
+    "database/search",
+    "database/expressions",
+    "database/user_error",
+    "errors",
+    "push/crons",
+    "push/diffs",
+    "deployment",
+  ],
+  ...[
+    "running/clock",
+    "running/cron_times",
+    "running/storage",
+    "running/services",
+    "running/failure",
+    "running/targets",
+  ],
   ...["transfer/formats", "transfer/imports", "transfer/exports", "transfer/zip"],
   ...["persistence/journal", "persistence/store", "api/system_functions"],
 ];
@@ -25,13 +53,33 @@ const schema = (tables, { schemaValidation = true } = {}) => ({
   schemaValidation,
   tables: Object.entries(tables).map(([tableName, given]) => {
     const isPlain = Object.values(given).every(Array.isArray);
-    const { indexes = {}, staged = {}, search = {}, vector = {}, document = null } = isPlain ? { indexes: given } : given;
+    const {
+      indexes = {},
+      staged = {},
+      search = {},
+      vector = {},
+      document = null,
+    } = isPlain ? { indexes: given } : given;
     const database = (all) =>
-      Object.entries(all).map(([indexDescriptor, fields]) => ({ indexDescriptor, fields: [...fields, "_creationTime"] }));
-    const named = (all) => Object.entries(all).map(([indexDescriptor, index]) => ({ indexDescriptor, ...index }));
+      Object.entries(all).map(([indexDescriptor, fields]) => ({
+        indexDescriptor,
+        fields: [...fields, "_creationTime"],
+      }));
+    const named = (all) =>
+      Object.entries(all).map(([indexDescriptor, index]) => ({ indexDescriptor, ...index }));
     return {
-      ...{ tableName, documentType: document, indexes: database(indexes), stagedDbIndexes: database(staged) },
-      ...{ searchIndexes: named(search), stagedSearchIndexes: [], vectorIndexes: named(vector), stagedVectorIndexes: [] },
+      ...{
+        tableName,
+        documentType: document,
+        indexes: database(indexes),
+        stagedDbIndexes: database(staged),
+      },
+      ...{
+        searchIndexes: named(search),
+        stagedSearchIndexes: [],
+        vectorIndexes: named(vector),
+        stagedVectorIndexes: [],
+      },
     };
   }),
 });
@@ -81,8 +129,20 @@ const push = ({ tables = {}, functions = {}, crons = [], schemaValidation = true
   const modules = new Map();
   for (const [name, kind] of Object.entries(functions)) {
     const [module, own] = name.split(":");
-    const known = modules.get(`${module}.js`) ?? { functions: [], httpActions: [], httpRoutes: null, crons: null };
-    known.functions.push({ name: own, udfType: kind, visibility: { kind: "public" }, args: null, returns: null, pos: null });
+    const known = modules.get(`${module}.js`) ?? {
+      functions: [],
+      httpActions: [],
+      httpRoutes: null,
+      crons: null,
+    };
+    known.functions.push({
+      name: own,
+      udfType: kind,
+      visibility: { kind: "public" },
+      args: null,
+      returns: null,
+      pos: null,
+    });
     modules.set(`${module}.js`, known);
   }
   modules.set("crons.js", { functions: [], httpActions: [], httpRoutes: null, crons });
@@ -90,9 +150,22 @@ const push = ({ tables = {}, functions = {}, crons = [], schemaValidation = true
     ...{ path: "", name: null, httpPrefix: null, childComponents: [], httpMounts: {} },
     ...{ exports: { type: "branch", branch: [] }, envVars: [] },
   };
-  const app = { definition, schema: schema(tables, { schemaValidation }), functions: modules, modules: new Map(), serverVersion: "1.48.0" };
+  const app = {
+    definition,
+    schema: schema(tables, { schemaValidation }),
+    functions: modules,
+    modules: new Map(),
+    serverVersion: "1.48.0",
+  };
   return {
-    ...{ id: "push", modules: new Map(), definitions: new Map([["", app]]), auth: [], nodeDependencies: [], env: {} },
+    ...{
+      id: "push",
+      modules: new Map(),
+      definitions: new Map([["", app]]),
+      auth: [],
+      nodeDependencies: [],
+      env: {},
+    },
     tree: { definitionPath: "", componentPath: "", children: [] },
   };
 };
@@ -109,14 +182,18 @@ const stopTime = (at = START) => (Date.now = () => at);
 const deploy = (live = push(), { run = () => null } = {}) => {
   stopTime();
   const urls = { cloud: "http://127.0.0.1:1", site: "http://127.0.0.1:2" };
-  const made = new server.Deployment({ close: () => {} }, urls, { name: "test", secret: "00".repeat(32) });
+  const made = new server.Deployment({ close: () => {} }, urls, {
+    name: "test",
+    secret: "00".repeat(32),
+  });
   deployments.push(made);
   const { services } = made;
   made.ran = [];
   services.functions.run = async (invocation) => {
     const { path: name, args, alongside = () => {} } = invocation;
     made.ran.push([name, args, services.clock.now() - START]);
-    if (server.findTarget(made.live, "", name)?.kind !== "mutation") return { value: await run(invocation, null) };
+    if (server.findTarget(made.live, "", name)?.kind !== "mutation")
+      return { value: await run(invocation, null) };
     return await services.functions.transaction(async (transaction) => {
       const value = await run(invocation, transaction);
       alongside(transaction, { value, logLines: [], reads: new Set() });
@@ -156,7 +233,22 @@ const AsyncFunction = (async () => {}).constructor;
 /** The exports of a module that is not among those at hand. */
 const load = (name) => import(new URL(`${name}.ts`, folder).href);
 
-const helpers = { load, schema, open, begin, commit, rows, plain, thrown, push, deploy, newFolder, stopTime, START, Store };
+const helpers = {
+  load,
+  schema,
+  open,
+  begin,
+  commit,
+  rows,
+  plain,
+  thrown,
+  push,
+  deploy,
+  newFolder,
+  stopTime,
+  START,
+  Store,
+};
 const scope = { ...server, ...helpers, server };
 const names = Object.keys(scope).filter((name) => name !== "default");
 for await (const line of readline.createInterface({ input: process.stdin })) {

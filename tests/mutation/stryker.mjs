@@ -8,7 +8,14 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const home = path.join(process.argv[2] ?? "", "@stryker-mutator", "instrumenter", "dist", "src", "index.js");
+const home = path.join(
+  process.argv[2] ?? "",
+  "@stryker-mutator",
+  "instrumenter",
+  "dist",
+  "src",
+  "index.js",
+);
 const { Instrumenter } = await import(pathToFileURL(home).href);
 
 const quiet = { isDebugEnabled: () => false, debug() {}, info() {}, warn() {}, error() {} };

@@ -7,9 +7,13 @@ import type { Deployment } from "../deployment.ts";
 import type { Request } from "../http/http.ts";
 import type { Caller } from "../running/identity.ts";
 
-export type Instance = { name: string, adminKey: string };
+export type Instance = { name: string; adminKey: string };
 
-export async function callerOf(deployment: Deployment, instance: Instance, request: Request): Promise<Caller> {
+export async function callerOf(
+  deployment: Deployment,
+  instance: Instance,
+  request: Request,
+): Promise<Caller> {
   const { authorization } = request;
   const origin = originOf(request.incoming);
   if (authorization.startsWith("Convex ")) {
@@ -18,5 +22,10 @@ export async function callerOf(deployment: Deployment, instance: Instance, reque
   }
   if (!authorization.startsWith("Bearer ")) return { ...NOBODY, origin };
   const token = authorization.slice("Bearer ".length);
-  return { admin: false, user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services), token, origin };
+  return {
+    admin: false,
+    user: await verifyToken(deployment.live?.auth ?? [], token, deployment.services),
+    token,
+    origin,
+  };
 }

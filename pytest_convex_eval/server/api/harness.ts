@@ -45,7 +45,7 @@ function functionPath(name: string) {
 
 function describeTable(table: Table) {
   const { documentType } = table;
-  const withoutAppended = (index: { indexDescriptor: string, fields: string[] }) => ({
+  const withoutAppended = (index: { indexDescriptor: string; fields: string[] }) => ({
     name: index.indexDescriptor,
     fields: index.fields.slice(0, -1),
   });

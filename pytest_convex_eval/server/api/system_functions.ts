@@ -11,7 +11,12 @@ import type { FunctionResult } from "../running/functions.ts";
 
 const PREFIX = "_system/";
 
-export type Asked = { deployment: Deployment, transaction: Transaction, component: string, args: any };
+export type Asked = {
+  deployment: Deployment;
+  transaction: Transaction;
+  component: string;
+  args: any;
+};
 /** By their paths below `_system/`; without `:default`. */
 export type SystemFunctions = Record<string, (asked: Asked) => unknown>;
 
@@ -26,22 +31,37 @@ export function isSystemFunction(path: string) {
  * are not told another
  * @throws FunctionFailure
  */
-export async function runSystemFunction(deployment: Deployment, { path, args, component: usual, at }: { path: string, args: Json, component: string, at: bigint | null }): Promise<FunctionResult> {
-  const name = path.slice(PREFIX.length).replace(/\.js(?=:|$)/, "").replace(/:default$/, "");
+export async function runSystemFunction(
+  deployment: Deployment,
+  {
+    path,
+    args,
+    component: usual,
+    at,
+  }: { path: string; args: Json; component: string; at: bigint | null },
+): Promise<FunctionResult> {
+  const name = path
+    .slice(PREFIX.length)
+    .replace(/\.js(?=:|$)/, "")
+    .replace(/:default$/, "");
   const run = FUNCTIONS.get(name);
   if (run === undefined) throw new FunctionFailure(`Could not find public function for '${path}'.`);
-  const given = ((Array.isArray(args) ? (args[0] ?? {}) : args) as any);
+  const given = (Array.isArray(args) ? (args[0] ?? {}) : args) as any;
   const component = typeof given.componentId === "string" ? given.componentId : usual;
   let reads = new Set<string>();
-  const value = await deployment.services.functions.transaction((transaction) => {
-    reads = transaction.reads;
-    try {
-      return run({ deployment, transaction, component, args: given });
-    } catch (error) {
-      // Arguments are used as they came: what they break is the caller's fault.
-      if (error instanceof TypeError) throw new FunctionFailure(`Invalid arguments for ${path}: ${error.message}`);
-      throw error;
-    }
-  }, { at });
-  return { value: ((value ?? null) as Json), logLines: [], reads };
+  const value = await deployment.services.functions.transaction(
+    (transaction) => {
+      reads = transaction.reads;
+      try {
+        return run({ deployment, transaction, component, args: given });
+      } catch (error) {
+        // Arguments are used as they came: what they break is the caller's fault.
+        if (error instanceof TypeError)
+          throw new FunctionFailure(`Invalid arguments for ${path}: ${error.message}`);
+        throw error;
+      }
+    },
+    { at },
+  );
+  return { value: (value ?? null) as Json, logLines: [], reads };
 }

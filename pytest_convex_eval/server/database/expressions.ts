@@ -1,7 +1,14 @@
 /** Filter expressions of `db.query(...).filter(...)`, as the client library serialises them. */
 
 import { compareValues } from "../values/keys.ts";
-import { display, integer, isUndefined, parseValue, special, specialBytes } from "../values/values.ts";
+import {
+  display,
+  integer,
+  isUndefined,
+  parseValue,
+  special,
+  specialBytes,
+} from "../values/values.ts";
 import { fieldAt } from "./sorted_index.ts";
 import { UserError } from "./user_error.ts";
 import type { Json } from "../protocol.ts";
@@ -16,7 +23,10 @@ const COMPARISONS: Record<string, (a: Json | undefined, b: Json | undefined) => 
   $gte: (a, b) => compareValues(a, b) >= 0,
 };
 
-const ARITHMETIC: Record<string, { number: (a: number, b: number) => number, bigint: (a: bigint, b: bigint) => bigint }> = {
+const ARITHMETIC: Record<
+  string,
+  { number: (a: number, b: number) => number; bigint: (a: bigint, b: bigint) => bigint }
+> = {
   $add: { number: (a, b) => a + b, bigint: (a, b) => a + b },
   $sub: { number: (a, b) => a - b, bigint: (a, b) => a - b },
   $mul: { number: (a, b) => a * b, bigint: (a, b) => a * b },
@@ -31,10 +41,15 @@ export function passes(expression: Json, document: Document) {
 
 /** @throws UserError */
 export function evaluate(expression: Json, document: Document): Json | undefined {
-  const entry = typeof expression === "object" && expression !== null ? Object.entries(expression)[0] : undefined;
-  if (entry === undefined) throw new UserError(`Invalid filter expression ${JSON.stringify(expression)}`);
+  const entry =
+    typeof expression === "object" && expression !== null
+      ? Object.entries(expression)[0]
+      : undefined;
+  if (entry === undefined)
+    throw new UserError(`Invalid filter expression ${JSON.stringify(expression)}`);
   const [operator, operands] = entry;
-  const operand = (i: number) => evaluate(Array.isArray(operands) ? (operands[i] ?? null) : null, document);
+  const operand = (i: number) =>
+    evaluate(Array.isArray(operands) ? (operands[i] ?? null) : null, document);
   const comparison = COMPARISONS[operator];
   if (comparison !== undefined) return comparison(operand(0), operand(1));
   const arithmetic = ARITHMETIC[operator];
@@ -68,11 +83,15 @@ function truth(operator: string, value: Json | undefined) {
 
 function numberOf(value: Json | undefined) {
   if (typeof value === "number") return value;
-  return special(value) === "$float" && value !== undefined ? specialBytes(value).readDoubleLE() : null;
+  return special(value) === "$float" && value !== undefined
+    ? specialBytes(value).readDoubleLE()
+    : null;
 }
 
 function bigintOf(value: Json | undefined) {
-  return special(value) === "$integer" && value !== undefined ? specialBytes(value).readBigInt64LE() : null;
+  return special(value) === "$integer" && value !== undefined
+    ? specialBytes(value).readBigInt64LE()
+    : null;
 }
 
 function float(value: number): Json {
@@ -82,14 +101,22 @@ function float(value: number): Json {
   return parseValue({ $float: bytes.toString("base64") });
 }
 
-function calculate(operator: string, by: (typeof ARITHMETIC)[string], a: Json | undefined, b: Json | undefined) {
+function calculate(
+  operator: string,
+  by: (typeof ARITHMETIC)[string],
+  a: Json | undefined,
+  b: Json | undefined,
+) {
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== null && y !== null) return float(by.number(x, y));
   const [m, n] = [bigintOf(a), bigintOf(b)];
   if (m === null || n === null) {
-    throw new UserError(`Can't ${operator.slice(1)} ${display(a)} and ${display(b)}: both must be numbers of one type`);
+    throw new UserError(
+      `Can't ${operator.slice(1)} ${display(a)} and ${display(b)}: both must be numbers of one type`,
+    );
   }
-  if (n === 0n && (operator === "$div" || operator === "$mod")) throw new UserError("Division by zero in a filter");
+  if (n === 0n && (operator === "$div" || operator === "$mod"))
+    throw new UserError("Division by zero in a filter");
   return integer(BigInt.asIntN(64, by.bigint(m, n)));
 }
 

@@ -15,10 +15,10 @@ const KEPT_BYTES = 64 * 1024 * 1024;
 const CHANGE_BYTES = 100;
 
 /** `until`: milliseconds of `performance.now()` */
-export type Commit = { timestamp: bigint, until: number, bytes: number, changes: Change[] };
+export type Commit = { timestamp: bigint; until: number; bytes: number; changes: Change[] };
 
 export class History {
-  kept: { milliseconds: number; bytes: number; };
+  kept: { milliseconds: number; bytes: number };
   /** Of the last commit, or a later one that somebody was told: nanoseconds since 1970, growing with each commit. */
   timestamp = BigInt(Date.now()) * 1_000_000n;
   /** The first that can be gone back to. */
@@ -28,7 +28,10 @@ export class History {
   #bytes = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor({ milliseconds = KEPT_MILLISECONDS, bytes = KEPT_BYTES }: { milliseconds?: number, bytes?: number } = {}) {
+  constructor({
+    milliseconds = KEPT_MILLISECONDS,
+    bytes = KEPT_BYTES,
+  }: { milliseconds?: number; bytes?: number } = {}) {
     this.kept = { milliseconds, bytes };
   }
 
@@ -51,7 +54,10 @@ export class History {
     if (!transaction.isUndoable) return this.cut();
     const { changes } = transaction;
     if (changes.length === 0) return;
-    const bytes = changes.reduce((sum, { old }) => sum + CHANGE_BYTES + (old === null ? 0 : sizeOf(old)), 0);
+    const bytes = changes.reduce(
+      (sum, { old }) => sum + CHANGE_BYTES + (old === null ? 0 : sizeOf(old)),
+      0,
+    );
     const until = performance.now() + this.kept.milliseconds;
     this.#commits.push({ timestamp: this.#next(), until, bytes, changes: [...changes] });
     this.#bytes += bytes;
@@ -76,10 +82,13 @@ export class History {
     }
     const [first] = this.#commits;
     if (first === undefined || this.#timer !== null) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#forget();
-    }, Math.max(first.until - now, 1)).unref();
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#forget();
+      },
+      Math.max(first.until - now, 1),
+    ).unref();
   }
 
   /**
@@ -88,13 +97,17 @@ export class History {
    */
   async at<T>(timestamp: bigint, work: () => Promise<T>): Promise<T> {
     this.#forget();
-    if (timestamp > this.now()) throw new BadRequest(`The timestamp ${timestamp} is in the future.`);
+    if (timestamp > this.now())
+      throw new BadRequest(`The timestamp ${timestamp} is in the future.`);
     if (timestamp < this.#oldest) {
       const text = `The timestamp ${timestamp} is out of the retention window, which begins at ${this.#oldest}. Ask for another timestamp.`;
       throw new ApiError(400, "TimestampOutOfRetention", text);
     }
     const first = this.#commits.findIndex((each) => each.timestamp > timestamp);
-    return await without(first < 0 ? [] : this.#commits.slice(first).flatMap(({ changes }) => changes), work);
+    return await without(
+      first < 0 ? [] : this.#commits.slice(first).flatMap(({ changes }) => changes),
+      work,
+    );
   }
 }
 
@@ -103,7 +116,9 @@ export class History {
  * @param changes in order
  */
 export async function without<T>(changes: Change[], work: () => Promise<T>): Promise<T> {
-  const written = changes.map(({ table, id }) => (id === null ? null : (table.documents.get(id) ?? null)));
+  const written = changes.map(({ table, id }) =>
+    id === null ? null : (table.documents.get(id) ?? null),
+  );
   const set = ({ table, id }: Change, document: Document | null) => {
     if (id === null) return; // An empty table is as good as none.
     if (document === null) table.drop(id);
@@ -114,6 +129,6 @@ export async function without<T>(changes: Change[], work: () => Promise<T>): Pro
     return await work();
   } finally {
     // The last state of each document: it is there once for each of its changes.
-    changes.forEach((change, i) => set(change, written[i] ?? null));
+    for (const [i, change] of changes.entries()) set(change, written[i] ?? null);
   }
 }

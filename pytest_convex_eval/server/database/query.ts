@@ -22,13 +22,29 @@ const SPLIT_RECOMMENDED = 6144;
 /** Likewise, of the bytes that a function can read. */
 const SPLIT_RECOMMENDED_BYTES = 0.75 * LIMITS.bytesRead;
 
-export type RangeExpression = { type: "Eq" | "Gt" | "Gte" | "Lt" | "Lte", fieldPath: string, value: Json };
-export type Source = { type: "FullTableScan", tableName: string, order: "asc" | "desc" | null } | { type: "IndexRange", indexName: string, range: RangeExpression[], order: "asc" | "desc" | null } | { type: "Search", indexName: string, filters: { type: "Search" | "Eq", fieldPath: string, value: Json }[] };
+export type RangeExpression = {
+  type: "Eq" | "Gt" | "Gte" | "Lt" | "Lte";
+  fieldPath: string;
+  value: Json;
+};
+export type Source =
+  | { type: "FullTableScan"; tableName: string; order: "asc" | "desc" | null }
+  | {
+      type: "IndexRange";
+      indexName: string;
+      range: RangeExpression[];
+      order: "asc" | "desc" | null;
+    }
+  | {
+      type: "Search";
+      indexName: string;
+      filters: { type: "Search" | "Eq"; fieldPath: string; value: Json }[];
+    };
 export type Operator = { filter: Json } | { limit: number };
-export type SerializedQuery = { source: Source, operators: Operator[] };
+export type SerializedQuery = { source: Source; operators: Operator[] };
 
 /** Where documents come from: each with its key, after a given one. */
-export type Scan = (after: string | null) => { key: string, document: Document } | null;
+export type Scan = (after: string | null) => { key: string; document: Document } | null;
 
 function openSource(transaction: Transaction, component: string, source: Source): Scan {
   transaction.use("databaseQueries");
@@ -54,7 +70,8 @@ function openSource(transaction: Transaction, component: string, source: Source)
     };
   }
   const range = source.type === "FullTableScan" ? [] : source.range;
-  const index = table?.indexes.get(indexName) ?? (indexName.startsWith("by_") ? builtin(indexName) : undefined);
+  const index =
+    table?.indexes.get(indexName) ?? (indexName.startsWith("by_") ? builtin(indexName) : undefined);
   if (index === undefined) throw new UserError(`Index ${tableName}.${indexName} not found.`);
   if (index.staged) {
     throw new UserError(
@@ -103,17 +120,19 @@ function bounds(name: string, fields: string[], range: RangeExpression[]): [stri
       prefix += key;
       at += 1;
     } else if (type === "Gt" || type === "Gte") {
-      if (lower !== null) throw new UserError(`Can't set lower bound on field ${fieldPath} twice in an index range.`);
+      if (lower !== null)
+        throw new UserError(`Can't set lower bound on field ${fieldPath} twice in an index range.`);
       lower = type === "Gt" ? key + LAST : key;
     } else {
-      if (upper !== null) throw new UserError(`Can't set upper bound on field ${fieldPath} twice in an index range.`);
+      if (upper !== null)
+        throw new UserError(`Can't set upper bound on field ${fieldPath} twice in an index range.`);
       upper = type === "Lte" ? key + LAST : key;
     }
   }
   return [prefix + (lower ?? ""), prefix + (upper ?? LAST)];
 }
 
-export type Place = { position: string | null, remaining: number[], rows: number, bytes: number };
+export type Place = { position: string | null; remaining: number[]; rows: number; bytes: number };
 
 /** A query being read; `position` and `remaining` say how far it is. */
 export class QueryStream {
@@ -126,7 +145,12 @@ export class QueryStream {
   rows = 0;
   bytes = 0;
 
-  constructor(transaction: Transaction, component: string, query: SerializedQuery, after: string | null = null) {
+  constructor(
+    transaction: Transaction,
+    component: string,
+    query: SerializedQuery,
+    after: string | null = null,
+  ) {
     this.transaction = transaction;
     this.scan = openSource(transaction, component, query.source);
     this.operators = query.operators;
@@ -136,12 +160,13 @@ export class QueryStream {
 
   /** @returns null at the end */
   next(): Document | null {
-    for (let found = this.look(); found !== null; found = this.look()) if (found.passes) return found.document;
+    for (let found = this.look(); found !== null; found = this.look())
+      if (found.passes) return found.document;
     return null;
   }
 
   /** Reads one document, whether it passes or not. @returns null at the end */
-  look(): { document: Document, passes: boolean } | null {
+  look(): { document: Document; passes: boolean } | null {
     if (this.remaining.some((each) => each <= 0)) return null;
     const found = this.scan(this.position);
     if (found === null) return null;
@@ -190,7 +215,12 @@ export interface PageRequest {
 export type Cursor = { key: string | null } | "end";
 
 export function readPage(transaction: Transaction, component: string, request: PageRequest) {
-  const { query, pageSize, maximumRowsRead: maxRows = null, maximumBytesRead: maxBytes = null } = request;
+  const {
+    query,
+    pageSize,
+    maximumRowsRead: maxRows = null,
+    maximumBytesRead: maxBytes = null,
+  } = request;
   const fingerprint = createHash("sha256").update(JSON.stringify(query)).digest("hex").slice(0, 16);
   if (pageSize === 0) throw new UserError("Must request at least 1 document while paginating");
   if (pageSize > MAX_PAGE) throw new UserError(`Requested too many items: ${pageSize}`);
@@ -201,7 +231,13 @@ export function readPage(transaction: Transaction, component: string, request: P
   const until = request.endCursor == null ? null : readCursor(request.endCursor, fingerprint);
   const write = (cursor: Cursor) => writeCursor(cursor, fingerprint);
   if (start === "end") {
-    return { page: [], isDone: true, continueCursor: write("end"), splitCursor: null, pageStatus: null };
+    return {
+      page: [],
+      isDone: true,
+      continueCursor: write("end"),
+      splitCursor: null,
+      pageStatus: null,
+    };
   }
   const descending = query.source.type !== "Search" && query.source.order === "desc";
   const stream = new QueryStream(transaction, component, query, start.key);
@@ -213,7 +249,9 @@ export function readPage(transaction: Transaction, component: string, request: P
   const goal = until === null || until === "end" ? null : until.key;
   while (until !== null || page.length < pageSize) {
     if (goal !== null && stream.position === goal) break;
-    exhausted = (maxRows !== null && stream.rows >= maxRows) || (maxBytes !== null && stream.bytes >= maxBytes);
+    exhausted =
+      (maxRows !== null && stream.rows >= maxRows) ||
+      (maxBytes !== null && stream.bytes >= maxBytes);
     if (exhausted) break;
     const before = stream.place();
     const found = stream.look();

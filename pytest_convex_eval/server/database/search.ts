@@ -26,69 +26,110 @@ function terms(text: string) {
 }
 
 /** The documents that match any term (the last one as a prefix), the most relevant first. @throws UserError */
-export function search(table: Table | undefined, indexName: string, filters: { type: "Search" | "Eq", fieldPath: string, value: Json }[]): Document[] {
+export function search(
+  table: Table | undefined,
+  indexName: string,
+  filters: { type: "Search" | "Eq"; fieldPath: string; value: Json }[],
+): Document[] {
   const name = `${table?.name ?? "?"}.${indexName}`;
   const schema = table?.schema;
   if (schema?.stagedSearchIndexes.some((each) => each.indexDescriptor === indexName)) {
-    throw new UserError(`Index ${name} is currently staged and not available to query until it is enabled.`);
+    throw new UserError(
+      `Index ${name} is currently staged and not available to query until it is enabled.`,
+    );
   }
   const index = schema?.searchIndexes.find((each) => each.indexDescriptor === indexName);
   if (table === undefined || index === undefined) throw new UserError(`Index ${name} not found.`);
   const [query, ...others] = filters.filter(({ type }) => type === "Search");
-  if (query === undefined || others.length > 0) throw new UserError("Search query must contain exactly one search filter.");
+  if (query === undefined || others.length > 0)
+    throw new UserError("Search query must contain exactly one search filter.");
   if (query.fieldPath !== index.searchField) {
-    throw new UserError(`Search query against ${name} contains a search filter against "${query.fieldPath}", which isn't its searchField.`);
+    throw new UserError(
+      `Search query against ${name} contains a search filter against "${query.fieldPath}", which isn't its searchField.`,
+    );
   }
   const equalities = filters.filter(({ type }) => type === "Eq");
   if (equalities.length > MAX_FILTERS) {
-    throw new UserError(`Search query against ${name} has too many filters (${equalities.length} > maximum ${MAX_FILTERS}).`);
+    throw new UserError(
+      `Search query against ${name} has too many filters (${equalities.length} > maximum ${MAX_FILTERS}).`,
+    );
   }
   for (const { fieldPath } of equalities) {
     if (index.filterFields.includes(fieldPath)) continue;
-    throw new UserError(`Search query against ${name} contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in \`filterFields\`.`);
+    throw new UserError(
+      `Search query against ${name} contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in \`filterFields\`.`,
+    );
   }
   const wanted = terms(String(query.value)).slice(0, MAX_TERMS);
   const texts = [...table.documents.values()].map((document) => {
     const text = fieldAt(document, index.searchField);
     return { document, words: typeof text === "string" ? terms(text) : [] };
   });
-  const average = texts.reduce((sum, { words }) => sum + words.length, 0) / Math.max(texts.length, 1);
+  const average =
+    texts.reduce((sum, { words }) => sum + words.length, 0) / Math.max(texts.length, 1);
   const matchers = wanted.map((term, i) => {
-    const matches = (word: string) => (i === wanted.length - 1 ? word.startsWith(term) : word === term);
+    const matches = (word: string) =>
+      i === wanted.length - 1 ? word.startsWith(term) : word === term;
     const holding = texts.filter(({ words }) => words.some(matches)).length;
     return { matches, weight: Math.log(1 + (texts.length - holding + 0.5) / (holding + 0.5)) };
   });
   const passing = texts.filter(({ document }) =>
-    equalities.every(({ fieldPath, value }) => compareValues(fieldAt(document, fieldPath), isUndefined(value) ? undefined : value) === 0),
+    equalities.every(
+      ({ fieldPath, value }) =>
+        compareValues(fieldAt(document, fieldPath), isUndefined(value) ? undefined : value) === 0,
+    ),
   );
   return passing
     .map(({ document, words }) => ({ document, score: bm25(words, matchers, average) }))
     .filter(({ score }) => score > 0)
-    .sort((a, b) => b.score - a.score || Number(b.document["_creationTime"]) - Number(a.document["_creationTime"]))
+    .sort(
+      (a, b) =>
+        b.score - a.score ||
+        Number(b.document["_creationTime"]) - Number(a.document["_creationTime"]),
+    )
     .map(({ document }) => document);
 }
 
 /** Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), k1 = 1.2, b = 0.75. */
-function bm25(words: string[], matchers: { matches: (word: string) => boolean, weight: number }[], average: number) {
+function bm25(
+  words: string[],
+  matchers: { matches: (word: string) => boolean; weight: number }[],
+  average: number,
+) {
   let score = 0;
   for (const { matches, weight } of matchers) {
     const count = words.filter(matches).length;
-    score += (weight * count * 2.2) / (count + 1.2 * (0.25 + (0.75 * words.length) / Math.max(average, 1)));
+    score +=
+      (weight * count * 2.2) /
+      (count + 1.2 * (0.25 + (0.75 * words.length) / Math.max(average, 1)));
   }
   return score;
 }
 
-export type VectorQuery = { indexName: string, limit?: number | null, vector: Json, expressions: Json };
+export type VectorQuery = {
+  indexName: string;
+  limit?: number | null;
+  vector: Json;
+  expressions: Json;
+};
 
 /** @returns the most similar first @throws UserError */
-export function vectorSearch(table: Table | undefined, indexName: string, query: VectorQuery): { _id: string, _score: number }[] {
+export function vectorSearch(
+  table: Table | undefined,
+  indexName: string,
+  query: VectorQuery,
+): { _id: string; _score: number }[] {
   const index = table?.schema?.vectorIndexes.find((each) => each.indexDescriptor === indexName);
-  if (table === undefined || index === undefined) throw new UserError(`Index ${query.indexName} not found.`);
+  if (table === undefined || index === undefined)
+    throw new UserError(`Index ${query.indexName} not found.`);
   const limit = query.limit ?? DEFAULT_VECTOR_RESULTS;
   if (limit > MAX_VECTOR_RESULTS) {
-    throw new UserError(`Vector queries can fetch at most ${MAX_VECTOR_RESULTS} results, requested ${limit}.`);
+    throw new UserError(
+      `Vector queries can fetch at most ${MAX_VECTOR_RESULTS} results, requested ${limit}.`,
+    );
   }
-  if (!(limit >= 1)) throw new UserError(`Vector queries must fetch at least 1 result, requested ${limit}.`);
+  if (!(limit >= 1))
+    throw new UserError(`Vector queries must fetch at least 1 result, requested ${limit}.`);
   const vector = numbers(query.vector);
   if (vector === null || vector.length !== index.dimensions) {
     throw new UserError(
@@ -97,11 +138,15 @@ export function vectorSearch(table: Table | undefined, indexName: string, query:
   }
   const filtered = fieldsOf(query.expressions);
   if (filtered.length > MAX_VECTOR_FILTERS) {
-    throw new UserError(`Vector query against ${query.indexName} has too many filters (${filtered.length} > maximum ${MAX_VECTOR_FILTERS}).`);
+    throw new UserError(
+      `Vector query against ${query.indexName} has too many filters (${filtered.length} > maximum ${MAX_VECTOR_FILTERS}).`,
+    );
   }
   for (const field of filtered) {
     if (index.filterFields.includes(field)) continue;
-    throw new UserError(`Vector query against ${query.indexName} filters on "${field}", which isn't in its \`filterFields\`.`);
+    throw new UserError(
+      `Vector query against ${query.indexName} filters on "${field}", which isn't in its \`filterFields\`.`,
+    );
   }
   return [...table.documents.values()]
     .flatMap((document) => {

@@ -63,11 +63,16 @@ export class SortedIndex {
   }
 
   /** The first document at or after `start` and before `end`, or the last one with `descending`. */
-  first(start: string, end: string, descending: boolean): { key: string, document: Document } | null {
+  first(
+    start: string,
+    end: string,
+    descending: boolean,
+  ): { key: string; document: Document } | null {
     const at = descending ? this.#from(end) - 1 : this.#from(start);
     const key = this.#keys[at];
     const document = this.#documents[at];
-    if (key === undefined || document === undefined || (descending ? key < start : key >= end)) return null;
+    if (key === undefined || document === undefined || (descending ? key < start : key >= end))
+      return null;
     return { key, document };
   }
 

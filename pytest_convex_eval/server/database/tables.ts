@@ -46,7 +46,9 @@ export class Table {
     const wanted = [
       new SortedIndex("by_creation_time", ["_creationTime", "_id"]),
       new SortedIndex("by_id", ["_id"]),
-      ...(schema?.indexes ?? []).map((each) => new SortedIndex(each.indexDescriptor, [...each.fields, "_id"])),
+      ...(schema?.indexes ?? []).map(
+        (each) => new SortedIndex(each.indexDescriptor, [...each.fields, "_id"]),
+      ),
       ...(schema?.stagedDbIndexes ?? []).map(
         (each) => new SortedIndex(each.indexDescriptor, [...each.fields, "_id"], true),
       ),
@@ -94,7 +96,12 @@ export class Table {
   }
 }
 
-export type Counters = { userTables: number, systemTables: number, ids: number, lastCreationTime: number };
+export type Counters = {
+  userTables: number;
+  systemTables: number;
+  ids: number;
+  lastCreationTime: number;
+};
 
 export class Tables {
   /** by component path and name */
@@ -113,12 +120,25 @@ export class Tables {
   }
 
   /** A deployment's tables as they were, with their documents; their schemas come with `useSchemas`. */
-  restore({ userTables, systemTables, ids, lastCreationTime }: Counters, tables: Iterable<{ number: number, component: string, name: string, documents: Iterable<Document> }>) {
+  restore(
+    { userTables, systemTables, ids, lastCreationTime }: Counters,
+    tables: Iterable<{
+      number: number;
+      component: string;
+      name: string;
+      documents: Iterable<Document>;
+    }>,
+  ) {
     for (const { number, component, name, documents } of tables) {
       const table = this.#add(component, name, number);
       for (const document of documents) table.put(document);
     }
-    [this.#userTables, this.#systemTables, this.#ids, this.#lastCreationTime] = [userTables, systemTables, ids, lastCreationTime];
+    [this.#userTables, this.#systemTables, this.#ids, this.#lastCreationTime] = [
+      userTables,
+      systemTables,
+      ids,
+      lastCreationTime,
+    ];
   }
 
   all(): Table[] {
@@ -191,13 +211,16 @@ export class Tables {
   renumber(wanted: Map<Table, number>): () => void {
     const before: Map<Table, number> = new Map();
     const taken = new Set(wanted.values());
-    if (taken.size < wanted.size) throw new UserError("Ids of two tables of the import are of one table.");
+    if (taken.size < wanted.size)
+      throw new UserError("Ids of two tables of the import are of one table.");
     for (const [table, number] of wanted) {
       const owner = this.#byNumber.get(number);
       const stays = owner !== undefined && !wanted.has(owner) && owner.documents.size > 0;
       if (stays || table.documents.size > 0) {
         const whose = stays ? owner.name : table.name;
-        throw new UserError(`The ids of table "${table.name}" can't be kept: documents of "${whose}" are here. Replace them too, or leave out \`_id\`.`);
+        throw new UserError(
+          `The ids of table "${table.name}" can't be kept: documents of "${whose}" are here. Replace them too, or leave out \`_id\`.`,
+        );
       }
     }
     for (const number of taken) {
@@ -207,7 +230,10 @@ export class Tables {
     for (const table of wanted.keys()) if (!before.has(table)) this.#release(table, before);
     const [userTables, systemTables] = [this.#userTables, this.#systemTables];
     // Numbers of tables to come are greater than all that are there.
-    this.#userTables = Math.max(this.#userTables, ...[...taken].map((number) => number - FIRST_USER_TABLE + 1));
+    this.#userTables = Math.max(
+      this.#userTables,
+      ...[...taken].map((number) => number - FIRST_USER_TABLE + 1),
+    );
     for (const table of before.keys()) {
       const number = wanted.get(table) ?? this.#nextNumber(table.name, taken);
       table.number = number;
@@ -251,7 +277,11 @@ export class Tables {
   namesFor(component: string): (id: string) => string | undefined | null {
     return (id) => {
       const table = this.tableOf(id);
-      return table === null || table === undefined ? table : table.component === component ? table.name : undefined;
+      return table === null || table === undefined
+        ? table
+        : table.component === component
+          ? table.name
+          : undefined;
     };
   }
 
@@ -259,7 +289,10 @@ export class Tables {
   newId(table: Table) {
     for (;;) {
       this.#ids += 1;
-      const id = encodeId(table.number, createHash("sha256").update(`document ${this.#ids}`).digest().subarray(0, 16));
+      const id = encodeId(
+        table.number,
+        createHash("sha256").update(`document ${this.#ids}`).digest().subarray(0, 16),
+      );
       // An imported document may have the id: another deployment counted as this one does.
       if (!table.documents.has(id)) return id;
     }
@@ -267,7 +300,8 @@ export class Tables {
 
   /** Milliseconds, greater than every one before. */
   newCreationTime(now: number) {
-    this.#lastCreationTime = now > this.#lastCreationTime ? now : this.#lastCreationTime + CREATION_STEP;
+    this.#lastCreationTime =
+      now > this.#lastCreationTime ? now : this.#lastCreationTime + CREATION_STEP;
     return this.#lastCreationTime;
   }
 
@@ -275,7 +309,9 @@ export class Tables {
    * The first document that a schema does not allow.
    * @param schemas by component path
    */
-  violation(schemas: Map<string, Schema | null>): { component: string, table: string, error: string } | null {
+  violation(
+    schemas: Map<string, Schema | null>,
+  ): { component: string; table: string; error: string } | null {
     for (const [component, schema] of schemas) {
       if (schema === null || !schema.schemaValidation) continue;
       const tableOf = this.namesFor(component);

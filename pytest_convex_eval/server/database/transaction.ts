@@ -6,9 +6,17 @@
 import { decodeId } from "../values/ids.ts";
 import { mismatch, SYSTEM_FIELDS } from "../values/validation.ts";
 import { identifierProblem } from "../values/identifiers.ts";
-import { displaySize, MAX_DOCUMENT_NESTING, nestingOf, parseValue, sizeOf, special, ValueError } from "../values/values.ts";
+import {
+  displaySize,
+  MAX_DOCUMENT_NESTING,
+  nestingOf,
+  parseValue,
+  sizeOf,
+  special,
+  ValueError,
+} from "../values/values.ts";
 import { without } from "./history.ts";
-import { MAX_TABLES, Table, Tables } from "./tables.ts";
+import { MAX_TABLES, type Table, type Tables } from "./tables.ts";
 import { UserError } from "./user_error.ts";
 import type { Json } from "../protocol.ts";
 import type { Document } from "./sorted_index.ts";
@@ -32,12 +40,12 @@ const READ_ADVICE =
   "Consider using smaller limits in your queries, paginating your queries, or using indexed queries with a selective index range expressions.";
 
 function mapLimits<T>(of: (metric: Metric, limit: number) => T): Record<Metric, T> {
-  const entries = Object.entries(LIMITS).map(([name, limit]) => [name, of((name as Metric), limit)]);
+  const entries = Object.entries(LIMITS).map(([name, limit]) => [name, of(name as Metric, limit)]);
   return Object.fromEntries(entries);
 }
 
 /** The most that may be used by some time, and the limit that this follows from. */
-export type Most = Readonly<Record<Metric, { total: number, limit: number }>>;
+export type Most = Readonly<Record<Metric, { total: number; limit: number }>>;
 
 const WHOLE: Most = mapLimits((_, limit) => ({ total: limit, limit }));
 
@@ -47,18 +55,22 @@ const nothingUsed = (): Record<Metric, number> => ({
 });
 
 const EXCEEDED: Record<Metric, (limit: number) => string> = {
-  documentsRead: (limit) => `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
-  bytesRead: (limit) => `Too many bytes read in a single function execution (limit: ${limit} bytes). ${READ_ADVICE}`,
-  databaseQueries: (limit) => `Too many reads in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
+  documentsRead: (limit) =>
+    `Too many documents read in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
+  bytesRead: (limit) =>
+    `Too many bytes read in a single function execution (limit: ${limit} bytes). ${READ_ADVICE}`,
+  databaseQueries: (limit) =>
+    `Too many reads in a single function execution (limit: ${limit}). ${READ_ADVICE}`,
   documentsWritten: (limit) => `Too many writes in a single function execution (limit: ${limit})`,
-  bytesWritten: (limit) => `Too many bytes written in a single function execution (limit: ${limit} bytes)`,
+  bytesWritten: (limit) =>
+    `Too many bytes written in a single function execution (limit: ${limit} bytes)`,
   functionsScheduled: (limit) => `Too many functions scheduled by this mutation (limit: ${limit})`,
   scheduledFunctionArgsBytes: (limit) =>
     `Too large total size of the arguments of scheduled functions in this mutation (limit: ${limit} bytes)`,
 };
 
 /** What undoes a write. `id` null: the table itself was made; `old` null: the document was. */
-export type Change = { table: Table, id: string | null, old: Document | null };
+export type Change = { table: Table; id: string | null; old: Document | null };
 
 export class Transaction {
   tables: Tables;
@@ -106,7 +118,9 @@ export class Transaction {
     this.#most = mapLimits((metric) => {
       const limit = limits[metric];
       const total = typeof limit === "number" ? this.used[metric] + limit : Infinity;
-      return typeof limit === "number" && total < before[metric].total ? { total, limit } : before[metric];
+      return typeof limit === "number" && total < before[metric].total
+        ? { total, limit }
+        : before[metric];
     });
     try {
       return await work();
@@ -121,7 +135,11 @@ export class Transaction {
   }
 
   rollBack(savepoint: ReturnType<Transaction["savepoint"]>) {
-    for (let change = this.#pop(savepoint.changes); change !== null; change = this.#pop(savepoint.changes)) {
+    for (
+      let change = this.#pop(savepoint.changes);
+      change !== null;
+      change = this.#pop(savepoint.changes)
+    ) {
       const { table, id, old } = change;
       if (id === null) this.tables.forget(table);
       else if (old === null) table.drop(id);
@@ -197,7 +215,10 @@ export class Transaction {
     this.use("bytesRead", 0);
   }
 
-  get(component: string, { id, isSystem, table: name }: { id: Json, isSystem: boolean, table?: Json }): Document | null {
+  get(
+    component: string,
+    { id, isSystem, table: name }: { id: Json; isSystem: boolean; table?: Json },
+  ): Document | null {
     const table = this.#resolve(component, id, name, "db.get");
     this.use("databaseQueries");
     if (table === undefined) return null;
@@ -216,12 +237,15 @@ export class Transaction {
 
   /** The table of an id; undefined where it is of no table of the component. */
   #resolve(component: string, id: Json, expected: Json | undefined, method: string) {
-    const invalid = (why: string) => new UserError(`Invalid argument \`id\` for \`${method}\`: ${why}`);
+    const invalid = (why: string) =>
+      new UserError(`Invalid argument \`id\` for \`${method}\`: ${why}`);
     if (typeof id !== "string") throw invalid("Unable to decode ID: not a string");
     const decoded = decodeId(id);
     if (decoded === null) {
       const length = id.length < 31 || id.length > 37;
-      throw invalid(`Unable to decode ID: ${length ? `Invalid ID length ${id.length}` : `Invalid ID ${JSON.stringify(id)}`}`);
+      throw invalid(
+        `Unable to decode ID: ${length ? `Invalid ID length ${id.length}` : `Invalid ID ${JSON.stringify(id)}`}`,
+      );
     }
     const found = this.tables.tableOf(id);
     const table = found?.component === component ? found : undefined;
@@ -236,10 +260,14 @@ export class Transaction {
   /** @returns the new id */
   insert(component: string, name: string, value: Json): string {
     checkTableName(name);
-    if (name.startsWith("_")) throw new UserError("System tables (prefixed with `_`) are read-only.");
+    if (name.startsWith("_"))
+      throw new UserError("System tables (prefixed with `_`) are read-only.");
     const fields = this.#parse(value, "db.insert");
     for (const field of SYSTEM_FIELDS) {
-      if (field in fields) throw new UserError(`The system field \`${field}\` is set automatically and can't be inserted.`);
+      if (field in fields)
+        throw new UserError(
+          `The system field \`${field}\` is set automatically and can't be inserted.`,
+        );
     }
     const table = this.table(component, name);
     const id = this.tables.newId(table);
@@ -248,9 +276,10 @@ export class Transaction {
     return id;
   }
 
-  patch(component: string, { id, value, table: name }: { id: Json, value: Json, table?: Json }) {
+  patch(component: string, { id, value, table: name }: { id: Json; value: Json; table?: Json }) {
     const [table, old] = this.#existing(component, id, name, "db.patch", "Update");
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UserError("Value must be an object");
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new UserError("Value must be an object");
     const merged: Document = { ...old };
     for (const [field, each] of Object.entries(value)) {
       if (special(each) === "$undefined") delete merged[field];
@@ -259,12 +288,12 @@ export class Transaction {
     this.#replaceWith(table, old, merged, "db.patch");
   }
 
-  replace(component: string, { id, value, table: name }: { id: Json, value: Json, table?: Json }) {
+  replace(component: string, { id, value, table: name }: { id: Json; value: Json; table?: Json }) {
     const [table, old] = this.#existing(component, id, name, "db.replace", "Replace");
     this.#replaceWith(table, old, value, "db.replace");
   }
 
-  remove(component: string, { id, table: name }: { id: Json, table?: Json }) {
+  remove(component: string, { id, table: name }: { id: Json; table?: Json }) {
     const [table, old] = this.#existing(component, id, name, "db.delete", "Delete");
     this.use("documentsWritten");
     this.drop(table, old);
@@ -274,15 +303,25 @@ export class Transaction {
     const { _id, _creationTime, ...fields } = this.#parse(value, method);
     const id = String(old["_id"]);
     if (_id !== undefined && _id !== id) {
-      throw new UserError(`Provided document ID ${JSON.stringify(_id)} doesn't match '_id' field ${JSON.stringify(id)}`);
+      throw new UserError(
+        `Provided document ID ${JSON.stringify(_id)} doesn't match '_id' field ${JSON.stringify(id)}`,
+      );
     }
     if (_creationTime !== undefined && _creationTime !== old["_creationTime"]) {
-      throw new UserError("Provided '_creationTime' field doesn't match the document's '_creationTime' field");
+      throw new UserError(
+        "Provided '_creationTime' field doesn't match the document's '_creationTime' field",
+      );
     }
     this.write(table, { _creationTime: old["_creationTime"] ?? 0, _id: id, ...fields });
   }
 
-  #existing(component: string, id: Json, name: Json | undefined, method: string, verb: string): [Table, Document] {
+  #existing(
+    component: string,
+    id: Json,
+    name: Json | undefined,
+    method: string,
+    verb: string,
+  ): [Table, Document] {
     const table = this.#resolve(component, id, name, method);
     if (table?.isSystem) throw new UserError("System tables (prefixed with `_`) are read-only.");
     const document = table?.documents.get(String(id));
@@ -293,14 +332,19 @@ export class Transaction {
   }
 
   #parse(value: Json, method: string): Document {
-    let parsed;
+    let parsed: ReturnType<typeof parseValue>;
     try {
       parsed = parseValue(value);
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       throw new UserError(`Invalid argument \`value\` for \`${method}\`: ${error.message}`);
     }
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed) || special(parsed) !== null) {
+    if (
+      typeof parsed !== "object" ||
+      parsed === null ||
+      Array.isArray(parsed) ||
+      special(parsed) !== null
+    ) {
       throw new UserError(`Invalid argument \`value\` for \`${method}\`: Value must be an Object`);
     }
     for (const field of Object.keys(parsed)) {
@@ -315,7 +359,8 @@ export class Transaction {
   /** Stores a document, checked against the schema. */
   write(table: Table, document: Document) {
     const size = sizeOf(document);
-    if (size > MAX_DOCUMENT_BYTES) throw new UserError(`Value is too large (${displaySize(size)} > maximum size 1 MiB)`);
+    if (size > MAX_DOCUMENT_BYTES)
+      throw new UserError(`Value is too large (${displaySize(size)} > maximum size 1 MiB)`);
     if (nestingOf(document) > MAX_DOCUMENT_NESTING) {
       throw new UserError(`Document is too nested (maximum nesting: ${MAX_DOCUMENT_NESTING})`);
     }
@@ -353,7 +398,8 @@ export class Transaction {
 
   #checkSchema(table: Table, document: Document) {
     const documentType = table.schema?.documentType ?? null;
-    if (documentType === null || !this.tables.schemas.get(table.component)?.schemaValidation) return;
+    if (documentType === null || !this.tables.schemas.get(table.component)?.schemaValidation)
+      return;
     const tableOf = this.tables.namesFor(table.component);
     const why = mismatch(documentType, document, { tableOf, isDocument: true });
     if (why === null) return;
@@ -365,5 +411,6 @@ export class Transaction {
 
 export function checkTableName(name: string) {
   const problem = identifierProblem(name.replace(/^_/, ""));
-  if (problem !== null) throw new UserError(`Invalid table name: ${JSON.stringify(name)}. ${problem}`);
+  if (problem !== null)
+    throw new UserError(`Invalid table name: ${JSON.stringify(name)}. ${problem}`);
 }

@@ -1,4 +1,3 @@
-
 import type { Json } from "../protocol.ts";
 
 /** The fault of the function that runs: it is thrown inside of it, where it can be caught. */

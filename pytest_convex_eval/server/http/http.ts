@@ -34,14 +34,20 @@ export interface Request {
 }
 
 /** What is sent as it is; `isOwn`: by the app's code, which says itself who may read it. */
-export type Head = { status: number, headers: [string, string][], isOwn?: boolean };
+export type Head = { status: number; headers: [string, string][]; isOwn?: boolean };
 export type PlainAnswer = Head & { bytes: Buffer };
 export type StreamedAnswer = Head & { stream: Readable };
-export type Answer = { json: unknown } | { text: string, status?: number } | PlainAnswer | StreamedAnswer;
+export type Answer =
+  | { json: unknown }
+  | { text: string; status?: number }
+  | PlainAnswer
+  | StreamedAnswer;
 export type Handler = (request: Request) => Promise<Answer> | Answer;
 
 /** The listener of an HTTP server whose every answer is `handle`'s. */
-export function listener(handle: Handler): (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> {
+export function listener(
+  handle: Handler,
+): (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> {
   return async (incoming, outgoing) => {
     outgoing.setHeader("Access-Control-Allow-Origin", "*");
     try {
@@ -120,7 +126,9 @@ async function readJson(incoming: IncomingMessage): Promise<Json> {
   try {
     return JSON.parse((await unpack(body)).toString("utf8"));
   } catch (error) {
-    throw new BadRequest(`The body can't be read: ${error instanceof Error ? error.message : error}`);
+    throw new BadRequest(
+      `The body can't be read: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }
 

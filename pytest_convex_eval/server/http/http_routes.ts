@@ -5,7 +5,7 @@ import { definitionOf } from "../running/targets.ts";
 import type { EvaluatedDefinition, Push } from "../protocol.ts";
 
 /** A component, and the path that its router knows the request by. */
-export type Routed = { component: string, path: string };
+export type Routed = { component: string; path: string };
 
 /**
  * An exact route comes first, then what has the longest prefix: a route or a component.
@@ -31,7 +31,10 @@ export function findRouter(push: Push | null, path: string, method: string): Rou
 /** Whether any request could be for a router. */
 export function hasRouters(push: Push | null) {
   const app = definitionOf(push, APP)?.definition;
-  return Boolean(app?.functions.get("http.js")?.httpRoutes) || Object.keys(app?.definition.httpMounts ?? {}).length > 0;
+  return (
+    Boolean(app?.functions.get("http.js")?.httpRoutes) ||
+    Object.keys(app?.definition.httpMounts ?? {}).length > 0
+  );
 }
 
 /**
@@ -39,7 +42,11 @@ export function hasRouters(push: Push | null) {
  * more than any prefix could, that of a prefix, or less than nothing.
  * @returns null: it has no router there
  */
-function ownRoute(definition: EvaluatedDefinition | undefined, path: string, method: string): { path: string, length: number } | null {
+function ownRoute(
+  definition: EvaluatedDefinition | undefined,
+  path: string,
+  method: string,
+): { path: string; length: number } | null {
   const routes = definition?.functions.get("http.js")?.httpRoutes;
   // An app can have all of its own routes below a prefix.
   const base = (definition?.definition.httpPrefix ?? "/").replace(/\/$/, "");

@@ -6,7 +6,14 @@ import { BadRequest } from "../errors.ts";
 import { moduleHash } from "../push/modules.ts";
 import { idOf } from "../push/packages.ts";
 import { object, parsePush } from "../push/push_request.ts";
-import type { AnalyzedModule, Cron, EvaluatedDefinition, Json, Push, ComponentTree } from "../protocol.ts";
+import type {
+  AnalyzedModule,
+  Cron,
+  EvaluatedDefinition,
+  Json,
+  Push,
+  ComponentTree,
+} from "../protocol.ts";
 import type { Deployment } from "../deployment.ts";
 import type { Answer, Request } from "./http.ts";
 
@@ -49,7 +56,9 @@ export async function startPush(deployment: Deployment, request: Request): Promi
     json: {
       environmentVariables: push.env,
       externalDepsId: push.nodeDependencies.length === 0 ? null : idOf(push.nodeDependencies),
-      componentDefinitionPackages: Object.fromEntries([...push.definitions.keys()].map((path) => [path, {}])),
+      componentDefinitionPackages: Object.fromEntries(
+        [...push.definitions.keys()].map((path) => [path, {}]),
+      ),
       appAuth: push.auth,
       analysis: Object.fromEntries(
         [...push.definitions].map(([path, evaluated]) => [path, describeDefinition(evaluated)]),
@@ -82,11 +91,20 @@ export async function finishPush(deployment: Deployment, request: Request): Prom
   return { json: await deployment.finish(id, { dryRun: body["dryRun"] === true }) };
 }
 
-function schemaChange(live: Push | null, { push, indexDiffs }: Awaited<ReturnType<Deployment["start"]>>) {
-  const known = new Set(live === null ? [] : instances(live.tree).map(({ componentPath }) => componentPath));
-  const created = instances(push.tree).filter(({ componentPath }) => componentPath !== APP && !known.has(componentPath));
+function schemaChange(
+  live: Push | null,
+  { push, indexDiffs }: Awaited<ReturnType<Deployment["start"]>>,
+) {
+  const known = new Set(
+    live === null ? [] : instances(live.tree).map(({ componentPath }) => componentPath),
+  );
+  const created = instances(push.tree).filter(
+    ({ componentPath }) => componentPath !== APP && !known.has(componentPath),
+  );
   return {
-    allocatedComponentIds: Object.fromEntries(created.map(({ componentPath }) => [componentPath, componentPath])),
+    allocatedComponentIds: Object.fromEntries(
+      created.map(({ componentPath }) => [componentPath, componentPath]),
+    ),
     // finish_push gives these back: the app's tells which push it finishes.
     schemaIds: { [APP]: push.id },
     indexDiffs,
@@ -108,7 +126,9 @@ function describeDefinition({ definition, schema, functions, serverVersion }: Ev
       ...(envVars.length > 0 ? { envVars } : {}),
     },
     schema,
-    functions: Object.fromEntries([...functions].map(([key, module]) => [key, describeModule(module)])),
+    functions: Object.fromEntries(
+      [...functions].map(([key, module]) => [key, describeModule(module)]),
+    ),
     udfConfig: { serverVersion, importPhaseRngSeed: null, importPhaseUnixTimestamp: null },
   };
 }
@@ -132,7 +152,9 @@ function checkedComponent(tree: ComponentTree, push: Push): object {
     definitionPath: tree.definitionPath,
     componentPath: tree.componentPath,
     args: {},
-    childComponents: Object.fromEntries(tree.children.map(([name, child]) => [name, checkedComponent(child, push)])),
+    childComponents: Object.fromEntries(
+      tree.children.map(([name, child]) => [name, checkedComponent(child, push)]),
+    ),
     httpRoutes: {
       httpModuleRoutes: evaluated?.functions.get("http.js")?.httpRoutes ?? null,
       mounts: Object.keys(evaluated?.definition.httpMounts ?? {}),
@@ -140,4 +162,3 @@ function checkedComponent(tree: ComponentTree, push: Push): object {
     exports: {},
   };
 }
-

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { UserError } from "../database/user_error.ts";
 import type { Json } from "../protocol.ts";
 
-export type Head = { status: number, headers: [string, string][] };
+export type Head = { status: number; headers: [string, string][] };
 
 export class ResponseStream {
   limit: number;

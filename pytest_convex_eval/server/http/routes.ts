@@ -23,7 +23,10 @@ export const VERSION = "convex-eval-embedded";
 /** The CLI asks again at once, so an answer is held back as the backend's is. */
 const LOG_POLL_MILLISECONDS = 10_000;
 
-export function mainRoutes(deployment: Deployment, instance: { name: string, adminKey: string }): Handler {
+export function mainRoutes(
+  deployment: Deployment,
+  instance: { name: string; adminKey: string },
+): Handler {
   const { urls, services } = deployment;
   const open: Record<string, Handler> = {
     "GET /version": () => ({ text: VERSION }),
@@ -67,7 +70,8 @@ export function mainRoutes(deployment: Deployment, instance: { name: string, adm
     },
     "POST /api/convex_eval/reset_data": async (request) => {
       const { now = null } = object((await request.json()) ?? {}, "the body");
-      if (now !== null && typeof now !== "number") throw new BadRequest("now must be a number of milliseconds");
+      if (now !== null && typeof now !== "number")
+        throw new BadRequest("now must be a number of milliseconds");
       deployment.resetData(now);
       await services.durable();
       return { json: null };
@@ -84,7 +88,8 @@ export function mainRoutes(deployment: Deployment, instance: { name: string, adm
     },
     "POST /api/convex_eval/advance": async (request) => {
       const { ms } = object(await request.json(), "the body");
-      if (typeof ms !== "number" || ms < 0) throw new BadRequest("ms must be a number of milliseconds");
+      if (typeof ms !== "number" || ms < 0)
+        throw new BadRequest("ms must be a number of milliseconds");
       await services.scheduler.advance(ms);
       await services.durable();
       return { json: { now: services.clock.now(), failures: services.failures.splice(0) } };
@@ -92,7 +97,7 @@ export function mainRoutes(deployment: Deployment, instance: { name: string, adm
   };
   Object.assign(admin, transferRoutes(deployment));
   const api = new FunctionApi(deployment, instance);
-  for (const kind of (["query", "mutation", "action"] as const)) {
+  for (const kind of ["query", "mutation", "action"] as const) {
     open[`POST /api/${kind}`] = (request) => api.run(kind, request);
   }
   open["GET /api/query"] = (request) => api.runQueryString(request);
@@ -116,13 +121,17 @@ export function mainRoutes(deployment: Deployment, instance: { name: string, adm
     const guarded = find(admin, request.method, path);
     if (guarded === null) throw new ApiError(404, "NotFound", `No route ${request.method} ${path}`);
     requireAdmin(request, instance.adminKey, instance.name);
-    if (path.startsWith("/api/deploy2/")) refuseOldCli(String(request.incoming.headers["convex-client"] ?? ""));
+    if (path.startsWith("/api/deploy2/"))
+      refuseOldCli(String(request.incoming.headers["convex-client"] ?? ""));
     return guarded(request);
   };
 }
 
 /** The site port: HTTP actions. */
-export function siteRoutes(deployment: Deployment, instance: { name: string, adminKey: string }): Handler {
+export function siteRoutes(
+  deployment: Deployment,
+  instance: { name: string; adminKey: string },
+): Handler {
   return (request) => serveHttpAction(deployment, instance, request, request.url.pathname);
 }
 

@@ -2,7 +2,7 @@
 
 import { BadRequest } from "../errors.ts";
 import { object } from "../push/push_request.ts";
-import type { Handler, Request } from "./http.ts";
+import type { Handler } from "./http.ts";
 import type { Deployment } from "../deployment.ts";
 
 /** The CLI's parts have 5 MiB unless the file is larger than 50 GB. */
@@ -34,15 +34,17 @@ export function transferRoutes({ imports, exports }: Deployment): Record<string,
       return { json: null };
     },
     "POST /api/export/request/zip": async (request) => {
-      await exports.create({ withFiles: request.url.searchParams.get("includeStorage") === "true" });
+      await exports.create({
+        withFiles: request.url.searchParams.get("includeStorage") === "true",
+      });
       return { json: null };
     },
     "GET /api/export/zip/*": (request) => {
       const timestamp = request.url.pathname.slice("/api/export/zip/".length);
-      const headers = ([
+      const headers = [
         ["Content-Type", "application/zip"],
         ["Content-Disposition", `attachment; filename=snapshot_${timestamp}.zip`],
-      ] as [string, string][]);
+      ] as [string, string][];
       return { status: 200, headers, bytes: exports.archive(timestamp) };
     },
   };

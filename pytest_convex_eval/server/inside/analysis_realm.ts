@@ -97,7 +97,9 @@ export function makeConvexRealm(variables: EnvironmentVariables) {
 /** Takes away what the Convex runtime does not have. */
 export function stripGlobals(variables: { proxy(): object }) {
   const language = new Set(languageGlobals());
-  const kept = Object.fromEntries(USED_BY_NODE.map((name) => [name, Reflect.get(globalThis, name)]));
+  const kept = Object.fromEntries(
+    USED_BY_NODE.map((name) => [name, Reflect.get(globalThis, name)]),
+  );
   for (const name of Object.getOwnPropertyNames(globalThis)) {
     if (language.has(name) || PLATFORM.has(name)) continue;
     Reflect.deleteProperty(globalThis, name);
@@ -162,10 +164,12 @@ function unsupported(what: string) {
 }
 
 function makeConsole() {
-  const write = (level: string) => (...values: unknown[]) => {
-    logs.push(`[${level}] ${values.map((value) => inspect(value)).join(" ")}`);
-    if (logs.length > KEPT_LOG_LINES) logs.shift();
-  };
+  const write =
+    (level: string) =>
+    (...values: unknown[]) => {
+      logs.push(`[${level}] ${values.map((value) => inspect(value)).join(" ")}`);
+      if (logs.length > KEPT_LOG_LINES) logs.shift();
+    };
   const nothing = () => {};
   return {
     log: write("LOG"),

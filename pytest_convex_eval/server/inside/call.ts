@@ -12,7 +12,7 @@ export interface CallRequest {
   module: string;
   name: string;
   /** Code of its own, of which `module` is the path. */
-  bundle?: { path: string, source: string };
+  bundle?: { path: string; source: string };
   /** JSON: the list of arguments, or the HTTP request. */
   args: string;
   /** Milliseconds. */
@@ -29,11 +29,25 @@ export interface CallRequest {
   tables: [string, number][];
 }
 
-export type Pending = { op: string, args: string, resolve: (value: string) => void, reject: (error: unknown) => void };
+export type Pending = {
+  op: string;
+  args: string;
+  resolve: (value: string) => void;
+  reject: (error: unknown) => void;
+};
 
 /** Syscalls after which buffered rows may be stale. */
 const WRITES = new Set(
-  ["insert", "shallowMerge", "replace", "remove", "schedule", "cancel_job", "storageDelete", "runUdf"].map((name) => `1.0/${name}`),
+  [
+    "insert",
+    "shallowMerge",
+    "replace",
+    "remove",
+    "schedule",
+    "cancel_job",
+    "storageDelete",
+    "runUdf",
+  ].map((name) => `1.0/${name}`),
 );
 
 export class Call {
@@ -55,7 +69,10 @@ export class Call {
   /** What it has put in place of globals, by their names. */
   globals: Map<string, unknown> = new Map();
   pending: Map<number, Pending> = new Map();
-  #streams: Map<number, { query: Json, rows: Json[], taken: number, done: boolean, stale: boolean }> = new Map();
+  #streams: Map<
+    number,
+    { query: Json; rows: Json[]; taken: number; done: boolean; stale: boolean }
+  > = new Map();
   #streamIds = 0;
   #syscalls = 0;
   #tables: Map<string, number>;
@@ -79,7 +96,13 @@ export class Call {
     switch (op) {
       case "1.0/queryStream": {
         const queryId = this.#streamIds++;
-        this.#streams.set(queryId, { query: args.query, rows: [], taken: 0, done: false, stale: false });
+        this.#streams.set(queryId, {
+          query: args.query,
+          rows: [],
+          taken: 0,
+          done: false,
+          stale: false,
+        });
         return JSON.stringify({ queryId });
       }
       case "1.0/queryCleanup":
@@ -113,7 +136,10 @@ export class Call {
 
   /** @param args JSON */
   send(op: string, args: string): Promise<string> {
-    if (this.ended) return Promise.reject(new Error("The function that this code belongs to has already returned."));
+    if (this.ended)
+      return Promise.reject(
+        new Error("The function that this code belongs to has already returned."),
+      );
     const id = this.#syscalls++;
     return new Promise((resolve, reject) => {
       this.pending.set(id, { op, args, resolve, reject });
@@ -145,12 +171,18 @@ export class Call {
     this.say({ type: "forget", call: this.id, queryId, taken: stream.taken }, { isHeld: true });
   }
 
-  replied(id: number, reply: { value: string } | { error: { message: string, data?: Json } }) {
+  replied(id: number, reply: { value: string } | { error: { message: string; data?: Json } }) {
     const pending = this.pending.get(id);
     this.pending.delete(id);
     if (pending === undefined) return;
     if ("value" in reply) pending.resolve(reply.value);
     // An error, as code that asks without the client library (published components do) lets it through.
-    else pending.reject(Object.assign(new Error(reply.error.message), "data" in reply.error && { data: reply.error.data }));
+    else
+      pending.reject(
+        Object.assign(
+          new Error(reply.error.message),
+          "data" in reply.error && { data: reply.error.data },
+        ),
+      );
   }
 }

@@ -9,7 +9,13 @@ import vm from "node:vm";
 import { describeExports } from "./exports.ts";
 import { builtin, shownProcess } from "./node_builtins.ts";
 import { process, writeSync } from "./own_node.ts";
-import { EnvironmentVariables, makeConvexRealm, makeNodeRealm, recentLogs, watchVarying } from "./analysis_realm.ts";
+import {
+  EnvironmentVariables,
+  makeConvexRealm,
+  makeNodeRealm,
+  recentLogs,
+  watchVarying,
+} from "./analysis_realm.ts";
 import { describe, recordFrames, SCHEME } from "./stack.ts";
 import { synthetic } from "./synthetic.ts";
 import type { Module, Unit, UnitValue, Failure } from "../protocol.ts";
@@ -40,7 +46,8 @@ class Evaluation {
       case "schema": {
         this.variables.use({ get: refuseEnvironment, names: () => [] });
         const main = await this.#defaultOf(unit.module);
-        if (main === undefined || main === null) return { kind: "schema", json: null, problem: "missing" };
+        if (main === undefined || main === null)
+          return { kind: "schema", json: null, problem: "missing" };
         if (typeof main.export !== "function") {
           return { kind: "schema", json: null, problem: "not a schema" };
         }
@@ -164,7 +171,9 @@ class Loader {
     const component = /(?:^|\/)_componentDeps\/([A-Za-z0-9_-]+=*)$/.exec(specifier);
     if (component?.[1] !== undefined) return this.#component(component[1]);
     if (specifier.startsWith("./") || specifier.startsWith("../")) {
-      return this.#module(new URL(specifier, `file:///${referrer.slice(SCHEME.length)}`).pathname.slice(1));
+      return this.#module(
+        new URL(specifier, `file:///${referrer.slice(SCHEME.length)}`).pathname.slice(1),
+      );
     }
     if (nodeBuiltins) return this.#builtin(specifier);
     throw new Error(`Relative import path "${specifier}" not prefixed with / or ./ or ../`);
@@ -207,7 +216,9 @@ const { stringify } = JSON;
 
 const chunks = [];
 for await (const chunk of stdin) chunks.push(chunk);
-const { nonce, units }: { nonce: string, units: Unit[] } = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+const { nonce, units }: { nonce: string; units: Unit[] } = JSON.parse(
+  Buffer.concat(chunks).toString("utf8"),
+);
 const say = (line: object) => {
   // The pipe is non-blocking on some systems: a full one says EAGAIN.
   let rest = Buffer.from(`${stringify({ nonce, ...line })}\n`);
@@ -235,13 +246,19 @@ else makeConvexRealm(variables);
 for (; index < units.length; index++) {
   try {
     const unit = units[index];
-    if (unit !== undefined) say({ type: "value", unit: index, value: await evaluation.evaluate(unit) });
+    if (unit !== undefined)
+      say({ type: "value", unit: index, value: await evaluation.evaluate(unit) });
   } catch (error) {
     const failure: Failure =
       error instanceof Suspended
         ? { reason: "suspended", unit: index, module: current }
         : {
-            ...{ reason: "threw", unit: index, module: current, error: describe(error, recentLogs()) },
+            ...{
+              reason: "threw",
+              unit: index,
+              module: current,
+              error: describe(error, recentLogs()),
+            },
             ...(error instanceof Varying ? { varies: true } : {}),
           };
     say({ type: "failed", failure });

@@ -1,6 +1,12 @@
 /** What a loaded module exports, in data. */
 
-import type { ExportedFunction, ExportedValidator, FunctionKind, ModuleExports, Route } from "../protocol.ts";
+import type {
+  ExportedFunction,
+  ExportedValidator,
+  FunctionKind,
+  ModuleExports,
+  Route,
+} from "../protocol.ts";
 
 /** Longest handler text that is sent back to find its place by. */
 const MAX_HANDLER_CHARACTERS = 200_000;
@@ -50,7 +56,12 @@ function describeFunction(path: string, name: string, value: any): ExportedFunct
   };
 }
 
-function validator(path: string, name: string, value: any, method: "exportArgs" | "exportReturns"): ExportedValidator {
+function validator(
+  path: string,
+  name: string,
+  value: any,
+  method: "exportArgs" | "exportReturns",
+): ExportedValidator {
   const produce = value[method];
   if (produce === undefined) return { json: null };
   if (typeof produce !== "function") {

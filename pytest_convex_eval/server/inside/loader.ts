@@ -25,7 +25,15 @@ export class Code {
    * @param modules paths and sources
    * @param options `libraries`: exports of what can be imported beside them, by specifier
    */
-  constructor(definition: number, modules: [string, string][], { node, importDynamically, libraries = new Map() }: { node: boolean, importDynamically: ImportDynamically, libraries?: Map<string, object> }) {
+  constructor(
+    definition: number,
+    modules: [string, string][],
+    {
+      node,
+      importDynamically,
+      libraries = new Map(),
+    }: { node: boolean; importDynamically: ImportDynamically; libraries?: Map<string, object> },
+  ) {
     // The app's paths stand for themselves; no path of a module can begin like a component's.
     this.prefix = definition === 0 ? SCHEME : `${SCHEME}~${definition}/`;
     this.modules = new Map(modules);
@@ -40,11 +48,17 @@ export class Code {
     if (this.#scripts !== undefined) return this.#scripts;
     const scripts: Map<string, ScriptModule> = new Map();
     for (const [path, source] of this.modules) {
-      const script = compileScript(source, this.prefix + path, (specifier) => this.importDynamically(specifier, path));
-      if (script === null) return (this.#scripts = null);
+      const script = compileScript(source, this.prefix + path, (specifier) =>
+        this.importDynamically(specifier, path),
+      );
+      if (script === null) {
+        this.#scripts = null;
+        return null;
+      }
       scripts.set(path, script);
     }
-    return (this.#scripts = scripts);
+    this.#scripts = scripts;
+    return scripts;
   }
 }
 
@@ -94,7 +108,8 @@ export class Loader {
     if (script === undefined) throw new Error(`Could not find module ${path}`);
     const imported = script.imports.flatMap((each) => {
       const { specifier, names } = each;
-      const exports: any = this.code.libraries.get(specifier) ?? this.#run((each.path ??= resolvePath(specifier, path)), scripts);
+      each.path ??= resolvePath(specifier, path);
+      const exports: any = this.code.libraries.get(specifier) ?? this.#run(each.path, scripts);
       return names.map((name) => exports[name.imported]);
     });
     const exports = script.run.apply(undefined, imported);
@@ -105,7 +120,9 @@ export class Loader {
   async #evaluate(module: vm.Module) {
     if (module.status === "unlinked") {
       const { prefix } = this.code;
-      await module.link((specifier, referrer) => this.#resolve(specifier, referrer.identifier.slice(prefix.length)));
+      await module.link((specifier, referrer) =>
+        this.#resolve(specifier, referrer.identifier.slice(prefix.length)),
+      );
     }
     await module.evaluate();
   }

@@ -35,7 +35,9 @@ export function closeNetwork() {
 }
 
 /** Packages that bundles leave out, where there are any: the folder that the server has installed them in. */
-const PACKAGES = realProcess.argv.find((each) => each.startsWith("--packages="))?.slice("--packages=".length);
+const PACKAGES = realProcess.argv
+  .find((each) => each.startsWith("--packages="))
+  ?.slice("--packages=".length);
 
 /**
  * The exports of a builtin or of an external package, `default` among them.
@@ -61,7 +63,12 @@ export async function builtin(specifier: string): Promise<object> {
 
 const facades: Record<string, () => Record<string, unknown>> = {
   process: shownProcess,
-  worker_threads: () => ({ isMainThread: true, parentPort: null, workerData: null, Worker: noProcesses }),
+  worker_threads: () => ({
+    isMainThread: true,
+    parentPort: null,
+    workerData: null,
+    Worker: noProcesses,
+  }),
   module: () => ({ builtinModules, isBuiltin, createRequire: () => requireBuiltin }),
   inspector: () => ({}),
   "inspector/promises": () => ({}),
@@ -70,7 +77,8 @@ const facades: Record<string, () => Record<string, unknown>> = {
 
 /** `require` of builtins: all else is bundled, or an external package, which is imported. */
 function requireBuiltin(name: string) {
-  if (!isBuiltin(name)) throw Object.assign(new Error(`Cannot find module '${name}'`), { code: "MODULE_NOT_FOUND" });
+  if (!isBuiltin(name))
+    throw Object.assign(new Error(`Cannot find module '${name}'`), { code: "MODULE_NOT_FOUND" });
   const own = name.replace(/^node:/, "");
   const shown = facades[own];
   if (shown !== undefined) return shown();
@@ -90,10 +98,9 @@ export function shownProcess(): Record<string, unknown> {
   if (shown !== null) return shown;
   const { version, versions, platform, arch, release, features } = realProcess;
   const events = Object.fromEntries(
-    ["on", "once", "off", "addListener", "removeListener", "removeAllListeners", "emit"].map((name) => [
-      name,
-      () => shown,
-    ]),
+    ["on", "once", "off", "addListener", "removeListener", "removeAllListeners", "emit"].map(
+      (name) => [name, () => shown],
+    ),
   );
   const sink = { write: () => true, isTTY: false, fd: -1, on: () => sink, once: () => sink };
   shown = {

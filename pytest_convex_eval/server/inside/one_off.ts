@@ -11,14 +11,15 @@ const { parse, stringify } = JSON;
 /** a Convex value as functions see it */
 export type Value = any;
 export type Ask = (op: string, args: string) => Promise<string>;
-export type Convex = { syscall: (op: string, args: string) => string, asyncSyscall: Ask };
+export type Convex = { syscall: (op: string, args: string) => string; asyncSyscall: Ask };
 
 /** The module's exports. */
 export function wrappers(convex: Convex) {
   /** @param given a handler, or an object that has one */
   const query = (given: Value) => {
     const handler = typeof given === "function" ? given : given?.handler;
-    if (typeof handler !== "function") throw new TypeError("query() takes a function, or an object with a `handler`");
+    if (typeof handler !== "function")
+      throw new TypeError("query() takes a function, or an object with a `handler`");
     return {
       isQuery: true,
       invokeQuery: async (args: string) => {
@@ -31,14 +32,19 @@ export function wrappers(convex: Convex) {
 }
 
 function context(convex: Convex) {
-  const ask = async (op: string, args: object) => parse(await convex.asyncSyscall(op, stringify(args)));
+  const ask = async (op: string, args: object) =>
+    parse(await convex.asyncSyscall(op, stringify(args)));
   const storage = (op: string) => (storageId: string) => ask(op, { storageId });
   return {
     db: { ...reader(convex, false), system: reader(convex, true) },
     auth: { getUserIdentity: () => ask("1.0/getUserIdentity", {}) },
-    storage: { getUrl: storage("1.0/storageGetUrl"), getMetadata: storage("1.0/storageGetMetadata") },
+    storage: {
+      getUrl: storage("1.0/storageGetUrl"),
+      getMetadata: storage("1.0/storageGetMetadata"),
+    },
     /** @param name `module:function` */
-    runQuery: async (name: string, args: Value = {}) => fromJson(await ask("1.0/runUdf", { udfType: "query", name, args: toJson(args) })),
+    runQuery: async (name: string, args: Value = {}) =>
+      fromJson(await ask("1.0/runUdf", { udfType: "query", name, args: toJson(args) })),
   };
 }
 
@@ -47,9 +53,12 @@ function reader(convex: Convex, isSystem: boolean) {
     /** An id, or a table and an id. */
     get: async (...address: string[]) => {
       const [id, table] = [address.at(-1), address.length > 1 ? address[0] : undefined];
-      return fromJson(parse(await convex.asyncSyscall("1.0/get", stringify({ id, table, isSystem }))));
+      return fromJson(
+        parse(await convex.asyncSyscall("1.0/get", stringify({ id, table, isSystem }))),
+      );
     },
-    query: (tableName: string) => new Query(convex, { type: "FullTableScan", tableName, order: null }),
+    query: (tableName: string) =>
+      new Query(convex, { type: "FullTableScan", tableName, order: null }),
     normalizeId: (table: string, idString: string) =>
       parse(convex.syscall("1.0/db/normalizeId", stringify({ table, idString }))).id,
   };
@@ -73,12 +82,21 @@ class Query {
   withIndex(name: string, choose: (q: Value) => Value = (q) => q) {
     const names = { eq: "Eq", gt: "Gt", gte: "Gte", lt: "Lt", lte: "Lte" };
     const range = chain(names, choose);
-    return new Query(this.convex, { type: "IndexRange", indexName: `${this.source.tableName}.${name}`, range, order: null });
+    return new Query(this.convex, {
+      type: "IndexRange",
+      indexName: `${this.source.tableName}.${name}`,
+      range,
+      order: null,
+    });
   }
 
   withSearchIndex(name: string, choose: (q: Value) => Value) {
     const filters = chain({ search: "Search", eq: "Eq" }, choose);
-    return new Query(this.convex, { type: "Search", indexName: `${this.source.tableName}.${name}`, filters });
+    return new Query(this.convex, {
+      type: "Search",
+      indexName: `${this.source.tableName}.${name}`,
+      filters,
+    });
   }
 
   order(order: "asc" | "desc") {
@@ -99,7 +117,9 @@ class Query {
     const { queryId } = parse(convex.syscall("1.0/queryStream", stringify({ query })));
     try {
       for (;;) {
-        const { value, done } = parse(await convex.asyncSyscall("1.0/queryStreamNext", stringify({ queryId })));
+        const { value, done } = parse(
+          await convex.asyncSyscall("1.0/queryStreamNext", stringify({ queryId })),
+        );
         if (done) return;
         yield fromJson(value);
       }
@@ -124,13 +144,19 @@ class Query {
 
   async unique() {
     const [found = null, another] = await this.take(2);
-    if (another !== undefined) throw new Error(`unique() query returned more than one result: ${found._id}, ${another._id}`);
+    if (another !== undefined)
+      throw new Error(`unique() query returned more than one result: ${found._id}, ${another._id}`);
     return found;
   }
 
-  async paginate({ numItems, cursor }: { numItems: number, cursor: string | null }) {
+  async paginate({ numItems, cursor }: { numItems: number; cursor: string | null }) {
     const query = { source: this.source, operators: this.operators };
-    const answer = parse(await this.convex.asyncSyscall("1.0/queryPage", stringify({ query, cursor, pageSize: numItems })));
+    const answer = parse(
+      await this.convex.asyncSyscall(
+        "1.0/queryPage",
+        stringify({ query, cursor, pageSize: numItems }),
+      ),
+    );
     return { ...answer, page: answer.page.map(fromJson) };
   }
 }
@@ -168,7 +194,21 @@ const EXPRESSIONS: Record<string, (...values: Value[]) => Expression> = {
   not: (value) => new Expression({ $not: serialize(value) }),
   neg: (value) => new Expression({ $neg: serialize(value) }),
 };
-for (const name of ["eq", "neq", "lt", "lte", "gt", "gte", "add", "sub", "mul", "div", "mod", "and", "or"]) {
+for (const name of [
+  "eq",
+  "neq",
+  "lt",
+  "lte",
+  "gt",
+  "gte",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "mod",
+  "and",
+  "or",
+]) {
   EXPRESSIONS[name] = (...values) => new Expression({ [`$${name}`]: values.map(serialize) });
 }
 

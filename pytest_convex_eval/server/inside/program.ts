@@ -79,9 +79,13 @@ async function jsSyscall(op: string, args: any): Promise<any> {
       return parse(await call.send("1.0/storageStore", stringify(request)));
     }
     case "storage/getBlob": {
-      const found = parse(await call.send("1.0/storageGet", stringify({ storageId: args.storageId })));
+      const found = parse(
+        await call.send("1.0/storageGet", stringify({ storageId: args.storageId })),
+      );
       if (found === null) return null;
-      return new (fetchClasses().Blob)([Buffer.from(found.blob, "base64")], { type: found.contentType ?? "" });
+      return new (fetchClasses().Blob)([Buffer.from(found.blob, "base64")], {
+        type: found.contentType ?? "",
+      });
     }
     default:
       throw new Error(`Unknown operation ${op}`);
@@ -93,9 +97,11 @@ async function ownFetch(input: string | URL | Request, init?: RequestInit): Prom
   const call = currentCall();
   const { Request, Response } = fetchClasses();
   const request = new Request(input, init);
-  const answer = await call.send("fetch", stringify(await describeRequest(request))).catch((error) => {
-    throw new TypeError(error.message);
-  });
+  const answer = await call
+    .send("fetch", stringify(await describeRequest(request)))
+    .catch((error) => {
+      throw new TypeError(error.message);
+    });
   const { status, headers, body } = parse(answer);
   return new Response(noBody(status) ? null : Buffer.from(body, "base64"), { status, headers });
 }
@@ -117,9 +123,11 @@ async function invoke(request: CallRequest): Promise<Json> {
   const call = currentCall();
   call.loader = new Loader(code);
   const namespace = await call.loader.load(request.module);
-  if (request.kind === "http") return await invokeHttp(call, namespace["default"], parse(request.args));
+  if (request.kind === "http")
+    return await invokeHttp(call, namespace["default"], parse(request.args));
   const registered = namespace[request.name];
-  if (bundle !== undefined && registered?.isQuery !== true) throw new Error(`${bundle.path} must have a default export of a query`);
+  if (bundle !== undefined && registered?.isQuery !== true)
+    throw new Error(`${bundle.path} must have a default export of a query`);
   switch (request.kind) {
     case "query":
       return await registered.invokeQuery(request.args);
@@ -131,17 +139,37 @@ async function invoke(request: CallRequest): Promise<Json> {
 }
 
 /** Code that is run once. */
-function oneOff({ path, source }: { path: string, source: string }) {
+function oneOff({ path, source }: { path: string; source: string }) {
   const libraries = new Map([[WRAPPERS, wrappers(convex)]]);
   return new Code(0, [[path, source]], { node, importDynamically, libraries });
 }
 
 /** @param request `route`: the path for the router */
-async function invokeHttp(call: Call, router: any, { url, route, method, headers, body }: { url: string, route: string, method: string, headers: [string, string][], body: string | null }) {
+async function invokeHttp(
+  call: Call,
+  router: any,
+  {
+    url,
+    route,
+    method,
+    headers,
+    body,
+  }: {
+    url: string;
+    route: string;
+    method: string;
+    headers: [string, string][];
+    body: string | null;
+  },
+) {
   const found = router.lookup(route, method);
   if (found === null) return stringify(null);
   const { Request, Response, Headers } = fetchClasses();
-  const init = { method, headers: new Headers(headers), body: body === null ? null : Buffer.from(body, "base64") };
+  const init = {
+    method,
+    headers: new Headers(headers),
+    body: body === null ? null : Buffer.from(body, "base64"),
+  };
   const [endpoint] = found;
   const response = await endpoint.invokeHttpAction(new Request(url, init));
   if (!(response instanceof Response)) throw new TypeError("An HTTP action must return a Response");
@@ -167,11 +195,13 @@ async function respond(call: Call, response: Response) {
   const gone = () => (cancelled = reader.cancel(new Error("The client has gone.")));
   call.send("http/gone", "{}").then(gone, () => {});
   const send = async (bytes: Buffer) => {
-    if (cancelled === null) await call.send("http/chunk", stringify({ bytes: bytes.toString("base64") }));
+    if (cancelled === null)
+      await call.send("http/chunk", stringify({ bytes: bytes.toString("base64") }));
   };
   try {
     for (const bytes of started) await send(bytes);
-    for (let each = await next; !each.done; each = await reader.read()) await send(bytesOf(each.value));
+    for (let each = await next; !each.done; each = await reader.read())
+      await send(bytesOf(each.value));
   } catch (error) {
     await reader.cancel(error).catch(() => {});
     throw error;
@@ -182,14 +212,21 @@ async function respond(call: Call, response: Response) {
 
 /** @param value what a stream produced */
 function bytesOf(value: unknown) {
-  if (!(value instanceof Uint8Array)) throw new TypeError("The stream of a Response must produce Uint8Arrays");
+  if (!(value instanceof Uint8Array))
+    throw new TypeError("The stream of a Response must produce Uint8Arrays");
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }
 
 /** Whether a promise needs nothing more to happen. */
 function isSettled(promise: Promise<unknown>): Promise<boolean> {
-  const settled = promise.then(() => true, () => true);
-  return Promise.race([settled, new Promise<boolean>((resolve) => setImmediate(() => resolve(false)))]);
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([
+    settled,
+    new Promise<boolean>((resolve) => setImmediate(() => resolve(false))),
+  ]);
 }
 
 async function importDynamically(specifier: string, referrer: string) {
@@ -216,9 +253,14 @@ function start(request: CallRequest) {
 /** What was thrown; a ConvexError carries its data, already as JSON. */
 function report(error: unknown) {
   const { text, frames } = describe(error, []);
-  let data;
+  let data: unknown;
   try {
-    if (typeof error === "object" && error !== null && "ConvexErrorSymbol" in error && "data" in error) {
+    if (
+      typeof error === "object" &&
+      error !== null &&
+      "ConvexErrorSymbol" in error &&
+      "data" in error
+    ) {
       data = parse(String(error.data));
     }
   } catch {
@@ -244,7 +286,12 @@ function end(call: Call, outcome: object) {
 function watch(call: Call, idle: number) {
   const timer = setTimeout(() => {
     if (call.pending.size === 0 && idle > 0) {
-      end(call, { error: { text: "Error: The function returned a promise that can never resolve.", frames: [] } });
+      end(call, {
+        error: {
+          text: "Error: The function returned a promise that can never resolve.",
+          frames: [],
+        },
+      });
     } else {
       watch(call, call.pending.size === 0 ? idle + 1 : 0);
     }
@@ -266,7 +313,10 @@ say({ type: "ready" });
 onLines(stdin, (line) => {
   const message = parse(line);
   if (message.type === "code") {
-    codes.set(message.definition, new Code(message.definition, message.modules, { node, importDynamically }));
+    codes.set(
+      message.definition,
+      new Code(message.definition, message.modules, { node, importDynamically }),
+    );
   } else if (message.type === "call") start(message.request);
   else if (message.type === "reply") calls.get(message.call)?.replied(message.id, message.reply);
 });

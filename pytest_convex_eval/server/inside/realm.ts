@@ -32,10 +32,22 @@ export function currentCall(): Call {
   return call;
 }
 
-export function makeRealm({ node, log, convex, fetch }: { node: boolean, log: (call: Call, line: string) => void, convex: object, fetch: typeof globalThis.fetch }) {
+export function makeRealm({
+  node,
+  log,
+  convex,
+  fetch,
+}: {
+  node: boolean;
+  log: (call: Call, line: string) => void;
+  convex: object;
+  fetch: typeof globalThis.fetch;
+}) {
   closeNetwork();
   const variables = environment();
-  const shown = node ? Object.assign(shownProcess(), { env: variables.proxy() }) : { env: variables.proxy() };
+  const shown = node
+    ? Object.assign(shownProcess(), { env: variables.proxy() })
+    : { env: variables.proxy() };
   if (node) define("process", shown);
   else stripGlobals(variables);
   define("Convex", convex);
@@ -51,13 +63,15 @@ export function makeRealm({ node, log, convex, fetch }: { node: boolean, log: (c
   ownTime();
   ownRandomness();
   const replacements = new Replacements();
-  for (const name of REPLACEABLE) if (name in globalThis) replacements.allow(name, Reflect.get(globalThis, name));
+  for (const name of REPLACEABLE)
+    if (name in globalThis) replacements.allow(name, Reflect.get(globalThis, name));
   if (!node) replacements.allow("process", shown, realProcess);
   const kept = new Set(Reflect.ownKeys(globalThis));
   return {
     /** Removes what a call has left on the global object: the next one gets none of it. */
     tidy: () => {
-      for (const name of Reflect.ownKeys(globalThis)) if (!kept.has(name)) Reflect.deleteProperty(globalThis, name);
+      for (const name of Reflect.ownKeys(globalThis))
+        if (!kept.has(name)) Reflect.deleteProperty(globalThis, name);
       replacements.any = false;
     },
   };
@@ -97,7 +111,8 @@ function environment() {
       new Proxy(
         {},
         {
-          get: (_, name) => (typeof name === "string" && Object.hasOwn(env(), name) ? env()[name] : undefined),
+          get: (_, name) =>
+            typeof name === "string" && Object.hasOwn(env(), name) ? env()[name] : undefined,
           has: (_, name) => Object.hasOwn(env(), name),
           ownKeys: () => Object.keys(env()),
           getOwnPropertyDescriptor: (_, name) =>
@@ -127,16 +142,18 @@ function timer<T extends (...args: any[]) => unknown>(name: string, real: T) {
 }
 
 function makeConsole(log: (call: Call, line: string) => void) {
-  const write = (level: string) => (...values: unknown[]) => {
-    const call = current.getStore();
-    if (call === undefined || call.ended || call.logLines > MAX_LOG_LINES) return;
-    call.logLines += 1;
-    if (call.logLines > MAX_LOG_LINES) {
-      log(call, `[ERROR] Log overflow (maximum ${MAX_LOG_LINES}). Remaining log lines omitted.`);
-      return;
-    }
-    log(call, `[${level}] ${values.map((value) => inspect(value)).join(" ")}`);
-  };
+  const write =
+    (level: string) =>
+    (...values: unknown[]) => {
+      const call = current.getStore();
+      if (call === undefined || call.ended || call.logLines > MAX_LOG_LINES) return;
+      call.logLines += 1;
+      if (call.logLines > MAX_LOG_LINES) {
+        log(call, `[ERROR] Log overflow (maximum ${MAX_LOG_LINES}). Remaining log lines omitted.`);
+        return;
+      }
+      log(call, `[${level}] ${values.map((value) => inspect(value)).join(" ")}`);
+    };
   const nothing = () => {};
   return {
     log: write("LOG"),
@@ -200,7 +217,13 @@ function ownRandomness() {
     bytes[6] = (bytes[6] & 0x0f) | 0x40; // RFC 9562, version 4
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     const hex = Buffer.from(bytes).toString("hex");
-    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+    return [
+      hex.slice(0, 8),
+      hex.slice(8, 12),
+      hex.slice(12, 16),
+      hex.slice(16, 20),
+      hex.slice(20),
+    ].join("-");
   };
   define("crypto", { getRandomValues, randomUUID, subtle: real.subtle });
 }

@@ -11,8 +11,15 @@
 import vm from "node:vm";
 
 /** `path`: what it stands for, once that is known */
-export type Import = { specifier: string, path?: string, names: { imported: string, local: string }[] };
-export type ScriptModule = { imports: Import[], run: (...imported: unknown[]) => Record<string, unknown> };
+export type Import = {
+  specifier: string;
+  path?: string;
+  names: { imported: string; local: string }[];
+};
+export type ScriptModule = {
+  imports: Import[];
+  run: (...imported: unknown[]) => Record<string, unknown>;
+};
 
 const COMMENTS = /(?:\s|\/\/[^\n]*\n|"use [a-z]+";)*/y;
 const IMPORT = /import(?:\s*\{([^{}]*)\}\s*from)?\s*"([^"\n]*)";?[ \t]*(?:\n|$)/y;
@@ -20,7 +27,11 @@ const EXPORTS = /(?:^|\n)export\s*\{([^{}]*)\};?\s*(?:\/\/[^\n]*(?:\n\s*|$))*$/;
 const NAME = /^([\w$]+)(?:\s+as\s+(?:([\w$]+)|"([^"\\\n]*)"))?$/;
 
 /** @returns null for a module of another form */
-export function compileScript(source: string, filename: string, importDynamically: (specifier: string) => Promise<vm.Module>): ScriptModule | null {
+export function compileScript(
+  source: string,
+  filename: string,
+  importDynamically: (specifier: string) => Promise<vm.Module>,
+): ScriptModule | null {
   const imports: Import[] = [];
   let text = source;
   let at = 0;
@@ -32,7 +43,10 @@ export function compileScript(source: string, filename: string, importDynamicall
     if (found === null) break;
     const names = parseNames(found[1] ?? "");
     if (names === null) return null;
-    imports.push({ specifier: found[2] ?? "", names: names.map(([imported, local]) => ({ imported, local })) });
+    imports.push({
+      specifier: found[2] ?? "",
+      names: names.map(([imported, local]) => ({ imported, local })),
+    });
     text = blank(text, found.index, IMPORT.lastIndex);
     at = IMPORT.lastIndex;
   }
@@ -48,12 +62,16 @@ export function compileScript(source: string, filename: string, importDynamicall
   const getters = exports.map(([local, name]) => `get ${JSON.stringify(name)}(){return ${local}}`);
   const locals = imports.flatMap(({ names }) => names.map(({ local }) => local));
   try {
-    const run = vm.compileFunction(`"use strict";${text}\nreturn{__proto__:null,${getters.join()}}`, locals, {
-      filename,
-      columnOffset: -'"use strict";'.length,
-      importModuleDynamically: (specifier) => importDynamically(specifier),
-    });
-    return { imports, run: ((run as unknown) as ScriptModule["run"]) };
+    const run = vm.compileFunction(
+      `"use strict";${text}\nreturn{__proto__:null,${getters.join()}}`,
+      locals,
+      {
+        filename,
+        columnOffset: -'"use strict";'.length,
+        importModuleDynamically: (specifier) => importDynamically(specifier),
+      },
+    );
+    return { imports, run: run as unknown as ScriptModule["run"] };
   } catch (error) {
     if (error instanceof SyntaxError) return null; // A top-level await, an import in the middle, `import.meta`.
     throw error;
@@ -87,11 +105,15 @@ function isAssignedAgain(text: string, name: string) {
     `${own}\\s*(?:[-+*/%&|^]|\\*\\*|<<|>>>?|&&|\\|\\||\\?\\?)?=(?![=>])|(?:\\+\\+|--)\\s*${own}|${own}\\s*(?:\\+\\+|--)`,
     "g",
   );
-  const pattern = new RegExp(`[[,{:]\\s*${own}[^\\n;=()]*[\\]}]\\s*=(?![=>])|\\bfor\\s*\\(\\s*${own}\\s+(?:of|in)\\b`);
+  const pattern = new RegExp(
+    `[[,{:]\\s*${own}[^\\n;=()]*[\\]}]\\s*=(?![=>])|\\bfor\\s*\\(\\s*${own}\\s+(?:of|in)\\b`,
+  );
   if (pattern.test(text)) return true;
   const isDeclaration = new RegExp(`(?:function\\*?|class)\\s+${own}`).test(text);
   const [first, second] = text.matchAll(assigned);
   if (first === undefined) return false;
-  const isInitializer = /(?:,|\b(?:var|let|const))\s*$/.test(text.slice(Math.max(first.index - 40, 0), first.index));
+  const isInitializer = /(?:,|\b(?:var|let|const))\s*$/.test(
+    text.slice(Math.max(first.index - 40, 0), first.index),
+  );
   return isDeclaration || second !== undefined || !isInitializer;
 }

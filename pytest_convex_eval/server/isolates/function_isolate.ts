@@ -2,20 +2,28 @@
 
 import { IsolateProcess, LEFT_MEBIBYTES } from "./isolate_process.ts";
 import type { CallRequest } from "../inside/call.ts";
-import type { Callee, LimitExceeded, Options, Outcome } from "./isolate_process.ts";
+import type { Callee, Options, Outcome } from "./isolate_process.ts";
 
 /** What calls have left in a process before its successor is started. */
 const PREPARE_MEBIBYTES = 40;
 
 export class FunctionIsolate {
-  options: Pick<Options, "programs" | "node" | "areAlone" | "limit" | "code" | "packages" | "isOpen">;
+  options: Pick<
+    Options,
+    "programs" | "node" | "areAlone" | "limit" | "code" | "packages" | "isOpen"
+  >;
   /** Gets the calls. */
   #current: IsolateProcess | null = null;
   #successor: IsolateProcess | null = null;
   /** Those that still run too. */
   #processes: Set<IsolateProcess> = new Set();
 
-  constructor(options: Pick<Options, "programs" | "node" | "areAlone" | "limit" | "code" | "packages" | "isOpen">) {
+  constructor(
+    options: Pick<
+      Options,
+      "programs" | "node" | "areAlone" | "limit" | "code" | "packages" | "isOpen"
+    >,
+  ) {
     this.options = options;
   }
 

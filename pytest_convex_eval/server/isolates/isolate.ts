@@ -44,13 +44,13 @@ const SPARE_MILLISECONDS = 30_000;
 const scratches: Set<string> = new Set();
 process.on("exit", () => scratches.forEach(removeScratch));
 
-export type Outcome = { values: UnitValue[], failure: Failure | null };
+export type Outcome = { values: UnitValue[]; failure: Failure | null };
 
 /** Starts isolates, one a use, and ends them. */
 export class Isolates {
   readonly programs: Programs;
   #running: Set<ChildProcess> = new Set();
-  #spare: { child: ChildProcess, timer: NodeJS.Timeout } | null = null;
+  #spare: { child: ChildProcess; timer: NodeJS.Timeout } | null = null;
 
   constructor(programs: Programs) {
     this.programs = programs;
@@ -76,7 +76,10 @@ export class Isolates {
    * @param options `node`: with Node's builtins, for "use node"
    * modules; `packages`: the folder of those that they can import
    */
-  async evaluate(units: Unit[], { node = false, packages = null }: { node?: boolean, packages?: string | null } = {}): Promise<Outcome> {
+  async evaluate(
+    units: Unit[],
+    { node = false, packages = null }: { node?: boolean; packages?: string | null } = {},
+  ): Promise<Outcome> {
     if (units.length === 0) return { values: [], failure: null };
     const spare = node ? null : this.#spare;
     let child = spare?.child;
@@ -116,13 +119,27 @@ export class Isolates {
  * @param options `packages`: the folder of those that pushed code can import; `isOpen`: it has sockets, and a temporary
  * folder of its own; `cpuSeconds`: the kernel's limit, which outlives this process; `heap` in MiB
  */
-export function spawnIsolate(programs: Programs, program: "program" | "evaluator", args: string[], { packages, isOpen = false, cpuSeconds, heap }: { packages: string | null, isOpen?: boolean, cpuSeconds: number, heap: number }) {
+export function spawnIsolate(
+  programs: Programs,
+  program: "program" | "evaluator",
+  args: string[],
+  {
+    packages,
+    isOpen = false,
+    cpuSeconds,
+    heap,
+  }: { packages: string | null; isOpen?: boolean; cpuSeconds: number; heap: number },
+) {
   const scratch = isOpen ? makeScratch() : null;
   const node = [
     process.execPath,
     "--permission",
-    ...[programs.folder, ...(packages === null ? [] : [packages])].map((folder) => `--allow-fs-read=${folder}${path.sep}*`),
-    ...(scratch === null ? [] : ["read", "write"].map((right) => `--allow-fs-${right}=${scratch}${path.sep}*`)),
+    ...[programs.folder, ...(packages === null ? [] : [packages])].map(
+      (folder) => `--allow-fs-read=${folder}${path.sep}*`,
+    ),
+    ...(scratch === null
+      ? []
+      : ["read", "write"].map((right) => `--allow-fs-${right}=${scratch}${path.sep}*`)),
     "--experimental-vm-modules",
     "--disable-warning=ExperimentalWarning",
     `--max-old-space-size=${heap}`,
@@ -160,7 +177,8 @@ function removeScratch(folder: string) {
 /** By what a process ended, as far as that says it. */
 export function endedBy(child: ChildProcess) {
   // V8 aborts where the heap can't grow; Node exits so when its own allocation fails.
-  const memory = child.signalCode === "SIGABRT" || child.signalCode === "SIGTRAP" || child.exitCode === 134;
+  const memory =
+    child.signalCode === "SIGABRT" || child.signalCode === "SIGTRAP" || child.exitCode === 134;
   return memory ? "memory" : child.signalCode === "SIGXCPU" ? "timeout" : "crashed";
 }
 
@@ -181,7 +199,7 @@ async function converse(child: ChildProcess, units: Unit[]): Promise<Outcome> {
     child.once("error", resolve);
   });
   child.stdin?.end(JSON.stringify({ nonce, units }));
-  const results = (child.stdio[3] as Readable);
+  const results = child.stdio[3] as Readable;
   let received = 0;
   results.on("data", (chunk) => {
     received += chunk.length;

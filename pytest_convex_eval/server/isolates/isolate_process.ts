@@ -24,10 +24,10 @@ const SYSCALL_SECONDS = 0.0001;
 const NODE_RESIDENT_MEBIBYTES = 640;
 
 /** What a function threw: its text and its frames in the bundle. */
-export type Thrown = { text: string, frames: Frame[], data?: Json };
+export type Thrown = { text: string; frames: Frame[]; data?: Json };
 export type Outcome = { value: string } | { error: Thrown };
 /** Seconds: `cpu` of all calls since the process had none, `wall` of one call. */
-export type TimeLimit = { cpu: number, wall: number };
+export type TimeLimit = { cpu: number; wall: number };
 
 /** A call was ended because of what it used. */
 export class LimitExceeded extends Error {
@@ -35,7 +35,10 @@ export class LimitExceeded extends Error {
   fresh: boolean;
   seconds: number;
   /** @param options `fresh`: the process had run nothing before; `seconds`: the limit that was exceeded */
-  constructor(reason: "timeout" | "memory" | "crashed", { fresh, seconds = 0 }: { fresh: boolean, seconds?: number }) {
+  constructor(
+    reason: "timeout" | "memory" | "crashed",
+    { fresh, seconds = 0 }: { fresh: boolean; seconds?: number },
+  ) {
     super(reason);
     this.reason = reason;
     this.fresh = fresh;
@@ -52,7 +55,12 @@ export interface Callee {
   forget: (queryId: number, taken: number) => void;
 }
 
-export type Running = { callee: Callee, started: number, resolve: (outcome: Outcome) => void, reject: (error: Error) => void };
+export type Running = {
+  callee: Callee;
+  started: number;
+  resolve: (outcome: Outcome) => void;
+  reject: (error: Error) => void;
+};
 
 export interface Options {
   programs: Programs;
@@ -61,7 +69,7 @@ export interface Options {
   areAlone: boolean;
   limit: () => TimeLimit;
   /** What the process is given. */
-  code: () => { definition: number, modules: [string, string][] }[];
+  code: () => { definition: number; modules: [string, string][] }[];
   /** The folder of those that its code can import. */
   packages: () => string | null;
   /** Whether its code has sockets and a temporary folder. */
@@ -96,12 +104,17 @@ export class IsolateProcess {
     const heap = HEAP_MEBIBYTES + LEFT_MEBIBYTES;
     // The kernel's limit is for servers that were killed: it must not end a call that has its time.
     const kernels = Math.ceil(MAX_CPU_SECONDS + limit().wall);
-    const child = spawnIsolate(programs, "program", node ? ["--node"] : [], { packages: packages(), isOpen: isOpen(), cpuSeconds: kernels, heap });
+    const child = spawnIsolate(programs, "program", node ? ["--node"] : [], {
+      packages: packages(),
+      isOpen: isOpen(),
+      cpuSeconds: kernels,
+      heap,
+    });
     this.#child = child;
     this.#usage = new Usage(child.pid);
     const ended = () => this.#end(endedBy(child));
     child.on("exit", ended).on("error", ended);
-    onLines((child.stdio[3] as Readable), (line) => {
+    onLines(child.stdio[3] as Readable, (line) => {
       if (this.#child === child) this.#said(line);
     });
     for (const each of code()) this.#send({ type: "code", ...each });
@@ -159,7 +172,7 @@ export class IsolateProcess {
   }
 
   #said(line: string) {
-    let message;
+    let message: any;
     try {
       message = JSON.parse(line);
     } catch {
@@ -181,7 +194,9 @@ export class IsolateProcess {
         break;
       case "done":
         this.#over(message.call);
-        call.resolve("error" in message ? { error: message.error } : { value: String(message.value) });
+        call.resolve(
+          "error" in message ? { error: message.error } : { value: String(message.value) },
+        );
         this.options.done(Number(message.heap) / 1024 / 1024);
         break;
       default:
@@ -205,8 +220,11 @@ export class IsolateProcess {
     if (this.#isRetired) this.close();
   }
 
-  async #answer(callee: Callee, { call, id, op, args }: { call: number, id: number, op: string, args: string }) {
-    let reply;
+  async #answer(
+    callee: Callee,
+    { call, id, op, args }: { call: number; id: number; op: string; args: string },
+  ) {
+    let reply: { value: unknown } | { error: { message: string; data?: Json } };
     try {
       reply = { value: await callee.syscall(op, JSON.parse(args)) };
     } catch (error) {
@@ -236,7 +254,8 @@ export class IsolateProcess {
     const wall = (performance.now() - this.#startedWall) / 1000;
     this.#cpu = this.#usage.cpuSeconds() ?? this.#startedCpu + wall;
     const cpu = this.#cpu - this.#startedCpu;
-    const resident = (LEFT_MEBIBYTES + (node ? NODE_RESIDENT_MEBIBYTES : RESIDENT_MEBIBYTES)) * 1024 * 1024;
+    const resident =
+      (LEFT_MEBIBYTES + (node ? NODE_RESIDENT_MEBIBYTES : RESIDENT_MEBIBYTES)) * 1024 * 1024;
     if (cpu > limit.cpu + this.#syscalls * SYSCALL_SECONDS) this.#end("timeout", limit.cpu);
     else if ((this.#usage.residentBytes() ?? 0) > resident) this.#end("memory");
     else this.#endLate(limit.wall);

@@ -6,7 +6,17 @@
  */
 
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,7 +50,8 @@ function temporary(): string {
 /** The folder in `cache`, written where it is not there yet; null where it can't be. Others may write it at the same time. */
 function kept(cache: string): string | null {
   const digest = createHash("sha256").update(`${FORMAT} ${process.version}`);
-  for (const file of sources()) digest.update(`\0${file}\0`).update(readFileSync(path.join(SERVER, file)));
+  for (const file of sources())
+    digest.update(`\0${file}\0`).update(readFileSync(path.join(SERVER, file)));
   const folder = path.join(cache, `inside-${digest.digest("hex").slice(0, 20)}`);
   if (existsSync(folder)) return folder;
   let made = null;

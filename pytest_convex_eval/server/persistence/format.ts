@@ -23,13 +23,14 @@ export const CREATE = `
 `;
 
 /** Rows keep their place when they are changed: that is the order in which they are read back. */
-export const STATEMENTS = ({
+export const STATEMENTS = {
   putMeta: "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
   putVariable: "INSERT INTO variables VALUES (?, ?)",
   clearVariables: "DELETE FROM variables",
   putTable: "INSERT INTO tables VALUES (?, ?, ?)",
   dropTable: "DELETE FROM tables WHERE number = ?",
-  putDocument: "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json",
+  putDocument:
+    "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json",
   dropDocument: "DELETE FROM documents WHERE id = ?",
   dropDocuments: "DELETE FROM documents WHERE table_number = ?",
   putFile: "INSERT INTO files VALUES (?, ?, ?, ?)",
@@ -39,16 +40,17 @@ export const STATEMENTS = ({
   dropJob: "DELETE FROM jobs WHERE id = ?",
   putAnswer: "INSERT OR REPLACE INTO answers VALUES (?, ?)",
   dropAnswers: "DELETE FROM answers WHERE rowid <= (SELECT max(rowid) FROM answers) - ?",
-  putCron: "INSERT INTO crons VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET next = excluded.next",
+  putCron:
+    "INSERT INTO crons VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET next = excluded.next",
   clearCrons: "DELETE FROM crons",
   clearTables: "DELETE FROM tables",
   clearDocuments: "DELETE FROM documents",
   clearFiles: "DELETE FROM files",
   clearJobs: "DELETE FROM jobs",
-} as const);
+} as const;
 
 export type StatementName = keyof typeof STATEMENTS;
 /** A statement and its parameters. */
 export type Operation = [StatementName, ...(string | number | null | Uint8Array)[]];
 /** What the writer is sent; `close` ends it. */
-export type Message = { sequence: number, operations: Operation[] } | "close";
+export type Message = { sequence: number; operations: Operation[] } | "close";

@@ -10,11 +10,11 @@ import type { Counters, Table, Tables } from "../database/tables.ts";
 import type { Transaction } from "../database/transaction.ts";
 import type { Store } from "./store.ts";
 
-export type SavedJob = { component: string, path: string, owner: string };
-export type SavedFile = { uuid: string, id: string, component: string };
-export type SavedCron = { cron: Cron, component: string, next: number | null };
+export type SavedJob = { component: string; path: string; owner: string };
+export type SavedFile = { uuid: string; id: string; component: string };
+export type SavedCron = { cron: Cron; component: string; next: number | null };
 /** What gives an instance its admin key. */
-export type SavedInstance = { name: string, secret: string };
+export type SavedInstance = { name: string; secret: string };
 
 export interface Saved {
   push: Push | null;
@@ -24,19 +24,26 @@ export interface Saved {
   calls: number;
   /** Milliseconds. */
   clockOffset: number;
-  tables: { number: number, component: string, name: string, documents: Document[] }[];
+  tables: { number: number; component: string; name: string; documents: Document[] }[];
   files: SavedFile[];
   /** By the id of their row. */
   jobs: [string, SavedJob][];
   crons: [string, SavedCron][];
 }
 
-export type State = { push: Push | null, tables: Tables, crons: Iterable<[string, SavedCron]>, variables: Record<string, string>, calls: number, clockOffset: number };
+export type State = {
+  push: Push | null;
+  tables: Tables;
+  crons: Iterable<[string, SavedCron]>;
+  variables: Record<string, string>;
+  calls: number;
+  clockOffset: number;
+};
 
 export class Journal {
   store: Store;
   /** Those that the store has. */
-  #tables: Map<number, { component: string, name: string }> = new Map();
+  #tables: Map<number, { component: string; name: string }> = new Map();
 
   constructor(store: Store) {
     this.store = store;
@@ -66,27 +73,43 @@ export class Journal {
     if (typeof counters !== "string") return null;
     const push = this.#meta("push");
     const { calls, ...rest } = JSON.parse(counters);
-    const rows = (sql: string) => (this.store.database.prepare(sql).all() as any[]);
+    const rows = (sql: string) => this.store.database.prepare(sql).all() as any[];
     const documents: Map<number, Document[]> = new Map();
-    const tables = rows("SELECT number, component, name FROM tables ORDER BY number").map((table) => {
-      const own = ([] as Document[]);
-      documents.set(table.number, own);
-      this.#tables.set(table.number, { component: table.component, name: table.name });
-      return { number: table.number, component: table.component, name: table.name, documents: own };
-    });
-    for (const row of this.store.database.prepare("SELECT table_number, json FROM documents ORDER BY rowid").iterate()) {
+    const tables = rows("SELECT number, component, name FROM tables ORDER BY number").map(
+      (table) => {
+        const own = [] as Document[];
+        documents.set(table.number, own);
+        this.#tables.set(table.number, { component: table.component, name: table.name });
+        return {
+          number: table.number,
+          component: table.component,
+          name: table.name,
+          documents: own,
+        };
+      },
+    );
+    for (const row of this.store.database
+      .prepare("SELECT table_number, json FROM documents ORDER BY rowid")
+      .iterate()) {
       documents.get(Number(row["table_number"]))?.push(JSON.parse(String(row["json"])));
     }
     return {
       push: push instanceof Uint8Array ? v8.deserialize(push) : null,
-      variables: Object.fromEntries(rows("SELECT name, value FROM variables").map(({ name, value }) => [name, value])),
+      variables: Object.fromEntries(
+        rows("SELECT name, value FROM variables").map(({ name, value }) => [name, value]),
+      ),
       counters: rest,
       calls,
       clockOffset: Number(this.#meta("clockOffset") ?? 0),
       tables,
       files: rows("SELECT uuid, id, component FROM files").map((row) => ({ ...row })),
-      jobs: rows("SELECT id, component, path, owner FROM jobs ORDER BY rowid").map(({ id, ...job }) => [id, job]),
-      crons: rows("SELECT key, cron, next FROM crons").map(({ key, cron, next }) => [key, { ...JSON.parse(cron), next }]),
+      jobs: rows("SELECT id, component, path, owner FROM jobs ORDER BY rowid").map(
+        ({ id, ...job }) => [id, job],
+      ),
+      crons: rows("SELECT key, cron, next FROM crons").map(({ key, cron, next }) => [
+        key,
+        { ...JSON.parse(cron), next },
+      ]),
     };
   }
 
@@ -143,7 +166,8 @@ export class Journal {
 
   /** Forgets documents, files and what was scheduled; `live` says what there is instead. */
   erase() {
-    for (const name of (["clearDocuments", "clearTables", "clearFiles", "clearJobs"] as const)) this.store.add(name);
+    for (const name of ["clearDocuments", "clearTables", "clearFiles", "clearJobs"] as const)
+      this.store.add(name);
     this.#tables.clear();
   }
 
@@ -207,6 +231,7 @@ export class Journal {
 
   #putVariables(variables: Record<string, string>) {
     this.store.add("clearVariables");
-    for (const [name, value] of Object.entries(variables)) this.store.add("putVariable", name, value);
+    for (const [name, value] of Object.entries(variables))
+      this.store.add("putVariable", name, value);
   }
 }

@@ -27,7 +27,7 @@ export class Store {
   #pending: Operation[] = [];
   #sent = 0;
   #written = 0;
-  #waiting: { sequence: number, resolve: () => void }[] = [];
+  #waiting: { sequence: number; resolve: () => void }[] = [];
 
   /** Takes the folder, which is made if there is none. @throws StoreError */
   constructor(folder: string) {
@@ -71,7 +71,8 @@ export class Store {
     this.#written = sequence;
     // They stand in the order of their sequences.
     const left = this.#waiting.findIndex((each) => each.sequence > sequence);
-    for (const { resolve } of this.#waiting.splice(0, left < 0 ? this.#waiting.length : left)) resolve();
+    for (const { resolve } of this.#waiting.splice(0, left < 0 ? this.#waiting.length : left))
+      resolve();
   }
 
   /** The bytes of a stored file. */
@@ -101,18 +102,21 @@ function lock(folder: string) {
     return held;
   } catch (error) {
     if (resultCode(error) === SQLITE_BUSY) {
-      throw new StoreError(`the data in ${folder} is in use by another server: stop that one, or name another folder`);
+      throw new StoreError(
+        `the data in ${folder} is in use by another server: stop that one, or name another folder`,
+      );
     }
     throw new StoreError(`no data can be kept in ${folder}: ${messageOf(error)}`);
   }
 }
 
 function open(file: string) {
-  let database;
+  let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file);
     database.exec("PRAGMA synchronous = FULL");
-    const isNew = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"] === 0;
+    const isNew =
+      database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"] === 0;
     if (isNew) {
       database.exec("PRAGMA journal_mode = WAL");
       database.exec(

@@ -27,8 +27,12 @@ function statement(name: StatementName) {
 /** All messages that wait. */
 function* waiting(first: Message) {
   yield first;
-  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-    yield (next.message as Message);
+  for (
+    let next = receiveMessageOnPort(port);
+    next !== undefined;
+    next = receiveMessageOnPort(port)
+  ) {
+    yield next.message as Message;
   }
 }
 

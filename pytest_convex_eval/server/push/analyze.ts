@@ -12,28 +12,61 @@ import { Refusal, Unsupported } from "../errors.ts";
 import { checkModule, refuseFailure } from "./functions.ts";
 import { assemble, checkPaths, checkSizes, isChunk, Origins } from "./modules.ts";
 import { checkSchema } from "./schema.ts";
-import type { AnalyzedModule, AuthProvider, Definition, EvaluatedDefinition, Failure, Module, Push, PushPhase, PushRequest, Schema, Unit, UnitValue } from "../protocol.ts";
+import type {
+  AnalyzedModule,
+  AuthProvider,
+  Definition,
+  EvaluatedDefinition,
+  Failure,
+  Module,
+  Push,
+  PushPhase,
+  PushRequest,
+  Schema,
+  Unit,
+  UnitValue,
+} from "../protocol.ts";
 import type { Isolates } from "../isolates/isolate.ts";
 import type { Packages } from "./packages.ts";
 
 const AUTH_CONFIG = "auth.config.js";
 
 /** What each kind of unit is for, and what its failure is called. */
-const KINDS = ({
+const KINDS = {
   functions: { phase: "modules", code: "InvalidModules" },
   auth: { phase: "auth", code: "InvalidAuthConfig" },
   schema: { phase: "schema", code: "InvalidSchema" },
   definition: { phase: "components", code: "InvalidDefinition" },
-} as const);
+} as const;
 
 /** A unit, and what becomes of its value. */
-export type Step = { unit: Unit, component: string, origins: Origins, check: (value: UnitValue) => void };
+export type Step = {
+  unit: Unit;
+  component: string;
+  origins: Origins;
+  check: (value: UnitValue) => void;
+};
 
 /**
  * @param context `builtins`: the variables that every function and component sees; `packages`: null where none can be had
  * @throws Refusal
  */
-export async function analyze(request: PushRequest, { isolates, live, env, builtins, packages }: { isolates: Isolates, live: Push | null, env: Record<string, string>, builtins: Record<string, string>, packages: Packages | null }): Promise<Push> {
+export async function analyze(
+  request: PushRequest,
+  {
+    isolates,
+    live,
+    env,
+    builtins,
+    packages,
+  }: {
+    isolates: Isolates;
+    live: Push | null;
+    env: Record<string, string>;
+    builtins: Record<string, string>;
+    packages: Packages | null;
+  },
+): Promise<Push> {
   const modules = assemble(
     request.app.changedModules,
     request.app.unchangedModules,
@@ -53,13 +86,22 @@ export async function analyze(request: PushRequest, { isolates, live, env, built
 
   const [app, node] = split(modules);
   const nodeSteps = [functionsStep(node, APP, all, origins, modules, functions)];
-  const steps: Step[] = [functionsStep(app, APP, all, origins, modules, functions, () => checkCronTargets(functions, origins))];
+  const steps: Step[] = [
+    functionsStep(app, APP, all, origins, modules, functions, () =>
+      checkCronTargets(functions, origins),
+    ),
+  ];
   const authModule = modules.get(AUTH_CONFIG);
   if (authModule !== undefined) {
     const check = (value: UnitValue) => {
       if (value.kind === "auth") auth = checkAuth(value, origins);
     };
-    steps.push({ unit: { kind: "auth", module: authModule, env: all }, component: APP, origins, check });
+    steps.push({
+      unit: { kind: "auth", module: authModule, env: all },
+      component: APP,
+      origins,
+      check,
+    });
   }
   const withSchemas = [{ definitionPath: APP, schema: request.app.schema }, ...components];
   for (const { definitionPath, schema } of withSchemas) {
@@ -67,7 +109,7 @@ export async function analyze(request: PushRequest, { isolates, live, env, built
     const check = (value: UnitValue) => {
       if (value.kind === "schema") schemas.set(definitionPath, checkSchema(value, schema));
     };
-    const unit = ({ kind: "schema", module: schema } as const);
+    const unit = { kind: "schema", module: schema } as const;
     steps.push({ unit, component: definitionPath, origins: new Origins([schema]), check });
   }
   for (const component of components) {
@@ -89,19 +131,31 @@ export async function analyze(request: PushRequest, { isolates, live, env, built
       if (value.kind !== "definition") return;
       definitions.set(definitionPath, checkDefinition(value, definitionPath, module));
     };
-    const unit = ({ kind: "definition", definitionPath, module, env: all } as const);
+    const unit = { kind: "definition", definitionPath, module, env: all } as const;
     steps.push({ unit, component: definitionPath, origins: new Origins([module]), check });
   }
 
-  await runSteps(isolates, steps, node.length > 0 ? nodeSteps : [], packages?.folderOf(nodeDependencies) ?? null);
-  const sources = new Map(components.map((each) => [each.definitionPath, new Map(each.functions.map((module) => [module.path, module]))]));
+  await runSteps(
+    isolates,
+    steps,
+    node.length > 0 ? nodeSteps : [],
+    packages?.folderOf(nodeDependencies) ?? null,
+  );
+  const sources = new Map(
+    components.map((each) => [
+      each.definitionPath,
+      new Map(each.functions.map((module) => [module.path, module])),
+    ]),
+  );
   const versions = new Map(components.map((each) => [each.definitionPath, each.udfServerVersion]));
   const evaluated: Map<string, EvaluatedDefinition> = new Map();
   for (const [path, definition] of definitions) {
     evaluated.set(path, {
       definition,
       schema: schemas.get(path) ?? null,
-      functions: sortedByPath(path === APP ? functions : (componentFunctions.get(path) ?? new Map())),
+      functions: sortedByPath(
+        path === APP ? functions : (componentFunctions.get(path) ?? new Map()),
+      ),
       modules: path === APP ? modules : (sources.get(path) ?? new Map()),
       serverVersion: versions.get(path) ?? request.app.udfServerVersion,
     });
@@ -114,7 +168,10 @@ export async function analyze(request: PushRequest, { isolates, live, env, built
 async function checkRequest(request: PushRequest, modules: Map<string, Module>, installs: boolean) {
   const { app } = request;
   checkPaths(modules.values());
-  await checkSizes([...modules.values(), ...[app.schema, app.definition].filter((each) => each !== null)]);
+  await checkSizes([
+    ...modules.values(),
+    ...[app.schema, app.definition].filter((each) => each !== null),
+  ]);
   for (const { definitionPath, functions, schema, definition } of request.components) {
     checkPaths(functions);
     await checkSizes([...functions, definition, ...(schema === null ? [] : [schema])]);
@@ -140,15 +197,29 @@ async function checkRequest(request: PushRequest, modules: Map<string, Module>, 
 /** The modules of the default and of the Node environment; each with what it imports. */
 function split(modules: Map<string, Module>) {
   const all = [...modules.values()].filter(({ path }) => path !== AUTH_CONFIG);
-  return [all.filter((each) => each.environment === "isolate"), all.filter((each) => each.environment === "node")];
+  return [
+    all.filter((each) => each.environment === "isolate"),
+    all.filter((each) => each.environment === "node"),
+  ];
 }
 
 /**
  * @param found filled by the step
  * @param checkTogether what no module shows alone; those for Node are known by then
  */
-function functionsStep(modules: Module[], component: string, env: Record<string, string>, origins: Origins, byPath: Map<string, Module>, found: Map<string, AnalyzedModule>, checkTogether: () => void = () => {}): Step {
-  const entries = modules.map(({ path }) => path).filter((path) => !isChunk(path)).sort();
+function functionsStep(
+  modules: Module[],
+  component: string,
+  env: Record<string, string>,
+  origins: Origins,
+  byPath: Map<string, Module>,
+  found: Map<string, AnalyzedModule>,
+  checkTogether: () => void = () => {},
+): Step {
+  const entries = modules
+    .map(({ path }) => path)
+    .filter((path) => !isChunk(path))
+    .sort();
   const plain = modules.map(({ path, source, environment }) => ({ path, source, environment }));
   const check = (value: UnitValue) => {
     if (value.kind !== "functions") return;
@@ -165,10 +236,18 @@ function functionsStep(modules: Module[], component: string, env: Record<string,
  * Evaluates both environments at the same time, and reports the failure that comes first.
  * @param packages the folder of those that Node's can import
  */
-async function runSteps(isolates: Isolates, steps: Step[], nodeSteps: Step[], packages: string | null) {
+async function runSteps(
+  isolates: Isolates,
+  steps: Step[],
+  nodeSteps: Step[],
+  packages: string | null,
+) {
   const [main, node] = await Promise.all([
     isolates.evaluate(steps.map(({ unit }) => unit)),
-    isolates.evaluate(nodeSteps.map(({ unit }) => unit), { node: true, packages }),
+    isolates.evaluate(
+      nodeSteps.map(({ unit }) => unit),
+      { node: true, packages },
+    ),
   ]);
   const inModules = main.failure?.unit === 0;
   if (node.failure !== null && !(inModules && (main.failure?.module ?? "") < node.failure.module)) {
@@ -193,7 +272,11 @@ function raise(failure: Failure, steps: Step[]): never {
   const { phase, code: usual } = KINDS[step.unit.kind];
   const varies = failure.reason === "threw" && failure.varies === true;
   const code = varies ? "AuthConfigNotMatchingSchemaError" : usual;
-  const prefix = varies ? NO_PROVIDERS : phase === "modules" ? `Failed to analyze ${failure.module}: ` : "";
+  const prefix = varies
+    ? NO_PROVIDERS
+    : phase === "modules"
+      ? `Failed to analyze ${failure.module}: `
+      : "";
   return checking(phase, step.component, () => {
     throw refuseFailure(failure, step.origins, { code, prefix });
   });

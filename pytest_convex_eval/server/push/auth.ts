@@ -13,7 +13,10 @@ export const NO_PROVIDERS = "auth config file must include a list of provider cr
 const ALGORITHMS = new Set(["RS256", "ES256", "EdDSA"]);
 
 /** @throws Refusal */
-export function checkAuth(value: Extract<UnitValue, { kind: "auth" }>, origins: Origins): AuthProvider[] {
+export function checkAuth(
+  value: Extract<UnitValue, { kind: "auth" }>,
+  origins: Origins,
+): AuthProvider[] {
   const position = origins.start(PATH);
   if (value.unset !== null) {
     throw new Refusal(
@@ -46,7 +49,7 @@ export function checkAuth(value: Extract<UnitValue, { kind: "auth" }>, origins: 
 
 function checkProvider(raw: unknown, refuse: (reason: string) => Error): AuthProvider {
   if (typeof raw !== "object" || raw === null) throw refuse("is not an object");
-  const given = (raw as Record<string, unknown>);
+  const given = raw as Record<string, unknown>;
   const text = (name: string) => {
     const value = given[name];
     if (typeof value !== "string" || value === "") throw refuse(`has no string \`${name}\``);
@@ -70,7 +73,8 @@ function checkProvider(raw: unknown, refuse: (reason: string) => Error): AuthPro
   if (given["type"] !== undefined && given["type"] !== "oidc") {
     throw refuse(`has the unknown type ${JSON.stringify(given["type"])}`);
   }
-  if ("issuer" in given) throw refuse("has `issuer`, which needs `type: \"customJwt\"`; OIDC has `domain`");
+  if ("issuer" in given)
+    throw refuse('has `issuer`, which needs `type: "customJwt"`; OIDC has `domain`');
   return { applicationID: text("applicationID"), domain: text("domain") };
 }
 

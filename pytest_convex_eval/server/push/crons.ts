@@ -26,8 +26,10 @@ function normalize(raw: any, refuse: (reason: string) => Error): Schedule {
   const { type, seconds, minutes, hours, minuteUTC, hourUTC, day, dayOfWeek } = raw;
   const within = (value: unknown, low: number, high: number) =>
     Number.isInteger(value) && Number(value) >= low && Number(value) <= high;
-  if (minuteUTC !== undefined && !within(minuteUTC, 0, 59)) throw refuse("minuteUTC must be from 0 to 59");
-  if (hourUTC !== undefined && !within(hourUTC, 0, 23)) throw refuse("hourUTC must be from 0 to 23");
+  if (minuteUTC !== undefined && !within(minuteUTC, 0, 59))
+    throw refuse("minuteUTC must be from 0 to 59");
+  if (hourUTC !== undefined && !within(hourUTC, 0, 23))
+    throw refuse("hourUTC must be from 0 to 23");
   const isDaily = type === "daily" || type === "weekly" || type === "monthly";
   if (isDaily && hourUTC === undefined) throw refuse("hourUTC must be from 0 to 23");
   const minute = minuteUTC === undefined ? {} : { minuteUTC };
@@ -35,8 +37,10 @@ function normalize(raw: any, refuse: (reason: string) => Error): Schedule {
     case "interval": {
       const total = (seconds ?? 0) + 60 * (minutes ?? 0) + 3600 * (hours ?? 0);
       const given = [seconds, minutes, hours].filter((each) => each !== undefined);
-      if (given.length !== 1) throw refuse("exactly one of seconds, minutes and hours must be given");
-      if (!within(total, 1, Number.MAX_SAFE_INTEGER)) throw refuse("the interval must be greater than 0");
+      if (given.length !== 1)
+        throw refuse("exactly one of seconds, minutes and hours must be given");
+      if (!within(total, 1, Number.MAX_SAFE_INTEGER))
+        throw refuse("the interval must be greater than 0");
       return { type, seconds: total };
     }
     case "hourly":
@@ -44,7 +48,8 @@ function normalize(raw: any, refuse: (reason: string) => Error): Schedule {
     case "daily":
       return { type, hourUTC, ...minute };
     case "weekly":
-      if (!WEEKDAYS.includes(dayOfWeek)) throw refuse(`dayOfWeek must be one of ${WEEKDAYS.join(", ")}`);
+      if (!WEEKDAYS.includes(dayOfWeek))
+        throw refuse(`dayOfWeek must be one of ${WEEKDAYS.join(", ")}`);
       return { type, dayOfWeek: String(dayOfWeek), hourUTC, ...minute };
     case "monthly":
       if (!within(day, 1, 31)) throw refuse("day must be from 1 to 31");
@@ -81,7 +86,8 @@ export function cronProblem(expression: string) {
   if (months === null) return `has an invalid month: ${month}`;
   const plainWeekday = named(weekday, DAYS, 0);
   const specialWeekday = /^(\?|[0-7]?L|[0-7]#[1-5])$/i.test(plainWeekday);
-  if (!specialWeekday && expand(plainWeekday, 0, 7) === null) return `has an invalid day of the week: ${weekday}`;
+  if (!specialWeekday && expand(plainWeekday, 0, 7) === null)
+    return `has an invalid day of the week: ${weekday}`;
   const anyWeekday = plainWeekday === "*" || plainWeekday === "?";
   const reachable = months.some((each) => days.some((date) => date <= (LONGEST[each - 1] ?? 0)));
   return anyWeekday && !reachable ? "can never match a date" : null;
@@ -102,7 +108,8 @@ function expand(field: string, low: number, high: number) {
     if (match === null) return null;
     const [, star, from, to, step] = match;
     const start = star === undefined ? Number(from) : low;
-    const end = star !== undefined || (step !== undefined && to === undefined) ? high : Number(to ?? from);
+    const end =
+      star !== undefined || (step !== undefined && to === undefined) ? high : Number(to ?? from);
     const by = step === undefined ? 1 : Number(step);
     if (start < low || end > high || start > end || by === 0) return null;
     for (let number = start; number <= end; number += by) numbers.push(number);
@@ -127,6 +134,8 @@ export function checkCronTargets(modules: Map<string, AnalyzedModule>, origins: 
           : null;
     if (problem === null) continue;
     const position = origins.find(MODULE, JSON.stringify(cron.name));
-    throw new Refusal("InvalidModules", `The cron job '${cron.name}' schedules ${problem}`, { position });
+    throw new Refusal("InvalidModules", `The cron job '${cron.name}' schedules ${problem}`, {
+      position,
+    });
   }
 }

@@ -4,7 +4,17 @@ import { Refusal } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { isStringLike, parseValidator } from "../values/validators.ts";
 import { identifierProblem } from "../values/identifiers.ts";
-import type { AnalyzedModule, ComponentSource, ComponentTree, Definition, EnvBinding, EvaluatedDefinition, Exports, Module, UnitValue } from "../protocol.ts";
+import type {
+  AnalyzedModule,
+  ComponentSource,
+  ComponentTree,
+  Definition,
+  EnvBinding,
+  EvaluatedDefinition,
+  Exports,
+  Module,
+  UnitValue,
+} from "../protocol.ts";
 
 /** The path of the app's own definition. */
 export const APP = "";
@@ -35,20 +45,30 @@ export function inDependencyOrder(components: ComponentSource[]) {
 }
 
 /** @throws Refusal */
-export function checkDefinition(value: Extract<UnitValue, { kind: "definition" }>, path: string, module: Module): Definition {
+export function checkDefinition(
+  value: Extract<UnitValue, { kind: "definition" }>,
+  path: string,
+  module: Module,
+): Definition {
   const position = new Origins([module]).start(module.path);
   const refuse = (code: string, message: string) =>
     new Refusal(code, message, { position, component: path });
   const owner = path === APP ? "the app" : `component ${path}`;
   if (value.json === null) {
-    const what = value.problem === "missing" ? "is missing a default export" : "has a default export that is no definition";
+    const what =
+      value.problem === "missing"
+        ? "is missing a default export"
+        : "has a default export that is no definition";
     throw refuse("InvalidDefinition", `The convex.config file of ${owner} ${what}`);
   }
   const raw = JSON.parse(value.json);
   const isApp = raw.definitionType?.type === "app";
   if (isApp !== (path === APP)) {
     const wanted = path === APP ? "defineApp()" : "defineComponent()";
-    throw refuse("InvalidDefinition", `The convex.config file of ${owner} must export a definition made by ${wanted}`);
+    throw refuse(
+      "InvalidDefinition",
+      `The convex.config file of ${owner} must export a definition made by ${wanted}`,
+    );
   }
   const envVars: Definition["envVars"] = raw.envVars ?? [];
   for (const [name, declared] of envVars) {
@@ -59,17 +79,20 @@ export function checkDefinition(value: Extract<UnitValue, { kind: "definition" }
         '`v.string()`, `v.literal("...")`, or a union of those.',
     );
   }
-  const childComponents: Definition["childComponents"] = (raw.childComponents ?? []).map((child: any) => ({
-    name: String(child.name),
-    path: String(child.path),
-    env: child.env ?? [],
-  }));
+  const childComponents: Definition["childComponents"] = (raw.childComponents ?? []).map(
+    (child: any) => ({
+      name: String(child.name),
+      path: String(child.path),
+      env: child.env ?? [],
+    }),
+  );
   const names = new Set();
   for (const { name } of childComponents) {
     if (identifierProblem(name) !== null) {
       throw refuse("TypecheckError", `Invalid component name ${JSON.stringify(name)} in ${owner}`);
     }
-    if (names.has(name)) throw refuse("TypecheckError", `Duplicate child component name ${name} in ${owner}`);
+    if (names.has(name))
+      throw refuse("TypecheckError", `Duplicate child component name ${name} in ${owner}`);
     names.add(name);
   }
   return {
@@ -105,11 +128,15 @@ export function buildTree(definitions: Map<string, EvaluatedDefinition>): Compon
   return instantiate(APP, APP, definitions);
 }
 
-function instantiate(definitionPath: string, componentPath: string, definitions: Map<string, EvaluatedDefinition>): ComponentTree {
+function instantiate(
+  definitionPath: string,
+  componentPath: string,
+  definitions: Map<string, EvaluatedDefinition>,
+): ComponentTree {
   const evaluated = definitions.get(definitionPath);
   const children = (evaluated?.definition.childComponents ?? []).map(({ name, path }) => {
     const childPath = componentPath === APP ? name : `${componentPath}/${name}`;
-    return ([name, instantiate(path, childPath, definitions)] as [string, ComponentTree]);
+    return [name, instantiate(path, childPath, definitions)] as [string, ComponentTree];
   });
   return { definitionPath, componentPath, children };
 }
@@ -122,11 +149,16 @@ function checkMounts(definition: Definition, definitions: Map<string, EvaluatedD
     const mounted = definitions.get(child?.path ?? "");
     const routes = mounted?.functions.get("http.js")?.httpRoutes;
     // Routes of its own, or of what it has mounted itself.
-    const isServed = Boolean(routes) || Object.keys(mounted?.definition.httpMounts ?? {}).length > 0;
+    const isServed =
+      Boolean(routes) || Object.keys(mounted?.definition.httpMounts ?? {}).length > 0;
     if (child === undefined || !isServed) {
-      throw new Refusal("TypecheckError", `Component ${name} is mounted at ${prefix} but has no HTTP routes`, {
-        component: definition.path,
-      });
+      throw new Refusal(
+        "TypecheckError",
+        `Component ${name} is mounted at ${prefix} but has no HTTP routes`,
+        {
+          component: definition.path,
+        },
+      );
     }
     const overlapping = prefixes.find((other) => other !== prefix && other.startsWith(prefix));
     if (overlapping !== undefined) {
@@ -137,16 +169,25 @@ function checkMounts(definition: Definition, definitions: Map<string, EvaluatedD
   }
 }
 
-function checkEnv(parent: Definition, child: { name: string, path: string, env: [string, EnvBinding][] }, definitions: Map<string, EvaluatedDefinition>) {
+function checkEnv(
+  parent: Definition,
+  child: { name: string; path: string; env: [string, EnvBinding][] },
+  definitions: Map<string, EvaluatedDefinition>,
+) {
   const declared = new Map(definitions.get(child.path)?.definition.envVars ?? []);
   const ofParent = new Set(parent.envVars.map(([name]) => name));
   const bound = new Set();
   const refuse = (message: string) =>
-    new Refusal("TypecheckError", `Component ${child.name}: ${message}`, { component: parent.path });
+    new Refusal("TypecheckError", `Component ${child.name}: ${message}`, {
+      component: parent.path,
+    });
   for (const [name, binding] of child.env) {
-    if (!declared.has(name)) throw refuse(`env var ${name} is bound but not declared by the component`);
+    if (!declared.has(name))
+      throw refuse(`env var ${name} is bound but not declared by the component`);
     if (binding.type === "envVar" && !ofParent.has(binding.name)) {
-      throw refuse(`env var ${name} is bound to ${binding.name}, which its parent does not declare`);
+      throw refuse(
+        `env var ${name} is bound to ${binding.name}, which its parent does not declare`,
+      );
     }
     bound.add(name);
   }
@@ -156,7 +197,9 @@ function checkEnv(parent: Definition, child: { name: string, path: string, env: 
 }
 
 /** What a component offers its parent: its public functions, nested by the parts of their modules' paths. */
-export function functionExports(modules: Map<string, AnalyzedModule>): Extract<Exports, { type: "branch" }> {
+export function functionExports(
+  modules: Map<string, AnalyzedModule>,
+): Extract<Exports, { type: "branch" }> {
   const root: Extract<Exports, { type: "branch" }> = { type: "branch", branch: [] };
   for (const [path, { functions }] of modules) {
     for (const { name, visibility } of functions) {

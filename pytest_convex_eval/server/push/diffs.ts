@@ -1,6 +1,13 @@
 /** What changes when a push goes live, in the forms that the CLI prints. */
 
-import type { ComponentTree, EvaluatedDefinition, IndexConfig, IndexDiff, Push, Schema } from "../protocol.ts";
+import type {
+  ComponentTree,
+  EvaluatedDefinition,
+  IndexConfig,
+  IndexDiff,
+  Push,
+  Schema,
+} from "../protocol.ts";
 
 /** Every component instance of a tree, itself first. */
 export function instances(tree: ComponentTree): ComponentTree[] {
@@ -22,7 +29,10 @@ function byComponent(push: Push | null): Map<string, EvaluatedDefinition> {
 export function indexDiffs(before: Push | null, after: Push): Record<string, IndexDiff> {
   const old = byComponent(before);
   return Object.fromEntries(
-    [...byComponent(after)].map(([path, { schema }]) => [path, indexDiff(old.get(path)?.schema, schema)]),
+    [...byComponent(after)].map(([path, { schema }]) => [
+      path,
+      indexDiff(old.get(path)?.schema, schema),
+    ]),
   );
 }
 
@@ -37,26 +47,48 @@ function indexDiff(before: Schema | null | undefined, after: Schema | null | und
   return {
     added_indexes: [...now].filter(([text]) => !old.has(text)).map(([, index]) => index),
     removed_indexes: [...old].filter(([text]) => !now.has(text)).map(([, index]) => index),
-    enabled_indexes: both.filter(({ index, previous }) => previous.staged && !index.staged).map((each) => each.index),
-    disabled_indexes: both.filter(({ index, previous }) => !previous.staged && index.staged).map((each) => each.index),
+    enabled_indexes: both
+      .filter(({ index, previous }) => previous.staged && !index.staged)
+      .map((each) => each.index),
+    disabled_indexes: both
+      .filter(({ index, previous }) => !previous.staged && index.staged)
+      .map((each) => each.index),
   };
 }
 
 export function indexConfigs(schema: Schema | null | undefined): IndexConfig[] {
   const found: IndexConfig[] = [];
   for (const table of schema?.tables ?? []) {
-    const name = (index: { indexDescriptor: string }) => `${table.tableName}.${index.indexDescriptor}`;
-    for (const [list, staged] of ([[table.indexes, {}], [table.stagedDbIndexes, { staged: true }]] as const)) {
-      for (const index of list) found.push({ name: name(index), type: "database", fields: index.fields, ...staged });
+    const name = (index: { indexDescriptor: string }) =>
+      `${table.tableName}.${index.indexDescriptor}`;
+    for (const [list, staged] of [
+      [table.indexes, {}],
+      [table.stagedDbIndexes, { staged: true }],
+    ] as const) {
+      for (const index of list)
+        found.push({ name: name(index), type: "database", fields: index.fields, ...staged });
     }
-    for (const [list, staged] of ([[table.searchIndexes, {}], [table.stagedSearchIndexes, { staged: true }]] as const)) {
+    for (const [list, staged] of [
+      [table.searchIndexes, {}],
+      [table.stagedSearchIndexes, { staged: true }],
+    ] as const) {
       for (const { searchField, filterFields, ...index } of list) {
         found.push({ name: name(index), type: "search", searchField, filterFields, ...staged });
       }
     }
-    for (const [list, staged] of ([[table.vectorIndexes, {}], [table.stagedVectorIndexes, { staged: true }]] as const)) {
+    for (const [list, staged] of [
+      [table.vectorIndexes, {}],
+      [table.stagedVectorIndexes, { staged: true }],
+    ] as const) {
       for (const { vectorField, dimensions, filterFields, ...index } of list) {
-        found.push({ name: name(index), type: "vector", dimensions, vectorField, filterFields, ...staged });
+        found.push({
+          name: name(index),
+          type: "vector",
+          dimensions,
+          vectorField,
+          filterFields,
+          ...staged,
+        });
       }
     }
   }
@@ -82,12 +114,16 @@ export function pushDiff(before: Push | null, after: Push) {
   };
 }
 
-function componentDiff(before: EvaluatedDefinition | undefined, after: EvaluatedDefinition | undefined) {
+function componentDiff(
+  before: EvaluatedDefinition | undefined,
+  after: EvaluatedDefinition | undefined,
+) {
   const type = before === undefined ? "create" : after === undefined ? "unmount" : "modify";
   const modules = (each: EvaluatedDefinition | undefined) => [...(each?.functions.keys() ?? [])];
   const [oldModules, newModules] = [modules(before), modules(after)];
   const [previous, next] = [before?.serverVersion ?? null, after?.serverVersion ?? null];
-  const schema = (each: EvaluatedDefinition | undefined) => (each?.schema ? JSON.stringify(each.schema) : null);
+  const schema = (each: EvaluatedDefinition | undefined) =>
+    each?.schema ? JSON.stringify(each.schema) : null;
   const [previousSchema, nextSchema] = [schema(before), schema(after)];
   return {
     diffType: { type },
@@ -102,17 +138,26 @@ function componentDiff(before: EvaluatedDefinition | undefined, after: Evaluated
     cronDiff: cronDiff(before, after),
     indexDiff: indexDiff(before?.schema, after?.schema),
     schemaDiff:
-      previousSchema === nextSchema ? null : { previous_schema: previousSchema, next_schema: nextSchema },
+      previousSchema === nextSchema
+        ? null
+        : { previous_schema: previousSchema, next_schema: nextSchema },
   };
 }
 
 function cronDiff(before: EvaluatedDefinition | undefined, after: EvaluatedDefinition | undefined) {
   const crons = (each: EvaluatedDefinition | undefined) =>
-    new Map((each?.functions.get("crons.js")?.crons ?? []).map((cron) => [cron.name, JSON.stringify(cron)]));
+    new Map(
+      (each?.functions.get("crons.js")?.crons ?? []).map((cron) => [
+        cron.name,
+        JSON.stringify(cron),
+      ]),
+    );
   const [old, now] = [crons(before), crons(after)];
   return {
     added: [...now.keys()].filter((name) => !old.has(name)),
-    updated: [...now].filter(([name, cron]) => old.has(name) && old.get(name) !== cron).map(([name]) => name),
+    updated: [...now]
+      .filter(([name, cron]) => old.has(name) && old.get(name) !== cron)
+      .map(([name]) => name),
     deleted: [...old.keys()].filter((name) => !now.has(name)),
   };
 }

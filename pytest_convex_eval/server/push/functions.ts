@@ -6,13 +6,26 @@ import { Refusal, Unsupported } from "../errors.ts";
 import { parseValidator } from "../values/validators.ts";
 
 import { isOwn } from "./modules.ts";
-import type { AnalyzedFunction, AnalyzedModule, ExportedFunction, ExportedValidator, Failure, Module, ModuleExports, Thrown } from "../protocol.ts";
+import type {
+  AnalyzedFunction,
+  AnalyzedModule,
+  ExportedFunction,
+  ExportedValidator,
+  Failure,
+  Module,
+  ModuleExports,
+  Thrown,
+} from "../protocol.ts";
 import type { Origins } from "./modules.ts";
 
 const MAX_IDENTIFIER = 64;
 
 /** @throws Refusal */
-export function checkModule(found: ModuleExports, module: Module, origins: Origins): AnalyzedModule {
+export function checkModule(
+  found: ModuleExports,
+  module: Module,
+  origins: Origins,
+): AnalyzedModule {
   const { path } = found;
   const functions = found.functions.map((each) => checkFunction(each, module, origins));
   const inSourceOrder = (a: AnalyzedFunction, b: AnalyzedFunction) =>
@@ -90,7 +103,11 @@ function identifierProblem(name: string): string | null {
   return /^_+$/.test(name) ? `Identifier "${name}" cannot have exclusively underscores.` : null;
 }
 
-function checkValidator(exported: ExportedValidator, source: string, where: { position: import("../protocol.ts").Position | null }) {
+function checkValidator(
+  exported: ExportedValidator,
+  source: string,
+  where: { position: import("../protocol.ts").Position | null },
+) {
   if ("problem" in exported) throw new Refusal("InvalidModules", exported.problem, where);
   if (exported.json === null) return null;
   try {
@@ -110,7 +127,8 @@ function locate(each: ExportedFunction, module: Module, origins: Origins) {
   const local = localName(each.name, module.source);
   if (each.handlerText === null) return origins.find(module.path, `${local} = `);
   return (
-    origins.find(module.path, each.handlerText, `${local} = `) ?? origins.find(module.path, `${local} = `)
+    origins.find(module.path, each.handlerText, `${local} = `) ??
+    origins.find(module.path, `${local} = `)
   );
 }
 
@@ -121,13 +139,19 @@ function localName(name: string, source: string) {
 }
 
 /** The refusal for a module that could not be evaluated. */
-export function refuseFailure(failure: Failure, origins: Origins, { code, prefix }: { code: string, prefix: string }) {
+export function refuseFailure(
+  failure: Failure,
+  origins: Origins,
+  { code, prefix }: { code: string; prefix: string },
+) {
   if (failure.reason === "crashed") {
     return new Unsupported(`The isolate that evaluated ${failure.module} ended unexpectedly.`);
   }
   if (failure.reason === "threw") {
     const { text, position } = report(failure.error, origins);
-    return new Refusal(code, prefix + text, { position: position ?? origins.start(failure.module) });
+    return new Refusal(code, prefix + text, {
+      position: position ?? origins.start(failure.module),
+    });
   }
   const text = {
     suspended: "Top-level awaits in source files are unsupported",

@@ -23,7 +23,10 @@ export function isChunk(modulePath: string) {
 
 /** What get_config_hashes and the CLI compare: hex SHA-256 of source and source map. */
 export function moduleHash(module: Module) {
-  return createHash("sha256").update(module.source).update(module.sourceMap ?? "").digest("hex");
+  return createHash("sha256")
+    .update(module.source)
+    .update(module.sourceMap ?? "")
+    .digest("hex");
 }
 
 /** @throws Refusal BadConvexModuleIdentifier, InvalidModules */
@@ -48,12 +51,18 @@ export function checkPaths(modules: Iterable<Module>) {
  * @param limits bytes
  * @throws Refusal ModulesTooLarge
  */
-export async function checkSizes(modules: Iterable<Module>, limits: typeof SIZE_LIMITS = SIZE_LIMITS) {
+export async function checkSizes(
+  modules: Iterable<Module>,
+  limits: typeof SIZE_LIMITS = SIZE_LIMITS,
+) {
   const texts = [...modules].flatMap(({ source, sourceMap = "" }) => [source, sourceMap]);
   const check = (what: "zipped" | "unzipped", bytes: number) => {
     if (bytes <= limits[what]) return;
     const sizes = `${displaySize(bytes)} > maximum size ${displaySize(limits[what])}`;
-    throw new Refusal("ModulesTooLarge", `Total module size exceeded the ${what} maximum (${sizes})`);
+    throw new Refusal(
+      "ModulesTooLarge",
+      `Total module size exceeded the ${what} maximum (${sizes})`,
+    );
   };
   const unzipped = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   check("unzipped", unzipped);
@@ -72,7 +81,9 @@ function checkPathComponent(module: Module, part: string) {
       { position: new Origins([module]).start(module.path) },
     );
   if (part.length > MAX_PATH_COMPONENT) {
-    throw refuse(`Path component is too long (${part.length} > maximum ${MAX_PATH_COMPONENT}): ${part}.`);
+    throw refuse(
+      `Path component is too long (${part.length} > maximum ${MAX_PATH_COMPONENT}): ${part}.`,
+    );
   }
   if (!/^[A-Za-z0-9_.]*$/.test(part)) {
     throw refuse(
@@ -88,7 +99,11 @@ function checkPathComponent(module: Module, part: string) {
  * The modules of a push: the changed ones, and those of the live deployment that it names by hash.
  * @returns in the order of their paths
  */
-export function assemble(changed: Module[], unchanged: ModuleHash[], live: Map<string, Module>): Map<string, Module> {
+export function assemble(
+  changed: Module[],
+  unchanged: ModuleHash[],
+  live: Map<string, Module>,
+): Map<string, Module> {
   const modules = [...changed];
   for (const { path: modulePath, environment, sha256 } of unchanged) {
     const known = live.get(modulePath);
@@ -118,7 +133,7 @@ export class Origins {
    * The source that a place in a bundle comes from, as the map names it (`../convex/a.ts`: relative to
    * the bundle), with line and column from 1.
    */
-  source({ module, line, column }: { module: string, line: number, column: number }) {
+  source({ module, line, column }: { module: string; line: number; column: number }) {
     const entry = this.#map(module)?.findEntry(line - 1, column - 1);
     if (entry === undefined || !("originalSource" in entry) || !entry.originalSource) return null;
     return {
@@ -129,7 +144,7 @@ export class Origins {
   }
 
   /** The same as a place in the project. */
-  position(place: Frame | { module: string, line: number, column: number }) {
+  position(place: Frame | { module: string; line: number; column: number }) {
     const found = this.source(place);
     return found === null ? null : inProject(place.module, found);
   }
@@ -184,12 +199,16 @@ export function isOwn(position: Position) {
 function lineAndColumn(source: string, offset: number) {
   const before = source.lastIndexOf("\n", offset - 1);
   let line = 1;
-  for (let at = source.indexOf("\n"); at >= 0 && at < offset; at = source.indexOf("\n", at + 1)) line += 1;
+  for (let at = source.indexOf("\n"); at >= 0 && at < offset; at = source.indexOf("\n", at + 1))
+    line += 1;
   return { line, column: offset - before };
 }
 
 /** @returns null for a file outside of the project */
-function inProject(modulePath: string, { source, line, column }: { source: string, line: number, column: number }): Position | null {
+function inProject(
+  modulePath: string,
+  { source, line, column }: { source: string; line: number; column: number },
+): Position | null {
   // Bundles are as if written to a folder beside `convex/`.
   const relative = path.posix.join("out", path.posix.dirname(modulePath), source);
   return relative.startsWith("..") ? null : { path: relative, line, column };

@@ -13,8 +13,22 @@ import { Refusal } from "../errors.ts";
 import type { NodeDependency } from "../protocol.ts";
 
 /** npm, as it comes with this Node. */
-const NPM = path.join(path.dirname(process.execPath), "..", "lib", "node_modules", "npm", "bin", "npm-cli.js");
-const FLAGS = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
+const NPM = path.join(
+  path.dirname(process.execPath),
+  "..",
+  "lib",
+  "node_modules",
+  "npm",
+  "bin",
+  "npm-cli.js",
+);
+const FLAGS = [
+  "--ignore-scripts",
+  "--no-audit",
+  "--no-fund",
+  "--no-update-notifier",
+  "--loglevel=error",
+];
 const PATIENCE_MILLISECONDS = 300_000;
 const NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/i;
 /** A version, and no other thing that npm would fetch from anywhere. */
@@ -36,7 +50,8 @@ export class Packages {
 
   get #root(): string {
     if (this.#folder !== null) return this.#folder;
-    const made = (this.#folder = mkdtempSync(path.join(tmpdir(), "convex-eval-packages-")));
+    const made = mkdtempSync(path.join(tmpdir(), "convex-eval-packages-"));
+    this.#folder = made;
     process.on("exit", () => rmSync(made, { recursive: true, force: true }));
     return made;
   }
@@ -51,7 +66,8 @@ export class Packages {
     const folder = this.folderOf(dependencies);
     if (folder === null || existsSync(folder)) return;
     for (const { name, version } of dependencies) {
-      if (!NAME.test(name) || !VERSION.test(version)) throw refuse(`${name}@${version} is no version of a package`);
+      if (!NAME.test(name) || !VERSION.test(version))
+        throw refuse(`${name}@${version} is no version of a package`);
     }
     const known = this.#installing.get(folder);
     if (known !== undefined) return await known;
@@ -73,7 +89,10 @@ async function install(folder: string, dependencies: NodeDependency[]) {
   const scratch = mkdtempSync(`${folder}.`);
   try {
     const wanted = Object.fromEntries(dependencies.map(({ name, version }) => [name, version]));
-    writeFileSync(path.join(scratch, "package.json"), JSON.stringify({ private: true, dependencies: wanted }));
+    writeFileSync(
+      path.join(scratch, "package.json"),
+      JSON.stringify({ private: true, dependencies: wanted }),
+    );
     await npm(scratch);
     writeFileSync(path.join(scratch, LOADER), LOADER_SOURCE);
     renameSync(scratch, folder);
@@ -90,7 +109,9 @@ function npm(folder: string): Promise<void> {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-SHOWN_CHARACTERS)));
+  child.stderr
+    .setEncoding("utf8")
+    .on("data", (text: string) => (said = (said + text).slice(-SHOWN_CHARACTERS)));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => {
@@ -102,5 +123,8 @@ function npm(folder: string): Promise<void> {
 }
 
 function refuse(why: string) {
-  return new Refusal("InvalidExternalPackages", `The external packages of convex.json can't be had: ${why}`);
+  return new Refusal(
+    "InvalidExternalPackages",
+    `The external packages of convex.json can't be had: ${why}`,
+  );
 }

@@ -20,14 +20,19 @@ export function parsePush(body: Json): PushRequest {
       dependencies: strings(app["dependencies"] ?? []),
       schema: optional(app["schema"], (json) => module(json)),
       // CLIs up to 1.31.5 send all modules as `functions`.
-      changedModules: list(app["changedModules"] ?? app["functions"] ?? [], "changedModules").map(module),
+      changedModules: list(app["changedModules"] ?? app["functions"] ?? [], "changedModules").map(
+        module,
+      ),
       unchangedModules: list(app["unchangedModuleHashes"] ?? [], "unchangedModuleHashes").map(hash),
       udfServerVersion: text(app["udfServerVersion"] ?? null, "udfServerVersion"),
     },
     components: list(request["componentDefinitions"] ?? [], "componentDefinitions").map(component),
     nodeDependencies: list(request["nodeDependencies"] ?? [], "nodeDependencies").map((json) => {
       const each = object(json, "nodeDependencies");
-      return { name: text(each["name"] ?? null, "name"), version: text(each["version"] ?? null, "version") };
+      return {
+        name: text(each["name"] ?? null, "name"),
+        version: text(each["version"] ?? null, "version"),
+      };
     }),
     nodeVersion: optional(request["nodeVersion"], (json) => text(json, "nodeVersion")),
   };
@@ -50,14 +55,16 @@ export function refuseOldCli(client: string) {
   const [, major, minor] = /^npm-cli-(\d+)\.(\d+)\./.exec(client) ?? [];
   if (major === undefined) return;
   const [oldestMajor = 0, oldestMinor = 0] = MINIMUM_CLI.split(".").map(Number);
-  const isOlder = Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor);
+  const isOlder =
+    Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor);
   if (isOlder) refuseLegacy();
 }
 
 function module(json: Json): Module {
   const raw = object(json, "a module");
   const environment = raw["environment"];
-  if (environment !== "isolate" && environment !== "node") throw new BadRequest("a module has no environment");
+  if (environment !== "isolate" && environment !== "node")
+    throw new BadRequest("a module has no environment");
   const sourceMap = raw["sourceMap"];
   return {
     path: text(raw["path"] ?? null, "path"),

@@ -5,9 +5,19 @@ import { Refusal } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { allowsVector, at, parseValidator, print } from "../values/validators.ts";
 import { identifierProblem } from "../values/identifiers.ts";
-import type { DatabaseIndex, Module, Schema, SearchIndex, Table, UnitValue, Validator, VectorIndex } from "../protocol.ts";
+import type {
+  DatabaseIndex,
+  Module,
+  Schema,
+  SearchIndex,
+  Table,
+  UnitValue,
+  Validator,
+  VectorIndex,
+} from "../protocol.ts";
 
-const DOCS = "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
+const DOCS =
+  "To learn more, see the schema documentation at https://docs.convex.dev/database/schemas.";
 const MAX_INDEXES = 64;
 /** `_creationTime`, which is appended to every index, included. */
 const MAX_INDEX_FIELDS = 16;
@@ -19,7 +29,9 @@ export function checkSchema(value: Extract<UnitValue, { kind: "schema" }>, modul
   const origins = new Origins([module]);
   const position = origins.start(module.path);
   if (value.problem === "missing") {
-    throw new Refusal("MissingSchemaExportError", `Schema file missing default export. ${DOCS}`, { position });
+    throw new Refusal("MissingSchemaExportError", `Schema file missing default export. ${DOCS}`, {
+      position,
+    });
   }
   const raw = value.json === null ? null : parseJson(value.json);
   if (raw === null || !Array.isArray(raw.tables)) {
@@ -28,7 +40,9 @@ export function checkSchema(value: Extract<UnitValue, { kind: "schema" }>, modul
   }
   const schemaValidation = raw.schemaValidation !== false;
   if (raw.tables.length > MAX_TABLES) {
-    throw new Refusal("TooManyTables", `Number of tables cannot exceed ${MAX_TABLES}.`, { position });
+    throw new Refusal("TooManyTables", `Number of tables cannot exceed ${MAX_TABLES}.`, {
+      position,
+    });
   }
   const tables = raw.tables.map((table) => {
     const name = String(table.tableName);
@@ -37,7 +51,11 @@ export function checkSchema(value: Extract<UnitValue, { kind: "schema" }>, modul
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const { index = null } = error.where;
-      error.where = { table: name, index, position: locate(origins, module.path, name, index) ?? position };
+      error.where = {
+        table: name,
+        index,
+        position: locate(origins, module.path, name, index) ?? position,
+      };
       throw error;
     }
   });
@@ -55,7 +73,7 @@ function locate(origins: Origins, path: string, table: string, index: string | n
   return origins.find(path, name, key) ?? origins.find(path, name) ?? origins.find(path, key);
 }
 
-function parseJson(json: string): { tables?: any[], schemaValidation?: unknown } | null {
+function parseJson(json: string): { tables?: any[]; schemaValidation?: unknown } | null {
   try {
     return JSON.parse(json);
   } catch {
@@ -87,7 +105,8 @@ class TableCheck {
     this.#checkTogether(table);
     if (documentType !== null) this.#checkTopLevel(documentType);
     if (documentType !== null && schemaValidation) this.#checkFields(table, documentType);
-    for (const index of [...table.indexes, ...table.stagedDbIndexes]) index.fields.push("_creationTime");
+    for (const index of [...table.indexes, ...table.stagedDbIndexes])
+      index.fields.push("_creationTime");
     return table;
   }
 
@@ -106,7 +125,10 @@ class TableCheck {
     }
     const problem = identifierProblem(this.name);
     if (problem !== null) {
-      this.#refuse("InvalidTableName", `Invalid table name: ${JSON.stringify(this.name)}. ${problem}`);
+      this.#refuse(
+        "InvalidTableName",
+        `Invalid table name: ${JSON.stringify(this.name)}. ${problem}`,
+      );
     }
   }
 
@@ -116,7 +138,8 @@ class TableCheck {
     try {
       return parseValidator(raw);
     } catch (error) {
-      if (error instanceof Refusal) this.#refuse(error.code, `In table "${this.name}": ${error.message}`);
+      if (error instanceof Refusal)
+        this.#refuse(error.code, `In table "${this.name}": ${error.message}`);
       const reason = error instanceof Error ? error.message : String(error);
       return this.#refuse("InvalidSchemaExport", `In table "${this.name}": ${reason}. ${DOCS}`);
     }
@@ -153,7 +176,11 @@ class TableCheck {
     const name = this.#indexName(raw);
     const fields = strings(raw.fields);
     if (fields.length === 0) {
-      this.#refuse("EmptyIndex", `In table "${this.name}" ${kind} "${name}" must have at least one field.`, name);
+      this.#refuse(
+        "EmptyIndex",
+        `In table "${this.name}" ${kind} "${name}" must have at least one field.`,
+        name,
+      );
     }
     const seen = new Set();
     for (const field of fields) {
@@ -180,7 +207,11 @@ class TableCheck {
       seen.add(field);
     }
     if (fields.length + 1 > MAX_INDEX_FIELDS) {
-      this.#refuseIndex("IndexTooManyFields", `Indexes may have up to ${MAX_INDEX_FIELDS} fields.`, name);
+      this.#refuseIndex(
+        "IndexTooManyFields",
+        `Indexes may have up to ${MAX_INDEX_FIELDS} fields.`,
+        name,
+      );
     }
     return { indexDescriptor: name, fields };
   }
@@ -199,7 +230,12 @@ class TableCheck {
       this.#refuseIndex("InvalidVectorDimensionError", text, name);
     }
     const filterFields = this.#filterFields(raw, name);
-    return { indexDescriptor: name, vectorField: String(raw.vectorField), dimensions, filterFields };
+    return {
+      indexDescriptor: name,
+      vectorField: String(raw.vectorField),
+      dimensions,
+      filterFields,
+    };
   }
 
   #filterFields(raw: any, name: string) {
@@ -224,29 +260,50 @@ class TableCheck {
       }
       names.add(name);
     }
-    this.#unique(database, "IndexNotUnique", (index) => index.fields, (a, b) =>
-      `In table "${this.name}" index "${a}" and index "${b}" have the same fields. Indexes must be unique ` +
-      "within a table.",
+    this.#unique(
+      database,
+      "IndexNotUnique",
+      (index) => index.fields,
+      (a, b) =>
+        `In table "${this.name}" index "${a}" and index "${b}" have the same fields. Indexes must be unique ` +
+        "within a table.",
     );
-    this.#unique(search, "SearchIndexFieldNotUnique", (index) => [index.searchField, index.filterFields], (a, b) =>
-      `In table "${this.name}" search index "${a}" and search index "${b}" have the same search field and ` +
-      "filter fields. Combine them into one search index.",
+    this.#unique(
+      search,
+      "SearchIndexFieldNotUnique",
+      (index) => [index.searchField, index.filterFields],
+      (a, b) =>
+        `In table "${this.name}" search index "${a}" and search index "${b}" have the same search field and ` +
+        "filter fields. Combine them into one search index.",
     );
-    this.#unique(vector, "VectorIndexFieldNotUnique", (index) => [index.vectorField, index.dimensions], (a, b) =>
-      `In table "${this.name}" vector index "${a}" and vector index "${b}" have the same vector field and ` +
-      "dimensions. Combine them into one vector index.",
+    this.#unique(
+      vector,
+      "VectorIndexFieldNotUnique",
+      (index) => [index.vectorField, index.dimensions],
+      (a, b) =>
+        `In table "${this.name}" vector index "${a}" and vector index "${b}" have the same vector field and ` +
+        "dimensions. Combine them into one vector index.",
     );
     if (names.size > MAX_INDEXES) {
-      this.#refuse("TooManyIndexes", `Table "${this.name}" cannot have more than ${MAX_INDEXES} indexes.`);
+      this.#refuse(
+        "TooManyIndexes",
+        `Table "${this.name}" cannot have more than ${MAX_INDEXES} indexes.`,
+      );
     }
   }
 
-  #unique<T extends { indexDescriptor: string }>(indexes: T[], code: string, key: (index: T) => unknown, message: (first: string, second: string) => string) {
+  #unique<T extends { indexDescriptor: string }>(
+    indexes: T[],
+    code: string,
+    key: (index: T) => unknown,
+    message: (first: string, second: string) => string,
+  ) {
     const seen = new Map();
     for (const index of indexes) {
       const text = JSON.stringify(key(index));
       const other = seen.get(text);
-      if (other !== undefined) this.#refuse(code, message(other, index.indexDescriptor), index.indexDescriptor);
+      if (other !== undefined)
+        this.#refuse(code, message(other, index.indexDescriptor), index.indexDescriptor);
       seen.set(text, index.indexDescriptor);
     }
   }
@@ -265,7 +322,12 @@ class TableCheck {
 
   #checkFields(table: Table, documentType: Validator) {
     const mustExist = (kind: string, index: string, field: string) => {
-      if (field === "_creationTime" || field === "_id" || at(documentType, field.split(".")).length > 0) return;
+      if (
+        field === "_creationTime" ||
+        field === "_id" ||
+        at(documentType, field.split(".")).length > 0
+      )
+        return;
       this.#refuse(
         "SchemaDefinitionError",
         `In table "${this.name}" the ${kind} "${index}" is invalid because it references the field ${field} that ` +

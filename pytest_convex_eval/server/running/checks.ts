@@ -15,7 +15,8 @@ const MAX_RESULT_BYTES = 16 * 1024 * 1024;
 
 export class Checks {
   services: Services;
-  #validators: WeakMap<AnalyzedFunction, { args: Validator, returns: Validator | null }> = new WeakMap();
+  #validators: WeakMap<AnalyzedFunction, { args: Validator; returns: Validator | null }> =
+    new WeakMap();
 
   constructor(services: Services) {
     this.services = services;
@@ -27,7 +28,7 @@ export class Checks {
    */
   args(target: Target, given: Json): Json {
     const raw = Array.isArray(given) ? (given[0] ?? {}) : given;
-    let args;
+    let args: ReturnType<typeof parseValue>;
     try {
       args = parseValue(raw);
     } catch (error) {
@@ -37,7 +38,9 @@ export class Checks {
     const limit = target.node ? MAX_NODE_ARGUMENT_BYTES : MAX_ARGUMENT_BYTES;
     const size = sizeOf(args);
     if (size > limit) {
-      throw new FunctionFailure(`Arguments for ${canonical(target)} are too large (actual: ${displaySize(size)}, limit: ${displaySize(limit)})`);
+      throw new FunctionFailure(
+        `Arguments for ${canonical(target)} are too large (actual: ${displaySize(size)}, limit: ${displaySize(limit)})`,
+      );
     }
     const tableOf = this.services.tables.namesFor(target.component);
     const why = mismatch(this.#validatorsOf(target).args, args, { tableOf });
@@ -47,16 +50,20 @@ export class Checks {
 
   /** @throws FunctionFailure */
   result(target: Target, returned: Json): Json {
-    let value;
+    let value: ReturnType<typeof parseValue>;
     try {
       value = parseValue(returned);
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      throw new FunctionFailure(`Function ${canonical(target)} return value invalid: ${error.message}`);
+      throw new FunctionFailure(
+        `Function ${canonical(target)} return value invalid: ${error.message}`,
+      );
     }
     const size = sizeOf(value);
     if (size > MAX_RESULT_BYTES) {
-      throw new FunctionFailure(`Function ${canonical(target)} return value is too large (actual: ${displaySize(size)}, limit: ${displaySize(MAX_RESULT_BYTES)})`);
+      throw new FunctionFailure(
+        `Function ${canonical(target)} return value is too large (actual: ${displaySize(size)}, limit: ${displaySize(MAX_RESULT_BYTES)})`,
+      );
     }
     const { returns } = this.#validatorsOf(target);
     const tableOf = this.services.tables.namesFor(target.component);
@@ -69,7 +76,10 @@ export class Checks {
     const known = this.#validators.get(analyzed);
     if (known !== undefined) return known;
     const parsed = {
-      args: analyzed.args === null ? ({ type: "any" } as Validator) : parseValidator(JSON.parse(analyzed.args)),
+      args:
+        analyzed.args === null
+          ? ({ type: "any" } as Validator)
+          : parseValidator(JSON.parse(analyzed.args)),
       returns: analyzed.returns === null ? null : parseValidator(JSON.parse(analyzed.returns)),
     };
     this.#validators.set(analyzed, parsed);

@@ -21,15 +21,27 @@ export function nextTime(schedule: Schedule, after: number): number | null {
     case "hourly":
       return search(after, { minutes: [schedule.minuteUTC ?? 0], hours: null, isDay: () => true });
     case "daily":
-      return search(after, { minutes: [schedule.minuteUTC ?? 0], hours: [schedule.hourUTC], isDay: () => true });
+      return search(after, {
+        minutes: [schedule.minuteUTC ?? 0],
+        hours: [schedule.hourUTC],
+        isDay: () => true,
+      });
     case "weekly": {
       const weekday = WEEKDAYS.indexOf(schedule.dayOfWeek.slice(0, 3).toUpperCase());
       const isDay = (date: Date) => date.getUTCDay() === weekday;
-      return search(after, { minutes: [schedule.minuteUTC ?? 0], hours: [schedule.hourUTC], isDay });
+      return search(after, {
+        minutes: [schedule.minuteUTC ?? 0],
+        hours: [schedule.hourUTC],
+        isDay,
+      });
     }
     case "monthly": {
       const isDay = (date: Date) => date.getUTCDate() === schedule.day;
-      return search(after, { minutes: [schedule.minuteUTC ?? 0], hours: [schedule.hourUTC], isDay });
+      return search(after, {
+        minutes: [schedule.minuteUTC ?? 0],
+        hours: [schedule.hourUTC],
+        isDay,
+      });
     }
     case "cron":
       return search(after, parse(schedule.cronExpr));
@@ -37,7 +49,11 @@ export function nextTime(schedule: Schedule, after: number): number | null {
 }
 
 /** null: every one */
-export type Times = { minutes: number[] | null, hours: number[] | null, isDay: (date: Date) => boolean };
+export type Times = {
+  minutes: number[] | null;
+  hours: number[] | null;
+  isDay: (date: Date) => boolean;
+};
 
 function search(after: number, { minutes, hours, isDay }: Times): number | null {
   const first = Math.floor(after / MINUTE) * MINUTE + MINUTE;
@@ -61,7 +77,10 @@ function upTo(last: number) {
 
 /** An expression that was checked at push (crons.ts). */
 function parse(expression: string): Times {
-  const [minute = "*", hour = "*", day = "*", month = "*", weekday = "*"] = expression.trim().toUpperCase().split(/\s+/);
+  const [minute = "*", hour = "*", day = "*", month = "*", weekday = "*"] = expression
+    .trim()
+    .toUpperCase()
+    .split(/\s+/);
   const months = expand(named(month, MONTHS, 1), 1, 12);
   const onDate = dayOfMonth(day);
   const onWeekday = dayOfWeek(named(weekday, WEEKDAYS, 0));
@@ -80,7 +99,8 @@ function parse(expression: string): Times {
 /** @returns null: any */
 function dayOfMonth(field: string): ((date: Date) => boolean) | null {
   if (field === "*" || field === "?") return null;
-  const last = (date: Date) => new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
+  const last = (date: Date) =>
+    new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 0)).getUTCDate();
   const before = /^L(?:-(\d+))?$/.exec(field);
   if (before !== null) return (date) => date.getUTCDate() === last(date) - Number(before[1] ?? 0);
   const nearest = /^(L|\d+)W$/.exec(field);
@@ -90,7 +110,9 @@ function dayOfMonth(field: string): ((date: Date) => boolean) | null {
   }
   return (date) => {
     const wanted = nearest[1] === "L" ? last(date) : Math.min(Number(nearest[1]), last(date));
-    const weekday = new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), wanted)).getUTCDay();
+    const weekday = new Date(
+      Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), wanted),
+    ).getUTCDay();
     let shift = 0;
     if (weekday === 6) shift = wanted === 1 ? 2 : -1;
     if (weekday === 0) shift = wanted === last(date) ? -2 : 1;
@@ -103,19 +125,25 @@ function dayOfWeek(field: string): ((date: Date) => boolean) | null {
   if (field === "*" || field === "?") return null;
   const nth = /^([0-7])#([1-5])$/.exec(field);
   if (nth !== null) {
-    return (date) => date.getUTCDay() === Number(nth[1]) % 7 && Math.ceil(date.getUTCDate() / 7) === Number(nth[2]);
+    return (date) =>
+      date.getUTCDay() === Number(nth[1]) % 7 &&
+      Math.ceil(date.getUTCDate() / 7) === Number(nth[2]);
   }
   const last = /^([0-7])?L$/.exec(field);
   if (last !== null) {
     const weekday = Number(last[1] ?? 6) % 7;
-    return (date) => date.getUTCDay() === weekday && new Date(date.getTime() + 7 * DAY).getUTCMonth() !== date.getUTCMonth();
+    return (date) =>
+      date.getUTCDay() === weekday &&
+      new Date(date.getTime() + 7 * DAY).getUTCMonth() !== date.getUTCMonth();
   }
   const days = expand(field, 0, 7).map((each) => each % 7);
   return (date) => days.includes(date.getUTCDay());
 }
 
 function named(field: string, names: string[], first: number) {
-  return field.replace(/[A-Z]{3}/g, (word) => (names.includes(word) ? String(names.indexOf(word) + first) : word));
+  return field.replace(/[A-Z]{3}/g, (word) =>
+    names.includes(word) ? String(names.indexOf(word) + first) : word,
+  );
 }
 
 function expand(field: string, low: number, high: number) {
@@ -123,7 +151,8 @@ function expand(field: string, low: number, high: number) {
   for (const part of field.split(",")) {
     const [, star, from, to, step] = /^(?:(\*)|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/.exec(part) ?? [];
     const start = star === undefined ? Number(from) : low;
-    const end = star !== undefined || (step !== undefined && to === undefined) ? high : Number(to ?? from);
+    const end =
+      star !== undefined || (step !== undefined && to === undefined) ? high : Number(to ?? from);
     for (let number = start; number <= end; number += Number(step ?? 1)) numbers.add(number);
   }
   return [...numbers].sort((a, b) => a - b);

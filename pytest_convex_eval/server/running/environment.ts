@@ -5,7 +5,11 @@ import { definitionOf } from "./targets.ts";
 import type { Push } from "../protocol.ts";
 import type { Services } from "./services.ts";
 
-export function environmentOf(services: Services, push: Push, component: string): Record<string, string> {
+export function environmentOf(
+  services: Services,
+  push: Push,
+  component: string,
+): Record<string, string> {
   const { cloud, site } = services.urls;
   const builtins = { CONVEX_CLOUD_URL: cloud, CONVEX_SITE_URL: site };
   if (component === APP) return { ...builtins, ...services.variables() };

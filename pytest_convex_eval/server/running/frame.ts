@@ -7,9 +7,23 @@ import type { Transaction } from "../database/transaction.ts";
 import type { OpenStream } from "./syscalls.ts";
 
 /** What a request used, with all that it called: of the transactions that ended and of the calls. */
-export type Usage = { documentsRead: number, bytesRead: number, databaseQueries: number, documentsWritten: number, bytesWritten: number, functions: number };
+export type Usage = {
+  documentsRead: number;
+  bytesRead: number;
+  databaseQueries: number;
+  documentsWritten: number;
+  bytesWritten: number;
+  functions: number;
+};
 
-const nothingUsed = (): Usage => ({ documentsRead: 0, bytesRead: 0, databaseQueries: 0, documentsWritten: 0, bytesWritten: 0, functions: 0 });
+const nothingUsed = (): Usage => ({
+  documentsRead: 0,
+  bytesRead: 0,
+  databaseQueries: 0,
+  documentsWritten: 0,
+  bytesWritten: 0,
+  functions: 0,
+});
 
 /** Has rows that were sent and not taken read again, if ever. @returns whether there are any */
 export function takeBack({ stream, places }: OpenStream, taken: number): boolean {
@@ -38,7 +52,12 @@ export class Frame {
   /** Shared by all that serve one request. */
   usage: Usage = nothingUsed();
 
-  constructor(caller: Caller, component: string, scheduledId: string | null, parent: Frame | null = null) {
+  constructor(
+    caller: Caller,
+    component: string,
+    scheduledId: string | null,
+    parent: Frame | null = null,
+  ) {
     this.caller = caller;
     this.component = component;
     this.scheduledId = scheduledId ?? parent?.scheduledId ?? null;
@@ -50,7 +69,13 @@ export class Frame {
 
   /** Counts what a transaction of this frame's used; once for each. */
   count({ used, functions }: Transaction) {
-    for (const metric of (["documentsRead", "bytesRead", "databaseQueries", "documentsWritten", "bytesWritten"] as const)) {
+    for (const metric of [
+      "documentsRead",
+      "bytesRead",
+      "databaseQueries",
+      "documentsWritten",
+      "bytesWritten",
+    ] as const) {
       this.usage[metric] += used[metric];
     }
     this.usage.functions += functions;

@@ -12,15 +12,31 @@ const PROGRESS_MILLISECONDS = 1000;
 const LINE = /^\[(LOG|DEBUG|INFO|WARN|ERROR)\] /;
 /** What is counted of executions here has no part of these. */
 const NOT_COUNTED = {
-  ...{ databaseIoReadBytes: 0, databaseIoWriteBytes: 0, databaseWriteIndexRows: 0, storageReadBytes: 0, storageWriteBytes: 0 },
-  ...{ vectorIndexReadBytes: 0, vectorIndexWriteBytes: 0, textIndexQueryBytes: 0, textIndexWriteQueryBytes: 0 },
-  ...{ vectorIndexReadQueryBytes: 0, vectorIndexWriteQueryBytes: 0, networkEgressBytes: 0, memoryUsedMb: 0 },
+  ...{
+    databaseIoReadBytes: 0,
+    databaseIoWriteBytes: 0,
+    databaseWriteIndexRows: 0,
+    storageReadBytes: 0,
+    storageWriteBytes: 0,
+  },
+  ...{
+    vectorIndexReadBytes: 0,
+    vectorIndexWriteBytes: 0,
+    textIndexQueryBytes: 0,
+    textIndexWriteQueryBytes: 0,
+  },
+  ...{
+    vectorIndexReadQueryBytes: 0,
+    vectorIndexWriteQueryBytes: 0,
+    networkEgressBytes: 0,
+    memoryUsedMb: 0,
+  },
 };
 const KINDS = { query: "Query", mutation: "Mutation", action: "Action" };
 
 /** `status`: an HTTP action's */
-export type Ending = { error: string } | { error: null, status?: number };
-export type Kept = { cursor: number, entry: object };
+export type Ending = { error: string } | { error: null; status?: number };
+export type Kept = { cursor: number; entry: object };
 
 export class FunctionLog {
   now: () => number;
@@ -30,7 +46,7 @@ export class FunctionLog {
   #cursor = Date.now();
   #waiting: Set<() => void> = new Set();
   /** What runs, and how many of its lines have been told. */
-  #running: Map<Frame, { route: string | null, told: number }> = new Map();
+  #running: Map<Frame, { route: string | null; told: number }> = new Map();
   #timer: NodeJS.Timeout | null = null;
 
   /** @param now milliseconds, the deployment's */
@@ -72,7 +88,11 @@ export class FunctionLog {
    * @param route `GET /path` of an HTTP action
    * @param how `now`: milliseconds, the deployment's
    */
-  add(frame: Frame, route: string | null, { now, seconds, ending }: { now: number, seconds: number, ending: Ending }) {
+  add(
+    frame: Frame,
+    route: string | null,
+    { now, seconds, ending }: { now: number; seconds: number; ending: Ending },
+  ) {
     const { target, caller, usage } = frame;
     const told = this.#running.get(frame)?.told ?? 0;
     this.#running.delete(frame);
@@ -87,7 +107,8 @@ export class FunctionLog {
       success: status,
       error: ending.error,
       parentExecutionId: null,
-      caller: frame.scheduledId !== null ? "Scheduler" : route !== null ? "HttpEndpoint" : "HttpApi",
+      caller:
+        frame.scheduledId !== null ? "Scheduler" : route !== null ? "HttpEndpoint" : "HttpApi",
       identityType: caller.user !== null ? "user" : caller.admin ? "instance_admin" : "unknown",
       environment: target?.node ? "node" : "isolate",
       usageStats: {
@@ -116,7 +137,10 @@ export class FunctionLog {
   async after(cursor: number, milliseconds: number) {
     const newer = () => this.#kept.filter((each) => each.cursor > cursor);
     if (cursor > 0 && newer().length === 0) await this.#next(milliseconds);
-    return { entries: newer().map(({ entry }) => entry), newCursor: Math.max(this.#cursor, cursor) };
+    return {
+      entries: newer().map(({ entry }) => entry),
+      newCursor: Math.max(this.#cursor, cursor),
+    };
   }
 
   #next(milliseconds: number): Promise<void> {
@@ -153,5 +177,10 @@ function describe(frame: Frame, route: string | null, now: number, lines: string
 function structured(line: string, timestamp: number) {
   const found = LINE.exec(line);
   const text = found === null ? line : line.slice(found[0].length);
-  return { messages: [text], level: found?.[1] ?? "LOG", timestamp: Math.floor(timestamp), isTruncated: false };
+  return {
+    messages: [text],
+    level: found?.[1] ?? "LOG",
+    timestamp: Math.floor(timestamp),
+    isTruncated: false,
+  };
 }

@@ -11,7 +11,14 @@ import { Frame } from "./frame.ts";
 import { FunctionIsolate } from "../isolates/function_isolate.ts";
 import { LimitExceeded } from "../isolates/isolate_process.ts";
 import { syscall } from "./syscalls.ts";
-import { canonical, definitionIndex, definitionOf, display, findTarget, parsePath } from "./targets.ts";
+import {
+  canonical,
+  definitionIndex,
+  definitionOf,
+  display,
+  findTarget,
+  parsePath,
+} from "./targets.ts";
 import { Descriptions } from "./thrown.ts";
 import type { Json, Push } from "../protocol.ts";
 import type { Callee, Outcome } from "../isolates/isolate_process.ts";
@@ -24,7 +31,12 @@ const MAX_DEPTH = 8;
 /** Answers to an execution's own requests, by their names. */
 export type Operations = Map<string, (args: any) => Json | Promise<Json>>;
 /** `reads`: `component/table` */
-export type FunctionResult = { value: Json, logLines: string[], reads: Set<string>, usage?: import("./frame.ts").Usage };
+export type FunctionResult = {
+  value: Json;
+  logLines: string[];
+  reads: Set<string>;
+  usage?: import("./frame.ts").Usage;
+};
 
 export interface Invocation {
   /** Null: whatever it is. */
@@ -67,10 +79,22 @@ export class Functions {
     const { programs } = services;
     const plain = { programs, node: false, code: code(false), packages: () => null };
     const packages = () => services.packages?.folderOf(this.push?.nodeDependencies ?? []) ?? null;
-    this.transactions = new FunctionIsolate({ ...plain, areAlone: false, limit: limit("transaction") });
+    this.transactions = new FunctionIsolate({
+      ...plain,
+      areAlone: false,
+      limit: limit("transaction"),
+    });
     this.actions = new FunctionIsolate({ ...plain, areAlone: true, limit: limit("action") });
     const isOpen = () => services.isOnline;
-    this.nodeActions = new FunctionIsolate({ programs, node: true, areAlone: true, limit: limit("nodeAction"), code: code(true), packages, isOpen });
+    this.nodeActions = new FunctionIsolate({
+      programs,
+      node: true,
+      areAlone: true,
+      limit: limit("nodeAction"),
+      code: code(true),
+      packages,
+      isOpen,
+    });
   }
 
   /** Ends everything that runs: other code is live, or none. */
@@ -83,7 +107,8 @@ export class Functions {
   /** Ends the calls that run; processes without one stay. */
   interrupt() {
     this.#epoch += 1;
-    for (const isolate of [this.transactions, this.actions, this.nodeActions]) if (isolate.isBusy) isolate.close();
+    for (const isolate of [this.transactions, this.actions, this.nodeActions])
+      if (isolate.isBusy) isolate.close();
   }
 
   get push(): Push | null {
@@ -108,7 +133,16 @@ export class Functions {
   // ---- From outside -----------------------------------------------------------------------------
 
   /** @throws FunctionFailure */
-  async run({ kind, component = APP, path, args, caller, scheduledId = null, alongside = () => {}, at = null }: Invocation): Promise<FunctionResult> {
+  async run({
+    kind,
+    component = APP,
+    path,
+    args,
+    caller,
+    scheduledId = null,
+    alongside = () => {},
+    at = null,
+  }: Invocation): Promise<FunctionResult> {
     const frame = new Frame(caller, component, scheduledId);
     return await this.#logged(frame, null, async () => {
       const target = this.#lookUp(kind, component, path, caller);
@@ -116,7 +150,9 @@ export class Functions {
       const checked = this.checks.args(target, args);
       frame.enter(target);
       const acts = target.kind === "action";
-      const value = await (acts ? this.#act(frame, checked) : this.#transact(frame, checked, { alongside, at }));
+      const value = await (acts
+        ? this.#act(frame, checked)
+        : this.#transact(frame, checked, { alongside, at }));
       return this.#result(frame, value);
     });
   }
@@ -130,10 +166,14 @@ export class Functions {
     const started = performance.now();
     log.begin(frame, route);
     const keep = (ending: import("./function_log.ts").Ending) =>
-      log.add(frame, route, { now: clock.now(), seconds: (performance.now() - started) / 1000, ending });
+      log.add(frame, route, {
+        now: clock.now(),
+        seconds: (performance.now() - started) / 1000,
+        ending,
+      });
     try {
       const result = await work();
-      const { status = 404 } = (((route === null ? null : result) ?? {}) as any);
+      const { status = 404 } = ((route === null ? null : result) ?? {}) as any;
       keep({ error: null, ...(route === null ? {} : { status }) });
       return result;
     } catch (error) {
@@ -146,7 +186,12 @@ export class Functions {
   }
 
   #result(frame: Frame, value: Json): FunctionResult {
-    return { value, logLines: frame.logLines, reads: frame.transaction?.reads ?? new Set(), usage: frame.usage };
+    return {
+      value,
+      logLines: frame.logLines,
+      reads: frame.transaction?.reads ?? new Set(),
+      usage: frame.usage,
+    };
   }
 
   /**
@@ -156,29 +201,59 @@ export class Functions {
    * @returns null: no such
    * route; `body` in base64, null: it was sent
    */
-  async runHttp({ component, request, caller, operations }: { component: string, request: Json, caller: Caller, operations: Operations }): Promise<{ status: number, headers: [string, string][], body: string | null } | null> {
+  async runHttp({
+    component,
+    request,
+    caller,
+    operations,
+  }: {
+    component: string;
+    request: Json;
+    caller: Caller;
+    operations: Operations;
+  }): Promise<{ status: number; headers: [string, string][]; body: string | null } | null> {
     const found = definitionOf(this.push, component);
     if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
     const frame = new Frame(caller, component, null);
     const { path: definitionPath } = found;
-    const what = { kind: ("http" as const), definitionPath, module: "http.js", name: "default" };
-    const { method, url } = (request as any);
+    const what = { kind: "http" as const, definitionPath, module: "http.js", name: "default" };
+    const { method, url } = request as any;
     return await this.#logged(frame, `${method} ${new URL(url).pathname}`, async () => {
       const args = JSON.stringify(request);
-      return (this.#value(await this.#invoke(this.actions, frame, { ...what, args }, operations)) as any);
+      return this.#value(
+        await this.#invoke(this.actions, frame, { ...what, args }, operations),
+      ) as any;
     });
   }
 
   /** A query that nobody has pushed. @throws FunctionFailure */
-  async runOneOff({ component, bundle, args, caller }: { component: string, bundle: { path: string, source: string }, args: Json, caller: Caller }): Promise<FunctionResult> {
+  async runOneOff({
+    component,
+    bundle,
+    args,
+    caller,
+  }: {
+    component: string;
+    bundle: { path: string; source: string };
+    args: Json;
+    caller: Caller;
+  }): Promise<FunctionResult> {
     const frame = new Frame(caller, component, null);
     const found = definitionOf(this.push, component);
     if (found === null) throw new FunctionFailure(`Component ${component} is not installed.`);
-    const what = { kind: ("query" as const), definitionPath: found.path, module: bundle.path, name: "default", bundle };
+    const what = {
+      kind: "query" as const,
+      definitionPath: found.path,
+      module: bundle.path,
+      name: "default",
+      bundle,
+    };
     return await this.#logged(frame, null, async () => {
       const run = async (transaction: Transaction) => {
         frame.transaction = transaction;
-        return this.#value(await this.#invoke(this.transactions, frame, { ...what, args: JSON.stringify([args]) }));
+        return this.#value(
+          await this.#invoke(this.transactions, frame, { ...what, args: JSON.stringify([args]) }),
+        );
       };
       return this.#result(frame, await this.transaction(run, { writes: false }));
     });
@@ -190,7 +265,10 @@ export class Functions {
     // A function of a library too old to say is callable by everybody.
     const open = component === APP && target?.analyzed.visibility?.kind !== "internal";
     if (target === null || !(open || caller.admin)) {
-      if (kind === null) throw new FunctionFailure(`Could not find function for '${shown}'. Did you forget to run \`npx convex dev\`?`);
+      if (kind === null)
+        throw new FunctionFailure(
+          `Could not find function for '${shown}'. Did you forget to run \`npx convex dev\`?`,
+        );
       throw new FunctionFailure(`Could not find public function for '${shown}'.`);
     }
     this.#checkKind(target, kind);
@@ -210,12 +288,21 @@ export class Functions {
    * A function called by another: in the caller's transaction where that has one.
    * @throws UserError with the text of what was thrown
    */
-  async runNested(parent: Frame, { kind, args, ...address }: { kind: Kind, component: string, path: string, args: Json, byHandle?: boolean }): Promise<Json> {
+  async runNested(
+    parent: Frame,
+    {
+      kind,
+      args,
+      ...address
+    }: { kind: Kind; component: string; path: string; args: Json; byHandle?: boolean },
+  ): Promise<Json> {
     const { component } = address;
     const frame = new Frame(parent.caller, component, null, parent);
     try {
       if (frame.depth > MAX_DEPTH) {
-        throw new FunctionFailure("Cross component call depth limit exceeded. Do you have an infinite loop in your app?");
+        throw new FunctionFailure(
+          "Cross component call depth limit exceeded. Do you have an infinite loop in your app?",
+        );
       }
       const target = this.findNested(address, parent);
       this.#checkKind(target, kind);
@@ -240,16 +327,23 @@ export class Functions {
     }
   }
 
-  findNested({ component, path, byHandle = false }: { component: string, path: string, byHandle?: boolean }, parent: Frame): Target {
+  findNested(
+    { component, path, byHandle = false }: { component: string; path: string; byHandle?: boolean },
+    parent: Frame,
+  ): Target {
     const target = findTarget(this.push, component, path);
     const isOwn = target?.component === parent.component;
     const within = isOwn || byHandle || target?.analyzed.visibility?.kind !== "internal";
     if (target !== null && within) return target;
     const parsed = parsePath(path);
     if (!definitionOf(this.push, component)?.definition.functions.has(parsed.module)) {
-      throw new FunctionFailure(`Couldn't find JavaScript module '${parsed.module}'. Did you forget to run \`npx convex dev\`?`);
+      throw new FunctionFailure(
+        `Couldn't find JavaScript module '${parsed.module}'. Did you forget to run \`npx convex dev\`?`,
+      );
     }
-    throw new FunctionFailure(`Could not find function for '${display(parsed)}'. Did you forget to run \`npx convex dev\`?`);
+    throw new FunctionFailure(
+      `Could not find function for '${display(parsed)}'. Did you forget to run \`npx convex dev\`?`,
+    );
   }
 
   // ---- Transactions -----------------------------------------------------------------------------
@@ -258,13 +352,18 @@ export class Functions {
    * Has `work` done alone, in a transaction that is committed when it returns.
    * @param options `at`: of the past, where it can't write
    */
-  transaction<T>(work: (transaction: Transaction) => Promise<T> | T, { at = null, writes = at === null }: { writes?: boolean, at?: bigint | null } = {}): Promise<T> {
+  transaction<T>(
+    work: (transaction: Transaction) => Promise<T> | T,
+    { at = null, writes = at === null }: { writes?: boolean; at?: bigint | null } = {},
+  ): Promise<T> {
     const run = async () => {
       const { tables, clock, history } = this.services;
       const transaction = new Transaction(tables, clock.now());
       transaction.snapshot = at ?? history.timestamp;
       try {
-        const value = await (at === null ? work(transaction) : history.at(at, async () => await work(transaction)));
+        const value = await (at === null
+          ? work(transaction)
+          : history.at(at, async () => await work(transaction)));
         if (writes) this.#commit(transaction);
         return value;
       } catch (error) {
@@ -276,7 +375,11 @@ export class Functions {
     this.#turn = done.catch(() => {});
     const { journal } = this.services;
     // The next one need not wait for the disk; whoever is told of this one, or of what it read, does.
-    return journal === null ? done : done.then(async (value) => (await journal.durable(), value));
+    if (journal === null) return done;
+    return done.then(async (value) => {
+      await journal.durable();
+      return value;
+    });
   }
 
   #commit(transaction: Transaction) {
@@ -286,12 +389,19 @@ export class Functions {
     if (changed.size > 0) for (const listener of this.#listeners) listener(changed);
   }
 
-  async #transact(frame: Frame, args: Json, { alongside = () => {}, at = null }: Pick<Invocation, "alongside" | "at"> = {}) {
-    return await this.transaction(async (transaction) => {
-      const value = await this.#attempt(frame, args, transaction);
-      alongside(transaction, this.#result(frame, value));
-      return value;
-    }, { writes: frame.target?.kind === "mutation", at });
+  async #transact(
+    frame: Frame,
+    args: Json,
+    { alongside = () => {}, at = null }: Pick<Invocation, "alongside" | "at"> = {},
+  ) {
+    return await this.transaction(
+      async (transaction) => {
+        const value = await this.#attempt(frame, args, transaction);
+        alongside(transaction, this.#result(frame, value));
+        return value;
+      },
+      { writes: frame.target?.kind === "mutation", at },
+    );
   }
 
   async #attempt(frame: Frame, args: Json, transaction: Transaction) {
@@ -303,7 +413,8 @@ export class Functions {
     } catch (error) {
       if (epoch !== this.#epoch) throw error;
       // What an earlier call left in the process may be at fault: once more, in a new one.
-      const ownFault = !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
+      const ownFault =
+        !(error instanceof LimitExceeded) || error.reason === "timeout" || error.fresh;
       if (ownFault) throw error;
       transaction.restart();
       frame.restart();
@@ -324,7 +435,13 @@ export class Functions {
     if (target === null) throw new Error("A frame without a function can't be executed.");
     const { kind, definitionPath, module, name } = target;
     try {
-      const outcome = await this.#invoke(isolate, frame, { kind, definitionPath, module, name, args: JSON.stringify([args]) });
+      const outcome = await this.#invoke(isolate, frame, {
+        kind,
+        definitionPath,
+        module,
+        name,
+        args: JSON.stringify([args]),
+      });
       return this.checks.result(target, this.#value(outcome));
     } finally {
       // What it began and did not wait for is part of its transaction, and must not go on after it.
@@ -332,7 +449,22 @@ export class Functions {
     }
   }
 
-  #invoke(isolate: FunctionIsolate, frame: Frame, { definitionPath, ...what }: { kind: Kind | "http", definitionPath: string, module: string, name: string, args: string, bundle?: { path: string, source: string } }, operations: Operations = new Map()) {
+  #invoke(
+    isolate: FunctionIsolate,
+    frame: Frame,
+    {
+      definitionPath,
+      ...what
+    }: {
+      kind: Kind | "http";
+      definitionPath: string;
+      module: string;
+      name: string;
+      args: string;
+      bundle?: { path: string; source: string };
+    },
+    operations: Operations = new Map(),
+  ) {
     const { push } = this;
     if (push === null) throw new FunctionFailure("Nothing has been pushed to this deployment.");
     const { tables, clock, history } = this.services;
@@ -341,7 +473,9 @@ export class Functions {
     const callee: Callee = {
       syscall: async (op, args) => {
         const own = operations.get(op);
-        return own === undefined ? await syscall(this.services, this, frame, op, args) : JSON.stringify(await own(args));
+        return own === undefined
+          ? await syscall(this.services, this, frame, op, args)
+          : JSON.stringify(await own(args));
       },
       log: (line) => frame.logLines.push(line),
       forget: (queryId, taken) => frame.forget(queryId, taken),
@@ -356,7 +490,9 @@ export class Functions {
       snapshot: JSON.stringify(integer(frame.transaction?.snapshot ?? history.timestamp)),
       seed: (Math.imul(this.#calls, 0x9e3779b1) >>> 0) | 1,
       env: environmentOf(this.services, push, frame.component),
-      tables: tables.of(frame.component).map((table) => ([table.name, table.number] as [string, number])),
+      tables: tables
+        .of(frame.component)
+        .map((table) => [table.name, table.number] as [string, number]),
     };
     return isolate.run(request, callee);
   }
@@ -367,13 +503,15 @@ export class Functions {
   }
 
   /** What a new process is given. */
-  #code(node: boolean): { definition: number, modules: [string, string][] }[] {
+  #code(node: boolean): { definition: number; modules: [string, string][] }[] {
     const { push } = this;
     if (push === null) return [];
     const wanted = node ? "node" : "isolate";
     return [...push.definitions].map(([path, { modules }]) => ({
       definition: path === APP ? 0 : definitionIndex(push, path),
-      modules: [...modules.values()].filter((each) => each.environment === wanted).map(({ path: own, source }) => [own, source]),
+      modules: [...modules.values()]
+        .filter((each) => each.environment === wanted)
+        .map(({ path: own, source }) => [own, source]),
     }));
   }
 }

@@ -14,7 +14,7 @@ export type CanReach = (origin: string) => boolean;
 
 export class KeySets {
   /** By their URLs. */
-  #kept: Map<string, { keys: Promise<Key[]>, until: number }> = new Map();
+  #kept: Map<string, { keys: Promise<Key[]>; until: number }> = new Map();
 
   /** @throws ApiError 401 where they can't be had */
   async of(provider: AuthProvider, canReach: CanReach): Promise<Key[]> {
@@ -22,7 +22,8 @@ export class KeySets {
     const name = String(own ?? "");
     const known = this.#kept.get(name);
     if (known !== undefined && performance.now() < known.until) return await known.keys;
-    const keys = provider["type"] === "customJwt" ? fetchKeys(name, canReach) : discover(name, canReach);
+    const keys =
+      provider["type"] === "customJwt" ? fetchKeys(name, canReach) : discover(name, canReach);
     this.#kept.set(name, { keys, until: performance.now() + KEPT_MILLISECONDS });
     try {
       return await keys;
@@ -36,9 +37,13 @@ export class KeySets {
 /** @param domain with or without `https://` */
 async function discover(domain: string, canReach: CanReach) {
   const issuer = (/^https?:\/\//.test(domain) ? domain : `https://${domain}`).replace(/\/$/, "");
-  const { jwks_uri: url, issuer: named } = await fetchObject(`${issuer}/.well-known/openid-configuration`, canReach);
+  const { jwks_uri: url, issuer: named } = await fetchObject(
+    `${issuer}/.well-known/openid-configuration`,
+    canReach,
+  );
   // Of another issuer, its keys say nothing about this one's tokens (OpenID Connect Discovery 1.0, 4.3).
-  if (String(named).replace(/\/$/, "") !== issuer) throw failed(`${issuer} says that it is ${JSON.stringify(named)}`);
+  if (String(named).replace(/\/$/, "") !== issuer)
+    throw failed(`${issuer} says that it is ${JSON.stringify(named)}`);
   if (typeof url !== "string") throw failed(`${issuer} names no \`jwks_uri\``);
   return await fetchKeys(url, canReach);
 }
@@ -46,16 +51,20 @@ async function discover(domain: string, canReach: CanReach) {
 async function fetchKeys(url: string, canReach: CanReach): Promise<Key[]> {
   const { keys } = await fetchObject(url, canReach);
   if (!Array.isArray(keys)) throw failed(`there is no key set at ${url.slice(0, 100)}`);
-  return (keys.filter((key) => typeof key === "object" && key !== null && !Array.isArray(key)) as Key[]);
+  return keys.filter(
+    (key) => typeof key === "object" && key !== null && !Array.isArray(key),
+  ) as Key[];
 }
 
 async function fetchObject(url: string, canReach: CanReach): Promise<Key> {
   if (!URL.canParse(url)) throw failed(`${url.slice(0, 100)} is no URL`);
   const { protocol, origin } = new URL(url);
   if (protocol !== "data:" && !canReach(origin)) {
-    throw failed(`the embedded deployment may not reach ${origin} (start it with --online, or give the keys as a \`data:\` URL)`);
+    throw failed(
+      `the embedded deployment may not reach ${origin} (start it with --online, or give the keys as a \`data:\` URL)`,
+    );
   }
-  let json;
+  let json: Json;
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
@@ -63,10 +72,15 @@ async function fetchObject(url: string, canReach: CanReach): Promise<Key> {
   } catch (error) {
     throw failed(`${url.slice(0, 100)}: ${error instanceof Error ? error.message : error}`);
   }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw failed(`no object is at ${url.slice(0, 100)}`);
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw failed(`no object is at ${url.slice(0, 100)}`);
   return json;
 }
 
 function failed(why: string) {
-  return new ApiError(401, "AuthProviderDiscoveryFailed", `The keys of an auth provider can't be had: ${why}.`);
+  return new ApiError(
+    401,
+    "AuthProviderDiscoveryFailed",
+    `The keys of an auth provider can't be had: ${why}.`,
+  );
 }

@@ -23,10 +23,10 @@ const MAX_AHEAD = 5 * 366 * 24 * 3600 * 1000;
 /** The longest that a timer of Node's can wait. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-export type Due = { time: number, order: number, run: () => Promise<void> };
+export type Due = { time: number; order: number; run: () => Promise<void> };
 /** `owner`: the component whose row it is */
-export type Job = { component: string, path: string, owner: string, order: number };
-export type Timer = { component: string, cron: Cron, next: number | null, order: number };
+export type Job = { component: string; path: string; owner: string; order: number };
+export type Timer = { component: string; cron: Cron; next: number | null; order: number };
 
 export class Scheduler {
   services: Services;
@@ -65,12 +65,17 @@ export class Scheduler {
     const now = this.services.clock.now();
     const crons: Map<string, Timer> = new Map();
     for (const { componentPath, definitionPath } of push === null ? [] : instances(push.tree)) {
-      for (const cron of push?.definitions.get(definitionPath)?.functions.get("crons.js")?.crons ?? []) {
+      for (const cron of push?.definitions.get(definitionPath)?.functions.get("crons.js")?.crons ??
+        []) {
         const key = JSON.stringify([componentPath, cron.name]);
         const known = this.#crons.get(key);
         const same = known !== undefined && JSON.stringify(known.cron) === JSON.stringify(cron);
-        const next = cron.schedule.type === "interval" && atOnce ? now : nextTime(cron.schedule, now);
-        crons.set(key, same ? known : { component: componentPath, cron, next, order: this.#order++ });
+        const next =
+          cron.schedule.type === "interval" && atOnce ? now : nextTime(cron.schedule, now);
+        crons.set(
+          key,
+          same ? known : { component: componentPath, cron, next, order: this.#order++ },
+        );
       }
     }
     this.#crons = crons;
@@ -100,7 +105,12 @@ export class Scheduler {
   restoreCrons(crons: [string, SavedCron][]) {
     const now = this.services.clock.now();
     for (const [key, { component, cron, next }] of crons) {
-      this.#crons.set(key, { component, cron, next: next !== null && next < now ? now : next, order: this.#order++ });
+      this.#crons.set(key, {
+        component,
+        cron,
+        next: next !== null && next < now ? now : next,
+        order: this.#order++,
+      });
     }
   }
 
@@ -114,9 +124,15 @@ export class Scheduler {
         const row = this.#row(transaction, job.owner, id);
         const state = row === null ? null : stateOf(row);
         if (row !== null && state === "inProgress") {
-          const wasAction = findTarget(this.services.push(), job.component, job.path)?.kind === "action";
+          const wasAction =
+            findTarget(this.services.push(), job.component, job.path)?.kind === "action";
           const error = "The deployment was stopped while the action ran.";
-          this.#setState(transaction, job.owner, row, wasAction ? { kind: "failed", error } : { kind: "pending" });
+          this.#setState(
+            transaction,
+            job.owner,
+            row,
+            wasAction ? { kind: "failed", error } : { kind: "pending" },
+          );
           if (wasAction) continue;
         } else if (state !== "pending") {
           transaction.afterwards(() => this.services.journal?.jobOver(id));
@@ -134,7 +150,11 @@ export class Scheduler {
    * @param request `ts` in seconds
    * @returns the id of the row
    */
-  schedule(transaction: Transaction, frame: Frame, request: { ts: number, args: Json, [address: string]: Json }): string {
+  schedule(
+    transaction: Transaction,
+    frame: Frame,
+    request: { ts: number; args: Json; [address: string]: Json },
+  ): string {
     const push = this.services.push();
     const { component, path } = resolveAddress(push, frame.component, request);
     const target = findTarget(push, component, path);
@@ -148,14 +168,19 @@ export class Scheduler {
       );
     }
     if (target.kind === "query") {
-      throw new UserError(`Attempted to schedule a query function, only actions and mutations can be scheduled: ${canonical(target)}`);
+      throw new UserError(
+        `Attempted to schedule a query function, only actions and mutations can be scheduled: ${canonical(target)}`,
+      );
     }
     const size = sizeOf(request.args);
     if (size > MAX_ARGUMENT_BYTES) {
-      throw new UserError(`Arguments for ${canonical(target)} are too large to be scheduled (actual: ${displaySize(size)}, limit: ${displaySize(MAX_ARGUMENT_BYTES)})`);
+      throw new UserError(
+        `Arguments for ${canonical(target)} are too large to be scheduled (actual: ${displaySize(size)}, limit: ${displaySize(MAX_ARGUMENT_BYTES)})`,
+      );
     }
     const time = Math.round(request.ts * 1e6) / 1e3;
-    if (Math.abs(time - transaction.now) > MAX_AHEAD) throw new UserError("Functions can be scheduled at most five years away.");
+    if (Math.abs(time - transaction.now) > MAX_AHEAD)
+      throw new UserError("Functions can be scheduled at most five years away.");
     transaction.use("functionsScheduled");
     transaction.use("scheduledFunctionArgsBytes", size);
     const owner = frame.component;
@@ -190,7 +215,12 @@ export class Scheduler {
     return transaction.tables.find(component, SCHEDULED)?.documents.get(id) ?? null;
   }
 
-  #setState(transaction: Transaction, component: string, document: Document, state: { kind: string, error?: string }) {
+  #setState(
+    transaction: Transaction,
+    component: string,
+    document: Document,
+    state: { kind: string; error?: string },
+  ) {
     const isOver = state.kind !== "pending" && state.kind !== "inProgress";
     const completed: Document = isOver ? { completedTime: transaction.now } : {};
     const { _creationTime = 0, _id = "", args = [], name = "", scheduledTime = 0 } = document;
@@ -255,7 +285,10 @@ export class Scheduler {
   #fire() {
     const now = this.services.clock.now();
     for (let due = this.#next(); due !== null && due.time <= now; due = this.#next()) {
-      const running = due.run().catch((error) => console.error(error)).finally(() => this.#running.delete(running));
+      const running = due
+        .run()
+        .catch((error) => console.error(error))
+        .finally(() => this.#running.delete(running));
       this.#running.add(running);
     }
     this.#arm();
@@ -265,7 +298,12 @@ export class Scheduler {
   #next(): Due | null {
     let first: Due | null = null;
     const consider = (due: Due) => {
-      if (first === null || due.time < first.time || (due.time === first.time && due.order < first.order)) first = due;
+      if (
+        first === null ||
+        due.time < first.time ||
+        (due.time === first.time && due.order < first.order)
+      )
+        first = due;
     };
     for (const [id, job] of this.#jobs) {
       const row = this.services.tables.find(job.owner, SCHEDULED)?.documents.get(id);
@@ -274,7 +312,8 @@ export class Scheduler {
     }
     for (const [key, timer] of this.#crons) {
       const { next } = timer;
-      if (next !== null) consider({ time: next, order: timer.order, run: () => this.#runCron(key, timer, next) });
+      if (next !== null)
+        consider({ time: next, order: timer.order, run: () => this.#runCron(key, timer, next) });
     }
     return first;
   }
@@ -289,7 +328,8 @@ export class Scheduler {
     await this.services.functions
       .run({ kind: null, component, path: cron.function, args, caller: SYSTEM })
       .catch((error) => {
-        if (generation === this.#generation) this.services.logFailure(cron.function, asFailure(error));
+        if (generation === this.#generation)
+          this.services.logFailure(cron.function, asFailure(error));
       });
   }
 
@@ -299,10 +339,11 @@ export class Scheduler {
     const generation = this.#generation;
     const { functions } = this.services;
     let args: Json = {};
-    const setState = (state: { kind: string, error?: string }) =>
+    const setState = (state: { kind: string; error?: string }) =>
       functions.transaction((transaction) => {
         const row = this.#row(transaction, owner, id);
-        if (row === null || (state.kind === "inProgress" && stateOf(row) !== "pending")) return false;
+        if (row === null || (state.kind === "inProgress" && stateOf(row) !== "pending"))
+          return false;
         if (Array.isArray(row["args"])) args = row["args"][0] ?? {};
         this.#setState(transaction, owner, row, state);
         return true;
@@ -315,7 +356,15 @@ export class Scheduler {
       isOver = true;
     };
     try {
-      await functions.run({ kind: null, component, path, args, caller: SYSTEM, scheduledId: id, alongside });
+      await functions.run({
+        kind: null,
+        component,
+        path,
+        args,
+        caller: SYSTEM,
+        scheduledId: id,
+        alongside,
+      });
       if (!isOver && generation === this.#generation) await setState({ kind: "success" });
     } catch (error) {
       // What a reset has ended is nobody's failure, and its row is gone.
@@ -331,4 +380,3 @@ function stateOf(document: Document) {
   const { state } = document;
   return typeof state === "object" && state !== null && "kind" in state ? state["kind"] : null;
 }
-

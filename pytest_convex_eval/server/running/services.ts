@@ -28,7 +28,7 @@ class EveryOrigin extends Set<string> {
 }
 
 export class Services {
-  urls: { cloud: string; site: string; };
+  urls: { cloud: string; site: string };
   ownTokens: OwnTokens;
   push: () => Push | null;
   programs: Programs;
@@ -55,17 +55,35 @@ export class Services {
   /** How long functions may run. */
   timeLimits = TIME_LIMITS;
   /** The last functions that failed without anybody waiting for them. */
-  failures: { path: string, error: string }[] = [];
+  failures: { path: string; error: string }[] = [];
 
   /** @param deployment `secret`: hexadecimal */
-  constructor({ urls, programs, push, variables, name, secret }: { programs: Programs, urls: { cloud: string, site: string }, push: () => Push | null, variables: () => Record<string, string>, name: string, secret: string }) {
+  constructor({
+    urls,
+    programs,
+    push,
+    variables,
+    name,
+    secret,
+  }: {
+    programs: Programs;
+    urls: { cloud: string; site: string };
+    push: () => Push | null;
+    variables: () => Record<string, string>;
+    name: string;
+    secret: string;
+  }) {
     this.urls = urls;
     this.ownTokens = new OwnTokens(urls, secret);
     this.push = push;
     this.programs = programs;
     this.variables = variables;
     this.name = name;
-    this.storage = new Storage(urls, () => this.journal, () => this.clock.now());
+    this.storage = new Storage(
+      urls,
+      () => this.journal,
+      () => this.clock.now(),
+    );
     this.functions = new Functions(this);
     this.scheduler = new Scheduler(this);
     this.functions.onCommit((changed) => this.changed(changed));
@@ -74,7 +92,9 @@ export class Services {
   /** Whether pushed code can reach an origin: this deployment's own, and those that are named. */
   canReach(origin: string) {
     const { cloud, site } = this.urls;
-    return this.reachable.has(origin) || [cloud, site].some((own) => new URL(own).origin === origin);
+    return (
+      this.reachable.has(origin) || [cloud, site].some((own) => new URL(own).origin === origin)
+    );
   }
 
   #listeners: Set<(changed: Set<string> | null) => void> = new Set();
@@ -159,7 +179,14 @@ export class Services {
   #save() {
     const { tables, clock, scheduler, functions } = this;
     const [push, variables] = [this.push(), this.variables()];
-    this.journal?.live({ push, variables, tables, crons: scheduler.timers(), calls: functions.calls, clockOffset: clock.offset });
+    this.journal?.live({
+      push,
+      variables,
+      tables,
+      crons: scheduler.timers(),
+      calls: functions.calls,
+      clockOffset: clock.offset,
+    });
   }
 
   logFailure(path: string, failure: FunctionFailure) {
@@ -171,7 +198,7 @@ export class Services {
 export function schemasOf(push: Push | null) {
   const found = (push === null ? [] : instances(push.tree)).map(
     ({ componentPath, definitionPath }) =>
-      ([componentPath, push?.definitions.get(definitionPath)?.schema ?? null] as const),
+      [componentPath, push?.definitions.get(definitionPath)?.schema ?? null] as const,
   );
   return new Map(found.length > 0 ? found : [[APP, null]]);
 }

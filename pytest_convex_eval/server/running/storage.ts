@@ -11,20 +11,24 @@ import type { Document } from "../database/sorted_index.ts";
 const TOKEN_MILLISECONDS = 3_600_000;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
-export type File = { bytes: Buffer, contentType: string | null };
+export type File = { bytes: Buffer; contentType: string | null };
 
 export class Storage {
-  urls: { cloud: string, site: string };
+  urls: { cloud: string; site: string };
   journal: () => Journal | null;
   now: () => number;
   /** `bytes` null: the store has them. by the UUID of its URL */
-  #files: Map<string, { id: string, component: string, bytes: Buffer | null }> = new Map();
+  #files: Map<string, { id: string; component: string; bytes: Buffer | null }> = new Map();
   /** UUIDs by storage id */
   #uuids: Map<string, string> = new Map();
-  #tokens: Map<string, { component: string, until: number }> = new Map();
+  #tokens: Map<string, { component: string; until: number }> = new Map();
 
   /** @param now milliseconds */
-  constructor(urls: { cloud: string, site: string }, journal: () => Journal | null, now: () => number) {
+  constructor(
+    urls: { cloud: string; site: string },
+    journal: () => Journal | null,
+    now: () => number,
+  ) {
     this.urls = urls;
     this.journal = journal;
     this.now = now;
@@ -62,9 +66,23 @@ export class Storage {
    * must be right; `id` and `creationTime` of a file that had them before
    * @returns its id
    */
-  store(transaction: Transaction, component: string, { bytes, contentType, sha256, id: givenId, creationTime }: File & { sha256?: string, id?: string, creationTime?: number }): string {
+  store(
+    transaction: Transaction,
+    component: string,
+    {
+      bytes,
+      contentType,
+      sha256,
+      id: givenId,
+      creationTime,
+    }: File & { sha256?: string; id?: string; creationTime?: number },
+  ): string {
     const digest = createHash("sha256").update(bytes).digest();
-    if (sha256 !== undefined && sha256 !== digest.toString("hex") && sha256 !== digest.toString("base64")) {
+    if (
+      sha256 !== undefined &&
+      sha256 !== digest.toString("hex") &&
+      sha256 !== digest.toString("base64")
+    ) {
       throw new UserError("The file's sha256 is not the one that was given.");
     }
     const table = transaction.tables.create(component, STORAGE);
@@ -78,7 +96,11 @@ export class Storage {
       size: bytes.length,
     });
     transaction.afterwards(() => {
-      const file: { id: string, component: string, bytes: Buffer | null } = { id, component, bytes };
+      const file: { id: string; component: string; bytes: Buffer | null } = {
+        id,
+        component,
+        bytes,
+      };
       this.#files.set(uuid, file);
       this.#uuids.set(id, uuid);
       const journal = this.journal();
@@ -114,7 +136,12 @@ export class Storage {
     const document = this.#find(transaction, component, storageId);
     if (document === null) return null;
     const { _id, sha256, size, contentType = null } = document;
-    return { storageId: _id, sha256: Buffer.from(String(sha256), "base64").toString("hex"), size, contentType };
+    return {
+      storageId: _id,
+      sha256: Buffer.from(String(sha256), "base64").toString("hex"),
+      size,
+      contentType,
+    };
   }
 
   load(transaction: Transaction, component: string, storageId: string): File | null {

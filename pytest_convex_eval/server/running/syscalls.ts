@@ -19,10 +19,10 @@ import type { Kind } from "./targets.ts";
 
 /** what the client library sends: checked where it is used */
 export type Args = any;
-export type Asked = { services: Services, functions: Functions, frame: Frame, args: Args };
+export type Asked = { services: Services; functions: Functions; frame: Frame; args: Args };
 
 /** The rows of a query that were sent, and where each left off. */
-export type OpenStream = { stream: QueryStream, places: Place[], size: number };
+export type OpenStream = { stream: QueryStream; places: Place[]; size: number };
 
 /** Rows that are sent first where nobody says how many are wanted: all of most queries. */
 const FIRST_BATCH = 16;
@@ -39,29 +39,42 @@ const READS: Record<string, (asked: Asked, transaction: Transaction) => unknown>
     return transaction.tables.find(frame.component, args.table)?.documents.size ?? 0;
   },
   "1.0/runUdf": async ({ services, functions, frame, args }, transaction) => {
-    const kind = ((args.udfType === "mutation" ? "mutation" : "query") as Kind);
+    const kind = (args.udfType === "mutation" ? "mutation" : "query") as Kind;
     if (kind === "mutation") requireMutation(frame);
     const address = resolveAddress(services.push(), frame.component, args);
     const call = { kind, ...address, args: args.args };
-    const run = () => transaction.within(args.transactionLimits ?? {}, () => functions.runNested(frame, call));
+    const run = () =>
+      transaction.within(args.transactionLimits ?? {}, () => functions.runNested(frame, call));
     return await (args.udfType === "snapshotQuery" ? transaction.onSnapshot(run) : run());
   },
-  "1.0/storageGetUrl": ({ services, frame, args }, transaction) => services.storage.url(transaction, frame.component, args.storageId),
-  "1.0/storageGetMetadata": ({ services, frame, args }, transaction) => services.storage.metadata(transaction, frame.component, args.storageId),
+  "1.0/storageGetUrl": ({ services, frame, args }, transaction) =>
+    services.storage.url(transaction, frame.component, args.storageId),
+  "1.0/storageGetMetadata": ({ services, frame, args }, transaction) =>
+    services.storage.metadata(transaction, frame.component, args.storageId),
   "1.0/getTransactionMetrics": (_, transaction) => metrics(transaction),
 };
 
 /** of mutations */
 const WRITES: Record<string, (asked: Asked, transaction: Transaction) => unknown> = {
-  "1.0/insert": ({ frame, args }, transaction) => ({ _id: transaction.insert(frame.component, args.table, args.value) }),
-  "1.0/shallowMerge": ({ frame, args }, transaction) => nothing(transaction.patch(frame.component, args)),
-  "1.0/replace": ({ frame, args }, transaction) => nothing(transaction.replace(frame.component, args)),
-  "1.0/remove": ({ frame, args }, transaction) => nothing(transaction.remove(frame.component, args)),
-  "1.0/schedule": ({ services, frame, args }, transaction) => services.scheduler.schedule(transaction, frame, args),
-  "1.0/cancel_job": ({ services, frame, args }, transaction) => nothing(services.scheduler.cancel(transaction, frame.component, args.id)),
-  "1.0/storageGenerateUploadUrl": ({ services, frame }) => services.storage.uploadUrl(frame.component),
-  "1.0/storageDelete": ({ services, frame, args }, transaction) => nothing(services.storage.delete(transaction, frame.component, args.storageId)),
-  "1.0/signJwt": ({ services, frame, args }, transaction) => services.ownTokens.sign(frame.component, transaction.now, args),
+  "1.0/insert": ({ frame, args }, transaction) => ({
+    _id: transaction.insert(frame.component, args.table, args.value),
+  }),
+  "1.0/shallowMerge": ({ frame, args }, transaction) =>
+    nothing(transaction.patch(frame.component, args)),
+  "1.0/replace": ({ frame, args }, transaction) =>
+    nothing(transaction.replace(frame.component, args)),
+  "1.0/remove": ({ frame, args }, transaction) =>
+    nothing(transaction.remove(frame.component, args)),
+  "1.0/schedule": ({ services, frame, args }, transaction) =>
+    services.scheduler.schedule(transaction, frame, args),
+  "1.0/cancel_job": ({ services, frame, args }, transaction) =>
+    nothing(services.scheduler.cancel(transaction, frame.component, args.id)),
+  "1.0/storageGenerateUploadUrl": ({ services, frame }) =>
+    services.storage.uploadUrl(frame.component),
+  "1.0/storageDelete": ({ services, frame, args }, transaction) =>
+    nothing(services.storage.delete(transaction, frame.component, args.storageId)),
+  "1.0/signJwt": ({ services, frame, args }, transaction) =>
+    services.ownTokens.sign(frame.component, transaction.now, args),
 };
 
 /** of actions */
@@ -69,13 +82,31 @@ const ACTIONS: Record<string, (asked: Asked) => unknown> = {
   "1.0/actions/query": (asked) => runFrom(asked, "query"),
   "1.0/actions/mutation": (asked) => runFrom(asked, "mutation"),
   "1.0/actions/action": (asked) => runFrom(asked, "action"),
-  "1.0/actions/schedule": (asked) => alone(asked, (transaction) => asked.services.scheduler.schedule(transaction, asked.frame, asked.args)),
-  "1.0/actions/cancel_job": (asked) => alone(asked, (transaction) => nothing(asked.services.scheduler.cancel(transaction, asked.frame.component, asked.args.id))),
+  "1.0/actions/schedule": (asked) =>
+    alone(asked, (transaction) =>
+      asked.services.scheduler.schedule(transaction, asked.frame, asked.args),
+    ),
+  "1.0/actions/cancel_job": (asked) =>
+    alone(asked, (transaction) =>
+      nothing(asked.services.scheduler.cancel(transaction, asked.frame.component, asked.args.id)),
+    ),
   "1.0/actions/vectorSearch": (asked) => alone(asked, (transaction) => vectors(asked, transaction)),
-  "1.0/storageGenerateUploadUrl": ({ services, frame }) => services.storage.uploadUrl(frame.component),
-  "1.0/storageGetUrl": (asked) => alone(asked, (transaction) => asked.services.storage.url(transaction, asked.frame.component, asked.args.storageId)),
-  "1.0/storageGetMetadata": (asked) => alone(asked, (transaction) => asked.services.storage.metadata(transaction, asked.frame.component, asked.args.storageId)),
-  "1.0/storageDelete": (asked) => alone(asked, (transaction) => nothing(asked.services.storage.delete(transaction, asked.frame.component, asked.args.storageId))),
+  "1.0/storageGenerateUploadUrl": ({ services, frame }) =>
+    services.storage.uploadUrl(frame.component),
+  "1.0/storageGetUrl": (asked) =>
+    alone(asked, (transaction) =>
+      asked.services.storage.url(transaction, asked.frame.component, asked.args.storageId),
+    ),
+  "1.0/storageGetMetadata": (asked) =>
+    alone(asked, (transaction) =>
+      asked.services.storage.metadata(transaction, asked.frame.component, asked.args.storageId),
+    ),
+  "1.0/storageDelete": (asked) =>
+    alone(asked, (transaction) =>
+      nothing(
+        asked.services.storage.delete(transaction, asked.frame.component, asked.args.storageId),
+      ),
+    ),
   "1.0/storageStore": (asked) => alone(asked, (transaction) => store(asked, transaction)),
   "1.0/storageGet": (asked) => alone(asked, (transaction) => load(asked, transaction)),
   fetch: ({ services, args }) => fetchOwn((origin) => services.canReach(origin), args),
@@ -86,12 +117,17 @@ const ACTIONS: Record<string, (asked: Asked) => unknown> = {
 /** of all */
 const COMMON: Record<string, (asked: Asked) => unknown> = {
   "1.0/getUserIdentity": ({ frame }) => frame.caller.user,
-  "1.0/createFunctionHandle": ({ services, frame, args }) => functionHandle(resolveAddress(services.push(), frame.component, args)),
+  "1.0/createFunctionHandle": ({ services, frame, args }) =>
+    functionHandle(resolveAddress(services.push(), frame.component, args)),
   "1.0/getFunctionMetadata": ({ frame }) => ({
     name: frame.target === null ? "http" : display(frame.target),
     componentPath: frame.component,
   }),
-  "1.0/getDeploymentMetadata": ({ services }) => ({ name: services.name, region: null, class: "s16" }),
+  "1.0/getDeploymentMetadata": ({ services }) => ({
+    name: services.name,
+    region: null,
+    class: "s16",
+  }),
   "1.0/getRequestMetadata": ({ frame }) => ({
     ...(frame.caller.origin ?? { ip: null, userAgent: null }),
     requestId: frame.requestId,
@@ -101,8 +137,14 @@ const COMMON: Record<string, (asked: Asked) => unknown> = {
 };
 
 /** Answers a syscall in JSON. @throws UserError */
-export async function syscall(services: Services, functions: Functions, frame: Frame, op: string, args: Json): Promise<string> {
-  const asked = { services, functions, frame, args: (args as Args) };
+export async function syscall(
+  services: Services,
+  functions: Functions,
+  frame: Frame,
+  op: string,
+  args: Json,
+): Promise<string> {
+  const asked = { services, functions, frame, args: args as Args };
   const common = COMMON[op];
   if (common !== undefined) return JSON.stringify(common(asked) ?? null);
   const { transaction } = frame;
@@ -122,7 +164,9 @@ export async function syscall(services: Services, functions: Functions, frame: F
 }
 
 function withoutServices({ args }: Asked): never {
-  throw new UserError(`The service ${JSON.stringify(args.service)} is Convex's own and not available to this deployment.`);
+  throw new UserError(
+    `The service ${JSON.stringify(args.service)} is Convex's own and not available to this deployment.`,
+  );
 }
 
 function unknown(op: string) {
@@ -151,10 +195,18 @@ async function runFrom({ services, functions, frame, args }: Asked, kind: Kind) 
  * The next rows of a query. `taken` of those that were sent last were read; the others are read again, as
  * something was written since.
  */
-function rows(frame: Frame, transaction: Transaction, { queryId, query, taken }: { queryId: number, query: SerializedQuery, taken: number }) {
+function rows(
+  frame: Frame,
+  transaction: Transaction,
+  { queryId, query, taken }: { queryId: number; query: SerializedQuery; taken: number },
+) {
   let open = frame.streams.get(queryId);
   if (open === undefined) {
-    open = { stream: new QueryStream(transaction, frame.component, query), places: [], size: firstBatch(query) };
+    open = {
+      stream: new QueryStream(transaction, frame.component, query),
+      places: [],
+      size: firstBatch(query),
+    };
     frame.streams.set(queryId, open);
   } else {
     // Who writes while it reads would have more rows sent in vain.
@@ -166,7 +218,7 @@ function rows(frame: Frame, transaction: Transaction, { queryId, query, taken }:
   const bytes = stream.bytes;
   while (found.length < open.size && stream.bytes - bytes < MAX_BATCH_BYTES) {
     const before = stream.place();
-    let document;
+    let document: ReturnType<typeof stream.next>;
     try {
       document = stream.next();
     } catch (error) {
@@ -184,7 +236,9 @@ function rows(frame: Frame, transaction: Transaction, { queryId, query, taken }:
 
 /** How many rows are sent first: `take(n)` takes all n, and a batch more costs as much as some rows more. */
 function firstBatch({ operators }: SerializedQuery) {
-  const limits = operators.flatMap((each) => ("limit" in each && each.limit > 0 ? [each.limit] : []));
+  const limits = operators.flatMap((each) =>
+    "limit" in each && each.limit > 0 ? [each.limit] : [],
+  );
   return Math.min(limits.length === 0 ? FIRST_BATCH : MAX_BATCH, ...limits);
 }
 
@@ -200,23 +254,34 @@ function page(frame: Frame, transaction: Transaction, request: PageRequest) {
 }
 
 function metrics(transaction: Transaction) {
-  const names = (Object.keys(LIMITS) as Metric[]);
-  const entries = names.map((name) => [name, { used: transaction.used[name], remaining: transaction.remaining(name) }]);
+  const names = Object.keys(LIMITS) as Metric[];
+  const entries = names.map((name) => [
+    name,
+    { used: transaction.used[name], remaining: transaction.remaining(name) },
+  ]);
   return Object.fromEntries(entries);
 }
 
 function vectors({ frame, args }: Asked, transaction: Transaction) {
-  const query = (args.query as VectorQuery);
+  const query = args.query as VectorQuery;
   const [tableName = "", indexName = ""] = query.indexName.split(".");
-  return { results: vectorSearch(transaction.tables.find(frame.component, tableName), indexName, query) };
+  return {
+    results: vectorSearch(transaction.tables.find(frame.component, tableName), indexName, query),
+  };
 }
 
 function store({ services, frame, args }: Asked, transaction: Transaction) {
   const bytes = Buffer.from(String(args.blob), "base64");
-  return services.storage.store(transaction, frame.component, { bytes, contentType: args.contentType ?? null, sha256: args.sha256 });
+  return services.storage.store(transaction, frame.component, {
+    bytes,
+    contentType: args.contentType ?? null,
+    sha256: args.sha256,
+  });
 }
 
 function load({ services, frame, args }: Asked, transaction: Transaction) {
   const found = services.storage.load(transaction, frame.component, args.storageId);
-  return found === null ? null : { blob: found.bytes.toString("base64"), contentType: found.contentType };
+  return found === null
+    ? null
+    : { blob: found.bytes.toString("base64"), contentType: found.contentType };
 }

@@ -24,25 +24,31 @@ export interface Target {
 }
 
 /** `mod:fn`, `mod.js:fn` or `mod` in its parts. */
-export function parsePath(path: string): { module: string, name: string } {
+export function parsePath(path: string): { module: string; name: string } {
   const [module = "", name = "default", ...rest] = path.split(":");
-  if (rest.length > 0 || module === "") throw new BadRequest(`${JSON.stringify(path)} is no function's path`);
+  if (rest.length > 0 || module === "")
+    throw new BadRequest(`${JSON.stringify(path)} is no function's path`);
   return { module: module.endsWith(".js") ? module : `${module}.js`, name };
 }
 
-export function canonical({ module, name }: { module: string, name: string }) {
+export function canonical({ module, name }: { module: string; name: string }) {
   return `${module}:${name}`;
 }
 
 /** As users write it. */
-export function display({ module, name }: { module: string, name: string }) {
+export function display({ module, name }: { module: string; name: string }) {
   return `${module.replace(/\.js$/, "")}:${name}`;
 }
 
 export function definitionOf(push: Push | null, component: string) {
-  const tree = push === null ? undefined : instances(push.tree).find((each) => each.componentPath === component);
+  const tree =
+    push === null
+      ? undefined
+      : instances(push.tree).find((each) => each.componentPath === component);
   const definition = tree === undefined ? undefined : push?.definitions.get(tree.definitionPath);
-  return tree === undefined || definition === undefined ? null : { path: tree.definitionPath, definition };
+  return tree === undefined || definition === undefined
+    ? null
+    : { path: tree.definitionPath, definition };
 }
 
 /** The index of a definition among those of a push: what isolates call it. */
@@ -54,11 +60,20 @@ export function findTarget(push: Push | null, component: string, path: string): 
   const found = definitionOf(push, component);
   if (found === null || push === null) return null;
   const { module, name } = parsePath(path);
-  const analyzed = found.definition.functions.get(module)?.functions.find((each) => each.name === name);
+  const analyzed = found.definition.functions
+    .get(module)
+    ?.functions.find((each) => each.name === name);
   if (analyzed === undefined) return null;
   return {
-    ...{ component, definitionPath: found.path, definition: found.definition, module, name, analyzed },
-    kind: (analyzed.udfType.toLowerCase() as Kind),
+    ...{
+      component,
+      definitionPath: found.path,
+      definition: found.definition,
+      module,
+      name,
+      analyzed,
+    },
+    kind: analyzed.udfType.toLowerCase() as Kind,
     node: component === APP && push.modules.get(module)?.environment === "node",
   };
 }
@@ -68,7 +83,11 @@ export function findTarget(push: Push | null, component: string, path: string): 
  * @param component the caller's
  * @returns `byHandle`: whoever made the handle could call it
  */
-export function resolveAddress(push: Push | null, component: string, { name, reference, functionHandle }: { [key: string]: Json }): { component: string, path: string, byHandle?: boolean } {
+export function resolveAddress(
+  push: Push | null,
+  component: string,
+  { name, reference, functionHandle }: { [key: string]: Json },
+): { component: string; path: string; byHandle?: boolean } {
   if (typeof name === "string") return { component, path: name };
   if (typeof functionHandle === "string") {
     const [, handle = ""] = functionHandle.split("function://");
@@ -78,16 +97,24 @@ export function resolveAddress(push: Push | null, component: string, { name, ref
   }
   const parts = typeof reference === "string" ? reference.split("/") : [];
   const [prefix, kind, child = "", ...rest] = parts;
-  if (prefix === "_reference" && kind === "function") return { component, path: parts.slice(2).join("/") };
+  if (prefix === "_reference" && kind === "function")
+    return { component, path: parts.slice(2).join("/") };
   if (prefix !== "_reference" || kind !== "childComponent") {
     throw new UserError(`Invalid function reference: ${JSON.stringify(reference ?? null)}`);
   }
-  const tree = push === null ? undefined : instances(push.tree).find((each) => each.componentPath === component);
-  if (!tree?.children.some(([each]) => each === child)) throw new UserError(`Component ${child} is not installed.`);
+  const tree =
+    push === null
+      ? undefined
+      : instances(push.tree).find((each) => each.componentPath === component);
+  if (!tree?.children.some(([each]) => each === child))
+    throw new UserError(`Component ${child} is not installed.`);
   const function_ = rest.pop() ?? "";
-  return { component: component === APP ? child : `${component}/${child}`, path: `${rest.join("/")}:${function_}` };
+  return {
+    component: component === APP ? child : `${component}/${child}`,
+    path: `${rest.join("/")}:${function_}`,
+  };
 }
 
-export function functionHandle({ component, path }: { component: string, path: string }) {
+export function functionHandle({ component, path }: { component: string; path: string }) {
   return `function://${component};${path}`;
 }

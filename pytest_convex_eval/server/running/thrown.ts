@@ -33,7 +33,10 @@ export class Descriptions {
 
   #originsOf(index: number) {
     const definitions = this.push()?.definitions;
-    const path = index === 0 ? APP : ([...(definitions?.keys() ?? [])].filter((each) => each !== APP)[index - 1] ?? APP);
+    const path =
+      index === 0
+        ? APP
+        : ([...(definitions?.keys() ?? [])].filter((each) => each !== APP)[index - 1] ?? APP);
     const known = this.#origins.get(path);
     if (known !== undefined) return known;
     const origins = new Origins(definitions?.get(path)?.modules.values() ?? []);

@@ -6,7 +6,9 @@ import type { Json } from "../protocol.ts";
 import type { TimeLimit } from "../isolates/isolate_process.ts";
 
 /** The backend's; `operation`: of a client on the sync protocol, all but actions. */
-export const TIME_LIMITS: Readonly<Record<"transaction" | "action" | "nodeAction" | "operation", TimeLimit>> = {
+export const TIME_LIMITS: Readonly<
+  Record<"transaction" | "action" | "nodeAction" | "operation", TimeLimit>
+> = {
   // The wall clock binds for code that neither computes nor asks for anything.
   transaction: { cpu: 1, wall: 15 },
   action: { cpu: Infinity, wall: 1800 },
@@ -22,7 +24,8 @@ export function parseTimeLimits(json: Json): typeof TIME_LIMITS {
   const limit = (name: keyof typeof TIME_LIMITS) => {
     const usual = TIME_LIMITS[name];
     const { cpu = usual.cpu, wall = usual.wall } = object(given[name] ?? {}, name);
-    if (!isSeconds(cpu) || !isSeconds(wall)) throw new BadRequest(`${name} must have seconds: cpu, wall`);
+    if (!isSeconds(cpu) || !isSeconds(wall))
+      throw new BadRequest(`${name} must have seconds: cpu, wall`);
     return { cpu, wall };
   };
   return {

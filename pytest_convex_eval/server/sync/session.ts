@@ -17,13 +17,23 @@ import type { Kind } from "../running/targets.ts";
 import type { Hub } from "./hub.ts";
 import type { WebSocketConnection } from "./websocket.ts";
 
-export type Followed = { udfPath: string, args: Json, component: string | undefined, shown: string | null, reads: Set<string> | null, stale: boolean };
-export type Answer = { success: boolean, result: Json, errorData?: Json, logLines: string[] };
+export type Followed = {
+  udfPath: string;
+  args: Json;
+  component: string | undefined;
+  shown: string | null;
+  reads: Set<string> | null;
+  stale: boolean;
+};
+export type Answer = { success: boolean; result: Json; errorData?: Json; logLines: string[] };
 /** from the client: checked where it is used */
 export type Message = any;
 
 /** What a client may have under way at once; more is its fault, or more than the server can do for it. */
-const MAX_UNDER_WAY = new Map([["Mutation", 1000], ["Action", 1000]]);
+const MAX_UNDER_WAY = new Map([
+  ["Mutation", 1000],
+  ["Action", 1000],
+]);
 
 export class Session {
   hub: Hub;
@@ -63,7 +73,11 @@ export class Session {
     const { type } = message;
     const count = (this.#underWay.get(type) ?? 0) + 1;
     const most = MAX_UNDER_WAY.get(type) ?? Infinity;
-    if (count > most) return this.#refuse("TooManyConcurrentRequests", `${most} ${type.toLowerCase()}s are under way`);
+    if (count > most)
+      return this.#refuse(
+        "TooManyConcurrentRequests",
+        `${most} ${type.toLowerCase()}s are under way`,
+      );
     this.#underWay.set(type, count);
     const over = () => this.#underWay.set(type, (this.#underWay.get(type) ?? 0) - 1);
     const handled = this.#messages.then(() => this.#receive(message, over));
@@ -81,7 +95,10 @@ export class Session {
   /** @param work one operation */
   async #inTime<T>(work: Promise<T>): Promise<T> {
     const { wall } = this.hub.deployment.services.timeLimits.operation;
-    const timer = setTimeout(() => this.#refuse("SystemTimeoutError", `an operation took more than ${wall} s`), wall * 1000);
+    const timer = setTimeout(
+      () => this.#refuse("SystemTimeoutError", `an operation took more than ${wall} s`),
+      wall * 1000,
+    );
     try {
       return await work;
     } finally {
@@ -102,11 +119,15 @@ export class Session {
   invalidate(changed: Set<string> | null) {
     let any = false;
     for (const query of this.#queries.values()) {
-      const touched = changed === null || query.reads === null || [...changed].some((each) => query.reads?.has(each));
+      const touched =
+        changed === null ||
+        query.reads === null ||
+        [...changed].some((each) => query.reads?.has(each));
       if (touched) query.stale = any = true;
     }
     // An optimistic update goes with the first transition after its answer: what it stands for must not come before.
-    if (any && !this.#isUnanswered) void this.#transition(() => {}, false).catch((error) => this.#fail(error));
+    if (any && !this.#isUnanswered)
+      void this.#transition(() => {}, false).catch((error) => this.#fail(error));
   }
 
   /** Until the transitions that are due have been sent. */
@@ -116,7 +137,10 @@ export class Session {
 
   #fail(error: unknown) {
     if (!(error instanceof ApiError)) console.error(error);
-    this.#send({ type: "FatalError", error: error instanceof Error ? error.message : String(error) });
+    this.#send({
+      type: "FatalError",
+      error: error instanceof Error ? error.message : String(error),
+    });
     this.connection.close(1008, "FatalError");
   }
 
@@ -128,7 +152,9 @@ export class Session {
   async #receive(message: Message, over: () => void) {
     if (message.type === "Action") {
       // Not at its turn's end: actions run beside all that comes after them, for as long as an action may.
-      void this.#act(message).catch((error) => this.#fail(error)).finally(over);
+      void this.#act(message)
+        .catch((error) => this.#fail(error))
+        .finally(over);
       return;
     }
     try {
@@ -164,7 +190,12 @@ export class Session {
       caller = await this.#identify(message);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.#send({ type: "AuthError", error: error.message, baseVersion: message.baseVersion, authUpdateAttempted: true });
+      this.#send({
+        type: "AuthError",
+        error: error.message,
+        baseVersion: message.baseVersion,
+        authUpdateAttempted: true,
+      });
       return;
     }
     await this.#transition(() => {
@@ -176,7 +207,11 @@ export class Session {
 
   #checkBase(given: unknown, current: number) {
     if (given === current) return;
-    throw new ApiError(400, "BaseVersionMismatch", `Base version ${given} passed up doesn't match the current version`);
+    throw new ApiError(
+      400,
+      "BaseVersionMismatch",
+      `Base version ${given} passed up doesn't match the current version`,
+    );
   }
 
   async #identify({ tokenType, value, impersonating }: Message): Promise<Caller> {
@@ -184,7 +219,11 @@ export class Session {
     switch (tokenType) {
       case "Admin":
         requireKey(String(value), instance.adminKey, instance.name);
-        return { admin: true, user: impersonating == null ? null : asUser(impersonating), origin: this.origin };
+        return {
+          admin: true,
+          user: impersonating == null ? null : asUser(impersonating),
+          origin: this.origin,
+        };
       case "User":
         return {
           admin: false,
@@ -204,7 +243,14 @@ export class Session {
       for (const { type, queryId, udfPath, args, componentPath } of modifications) {
         if (type === "Add") {
           const component = componentPath ?? undefined;
-          this.#queries.set(queryId, { udfPath, args, component, shown: null, reads: null, stale: true });
+          this.#queries.set(queryId, {
+            udfPath,
+            args,
+            component,
+            shown: null,
+            reads: null,
+            stale: true,
+          });
         } else if (this.#queries.delete(queryId)) {
           removed.push({ type: "QueryRemoved", queryId });
         }
@@ -228,7 +274,12 @@ export class Session {
       // A client may look at another's results once it has this answer.
       await this.hub.flush();
       const ts = encodeTimestamp(this.hub.timestamp);
-      this.#send({ type: "MutationResponse", requestId, ...answer, ...(answer.success ? { ts } : {}) });
+      this.#send({
+        type: "MutationResponse",
+        requestId,
+        ...answer,
+        ...(answer.success ? { ts } : {}),
+      });
     } finally {
       this.#isUnanswered = false;
     }
@@ -241,10 +292,20 @@ export class Session {
     this.#send({ type: "ActionResponse", requestId: message.requestId, ...answer });
   }
 
-  async #call(kind: Kind, { udfPath, args, componentPath }: Message, alongside?: Invocation["alongside"]): Promise<Answer> {
+  async #call(
+    kind: Kind,
+    { udfPath, args, componentPath }: Message,
+    alongside?: Invocation["alongside"],
+  ): Promise<Answer> {
     const component = componentPath ?? undefined;
     try {
-      const call = { kind, path: udfPath, args, ...(component === undefined ? {} : { component }), ...(alongside && { alongside }) };
+      const call = {
+        kind,
+        path: udfPath,
+        args,
+        ...(component === undefined ? {} : { component }),
+        ...(alongside && { alongside }),
+      };
       const { value, logLines } = await this.hub.functions.call(call, this.#caller);
       return { success: true, result: value, logLines };
     } catch (error) {
@@ -259,7 +320,10 @@ export class Session {
    * @param change made at its turn
    * @param always whether to send it when no result has changed
    */
-  #transition(change: () => { querySet?: number, identity?: number, modifications?: object[] } | void, always: boolean) {
+  #transition(
+    change: () => { querySet?: number; identity?: number; modifications?: object[] } | undefined,
+    always: boolean,
+  ) {
     const run = async () => {
       if (this.#closed) return;
       const { timestamp } = this.hub;
@@ -276,7 +340,12 @@ export class Session {
       if (modifications.length === 0 && !always) return;
       const startVersion = describe(this.#version);
       this.#version = { ...this.#version, ...versions, ts: timestamp };
-      this.#send({ type: "Transition", startVersion, endVersion: describe(this.#version), modifications });
+      this.#send({
+        type: "Transition",
+        startVersion,
+        endVersion: describe(this.#version),
+        modifications,
+      });
     };
     const done = this.#transitions.then(run);
     this.#transitions = done.catch(() => {});
@@ -287,7 +356,12 @@ export class Session {
   async #evaluate(query: Followed) {
     const { udfPath, args, component } = query;
     try {
-      const call = { kind: ("query" as Kind), path: udfPath, args, ...(component === undefined ? {} : { component }) };
+      const call = {
+        kind: "query" as Kind,
+        path: udfPath,
+        args,
+        ...(component === undefined ? {} : { component }),
+      };
       const { value, logLines, reads } = await this.hub.functions.call(call, this.#caller);
       query.reads = reads;
       return { key: `value ${JSON.stringify(value)}`, type: "QueryUpdated", value, logLines };
@@ -301,7 +375,6 @@ export class Session {
   }
 }
 
-function describe({ querySet, identity, ts }: { querySet: number, identity: number, ts: bigint }) {
+function describe({ querySet, identity, ts }: { querySet: number; identity: number; ts: bigint }) {
   return { querySet, identity, ts: encodeTimestamp(ts) };
 }
-

@@ -49,7 +49,8 @@ export class WebSocketConnection {
   #write(opcode: number, body: Buffer) {
     if (this.#closed) return;
     const { length } = body;
-    const head = length < 126 ? Buffer.alloc(2) : length < 65536 ? Buffer.alloc(4) : Buffer.alloc(10);
+    const head =
+      length < 126 ? Buffer.alloc(2) : length < 65536 ? Buffer.alloc(4) : Buffer.alloc(10);
     head[0] = 0x80 | opcode;
     if (length < 126) head[1] = length;
     else if (length < 65536) {
@@ -121,13 +122,19 @@ export class WebSocketConnection {
  * @param head what came after the request
  * @returns null for a request that is none
  */
-export function accept(incoming: IncomingMessage, stream: Duplex, head: Buffer): WebSocketConnection | null {
+export function accept(
+  incoming: IncomingMessage,
+  stream: Duplex,
+  head: Buffer,
+): WebSocketConnection | null {
   const key = incoming.headers["sec-websocket-key"];
   if (typeof key !== "string" || incoming.headers["sec-websocket-version"] !== "13") {
     stream.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     return null;
   }
-  const digest = createHash("sha1").update(key + GUID).digest("base64");
+  const digest = createHash("sha1")
+    .update(key + GUID)
+    .digest("base64");
   stream.write(
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
       `Sec-WebSocket-Accept: ${digest}\r\n\r\n`,

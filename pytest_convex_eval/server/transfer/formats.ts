@@ -19,12 +19,15 @@ const MAX_SNAPSHOT_BYTES = 2 ** 31;
 export class FormatError extends Error {}
 
 export type Row = { [field: string]: Json };
-export type ImportedTable = { component: string, table: string, rows: Row[] };
+export type ImportedTable = { component: string; table: string; rows: Row[] };
 /** `files`: contents by component and id. */
-export type Imported = { tables: ImportedTable[], files: Map<string, Buffer> };
+export type Imported = { tables: ImportedTable[]; files: Map<string, Buffer> };
 
 /** @throws FormatError */
-export function readData(bytes: Buffer, { format, table, component }: { format: string, table: string | null, component: string }): Imported {
+export function readData(
+  bytes: Buffer,
+  { format, table, component }: { format: string; table: string | null; component: string },
+): Imported {
   if (format === "zip") return readSnapshot(bytes);
   if (table === null) throw new FormatError("a table must be named");
   const text = bytes.toString("utf8").replace(/^\uFEFF/, "");
@@ -49,7 +52,11 @@ function readRows(text: string, format: string) {
 }
 
 function readLines(text: string, where: string): Row[] {
-  return text.split("\n").flatMap((line, i) => (line.trim() === "" ? [] : [asRow(parse(line, `${where} ${i + 1}`), `${where} ${i + 1}`)]));
+  return text
+    .split("\n")
+    .flatMap((line, i) =>
+      line.trim() === "" ? [] : [asRow(parse(line, `${where} ${i + 1}`), `${where} ${i + 1}`)],
+    );
 }
 
 function parse(text: string, where: string): Json {
@@ -61,7 +68,8 @@ function parse(text: string, where: string): Json {
 }
 
 function asRow(json: Json, where: string): Row {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw new FormatError(`${where} is no object`);
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new FormatError(`${where} is no object`);
   return json;
 }
 
@@ -72,14 +80,17 @@ function readCsv(text: string): Row[] {
   if (new Set(header).size < header.length) throw new FormatError("two columns have the same name");
   return records.map((record, i) => {
     if (record.length !== header.length) {
-      throw new FormatError(`record ${i + 1} has ${record.length} entries, the header has ${header.length}`);
+      throw new FormatError(
+        `record ${i + 1} has ${record.length} entries, the header has ${header.length}`,
+      );
     }
     return Object.fromEntries(header.map((name, column) => [name, csvValue(record[column] ?? "")]));
   });
 }
 
 function csvValue(text: string) {
-  const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text));
+  const isNumber =
+    /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) && Number.isFinite(Number(text));
   return isNumber ? Number(text) : text;
 }
 
@@ -127,11 +138,21 @@ function split(name: string) {
 
 /** The name of a snapshot's entry. */
 export function entryName(component: string, table: string, file: string) {
-  const prefix = component === APP ? "" : component.split("/").map((name) => `${COMPONENTS}/${name}/`).join("");
+  const prefix =
+    component === APP
+      ? ""
+      : component
+          .split("/")
+          .map((name) => `${COMPONENTS}/${name}/`)
+          .join("");
   return `${prefix}${table}/${file}`;
 }
 
-export function documentsEntry(component: string, table: string, rows: Iterable<Row>): [string, Buffer] {
+export function documentsEntry(
+  component: string,
+  table: string,
+  rows: Iterable<Row>,
+): [string, Buffer] {
   const lines = Array.from(rows, (row) => `${JSON.stringify(row)}\n`);
   return [entryName(component, table, DOCUMENTS), Buffer.from(lines.join(""))];
 }

@@ -23,12 +23,12 @@ import type { Imported, ImportedTable, Row } from "./formats.ts";
 
 /** Changes when an import does: what queries about imports depend on. */
 export const IMPORTS = "_imports";
-const MODES = (["requireEmpty", "append", "replace", "replaceAll"] as const);
+const MODES = ["requireEmpty", "append", "replace", "replaceAll"] as const;
 /** Imports that can still be asked about. */
 const KEPT = 20;
 
-export type Mode = typeof MODES[number];
-export type Import = { mode: Mode, data: Imported | null, state: { [key: string]: Json } };
+export type Mode = (typeof MODES)[number];
+export type Import = { mode: Mode; data: Imported | null; state: { [key: string]: Json } };
 
 export class Imports {
   services: Services;
@@ -55,16 +55,26 @@ export class Imports {
 
   #parts(token: string | null) {
     const parts = this.#uploads.get(token ?? "");
-    if (parts === undefined) throw new ApiError(400, "InvalidUploadToken", "There is no such upload.");
+    if (parts === undefined)
+      throw new ApiError(400, "InvalidUploadToken", "There is no such upload.");
     return parts;
   }
 
   /** Looks at what was uploaded. @returns the import's id */
-  finishUpload(token: string, { format, mode: given, table, component }: { format: string, mode: string, table: string | null, component: string | null }): string {
+  finishUpload(
+    token: string,
+    {
+      format,
+      mode: given,
+      table,
+      component,
+    }: { format: string; mode: string; table: string | null; component: string | null },
+  ): string {
     const parts = [...this.#parts(token)].sort(([a], [b]) => a - b).map(([, bytes]) => bytes);
     this.#uploads.delete(token);
     const mode = MODES.find((each) => each === given);
-    if (mode === undefined) throw new ApiError(400, "ImportModeInvalid", `Unknown mode ${JSON.stringify(given)}.`);
+    if (mode === undefined)
+      throw new ApiError(400, "ImportModeInvalid", `Unknown mode ${JSON.stringify(given)}.`);
     const id = randomUUID();
     const made: Import = { mode, data: null, state: {} };
     this.#imports.set(id, made);
@@ -72,7 +82,11 @@ export class Imports {
     try {
       made.data = readData(Buffer.concat(parts), { format, table, component: component ?? APP });
       const { message, deletes } = this.#preview(made.data.tables, mode);
-      made.state = { state: "waiting_for_confirmation", message_to_confirm: message, require_manual_confirmation: deletes };
+      made.state = {
+        state: "waiting_for_confirmation",
+        message_to_confirm: message,
+        require_manual_confirmation: deletes,
+      };
     } catch (error) {
       made.state = failed(error);
     }
@@ -84,7 +98,8 @@ export class Imports {
     let deletes = false;
     const lines = imported.map(({ component, table: name, rows }) => {
       if (name !== STORAGE) checkTableName(name);
-      if (!this.services.tables.schemas.has(component)) throw new UserError(`there is no component ${component}`);
+      if (!this.services.tables.schemas.has(component))
+        throw new UserError(`there is no component ${component}`);
       const size = this.services.tables.find(component, name)?.documents.size ?? 0;
       if (size > 0 && mode === "requireEmpty") {
         throw new UserError(
@@ -108,17 +123,22 @@ export class Imports {
   /** Tables that are not in the import; files stay when it has none. */
   #others(imported: ImportedTable[]) {
     const named = new Set(imported.map(({ component, table }) => `${component}/${table}`));
-    return this.services.tables.all().filter((table) => !table.isSystem && !named.has(`${table.component}/${table.name}`));
+    return this.services.tables
+      .all()
+      .filter((table) => !table.isSystem && !named.has(`${table.component}/${table.name}`));
   }
 
   /** @throws ApiError */
   async perform(id: string) {
     const found = this.#imports.get(id);
-    if (found === undefined || found.data === null) throw new ApiError(400, "ImportNotFound", "There is no such import.");
+    if (found === undefined || found.data === null)
+      throw new ApiError(400, "ImportNotFound", "There is no such import.");
     const { data, mode } = found;
     found.data = null;
     try {
-      const written = await this.services.functions.transaction((transaction) => this.#write(transaction, data, mode));
+      const written = await this.services.functions.transaction((transaction) =>
+        this.#write(transaction, data, mode),
+      );
       found.state = { state: "completed", num_rows_written: integer(BigInt(written)) };
     } catch (error) {
       found.state = failed(error);
@@ -132,19 +152,27 @@ export class Imports {
     transaction.isLimited = transaction.isUndoable = false; // Tables may get other numbers.
     this.#preview(imported, mode);
     if (mode !== "append") {
-      const replaced = imported.flatMap(({ component, table }) => tables.find(component, table) ?? []);
+      const replaced = imported.flatMap(
+        ({ component, table }) => tables.find(component, table) ?? [],
+      );
       for (const table of [...replaced, ...(mode === "replaceAll" ? this.#others(imported) : [])]) {
         for (const document of [...table.documents.values()]) {
-          if (table.name === STORAGE) storage.delete(transaction, table.component, String(document["_id"]));
+          if (table.name === STORAGE)
+            storage.delete(transaction, table.component, String(document["_id"]));
           else transaction.drop(table, document);
         }
       }
     }
-    const targets = imported.map((each) => ({ ...each, target: transaction.table(each.component, each.table) }));
+    const targets = imported.map((each) => ({
+      ...each,
+      target: transaction.table(each.component, each.table),
+    }));
     const takeBack = tables.renumber(numbersOf(targets));
     try {
       for (const { target, rows } of targets) {
-        rows.forEach((row, i) => this.#writeRow(transaction, target, row, files, `${target.name}, document ${i + 1}`));
+        for (const [i, row] of rows.entries()) {
+          this.#writeRow(transaction, target, row, files, `${target.name}, document ${i + 1}`);
+        }
       }
     } catch (error) {
       takeBack();
@@ -154,13 +182,22 @@ export class Imports {
     return imported.reduce((sum, { rows }) => sum + rows.length, 0);
   }
 
-  #writeRow(transaction: Transaction, table: Table, row: Row, files: Imported["files"], where: string) {
+  #writeRow(
+    transaction: Transaction,
+    table: Table,
+    row: Row,
+    files: Imported["files"],
+    where: string,
+  ) {
     const { tables, storage } = this.services;
     const { _id: givenId, _creationTime: givenTime, ...fields } = row;
     const id = typeof givenId === "string" ? givenId : tables.newId(table);
-    if (givenId !== undefined && decodeId(id)?.table !== table.number) throw new UserError(`${where}: ${JSON.stringify(givenId)} is no id of it`);
-    if (table.documents.has(id)) throw new UserError(`${where}: there is a document with the id ${id} already`);
-    const time = typeof givenTime === "number" ? givenTime : tables.newCreationTime(transaction.now);
+    if (givenId !== undefined && decodeId(id)?.table !== table.number)
+      throw new UserError(`${where}: ${JSON.stringify(givenId)} is no id of it`);
+    if (table.documents.has(id))
+      throw new UserError(`${where}: there is a document with the id ${id} already`);
+    const time =
+      typeof givenTime === "number" ? givenTime : tables.newCreationTime(transaction.now);
     if (table.name === STORAGE) {
       const bytes = files.get(fileKey(table.component, id));
       if (bytes === undefined) throw new UserError(`${where}: the archive has no file ${id}`);
@@ -172,13 +209,15 @@ export class Imports {
       return;
     }
     try {
-      const value = (parseValue(fields) as Row);
+      const value = parseValue(fields) as Row;
       for (const field of Object.keys(value)) {
-        if (field.startsWith("_") && !SYSTEM_FIELDS.has(field)) throw new UserError(`the field ${field} starts with an underscore`);
+        if (field.startsWith("_") && !SYSTEM_FIELDS.has(field))
+          throw new UserError(`the field ${field} starts with an underscore`);
       }
       transaction.write(table, { _creationTime: time, _id: id, ...value });
     } catch (error) {
-      if (error instanceof UserError || error instanceof ValueError) throw new UserError(`${where}: ${error.message}`);
+      if (error instanceof UserError || error instanceof ValueError)
+        throw new UserError(`${where}: ${error.message}`);
       throw error;
     }
   }
@@ -194,7 +233,7 @@ export class Imports {
 }
 
 /** Documents keep their ids, and ids say the number of their table. */
-function numbersOf(targets: { target: Table, rows: Row[] }[]) {
+function numbersOf(targets: { target: Table; rows: Row[] }[]) {
   const wanted: Map<Table, number> = new Map();
   for (const { target, rows } of targets) {
     const id = rows.find((row) => typeof row["_id"] === "string")?.["_id"];
@@ -205,7 +244,8 @@ function numbersOf(targets: { target: Table, rows: Row[] }[]) {
 }
 
 function failed(error: unknown) {
-  const isTheirs = error instanceof UserError || error instanceof FormatError || error instanceof ZipError;
+  const isTheirs =
+    error instanceof UserError || error instanceof FormatError || error instanceof ZipError;
   if (!isTheirs) console.error(error);
   return { state: "failed", error_message: error instanceof Error ? error.message : String(error) };
 }

@@ -51,7 +51,8 @@ export function writeZip(entries: Iterable<[string, Buffer]>): Buffer {
     directory.push(uint32(CENTRAL), uint16(VERSION), common, place, nameBytes);
     offset += 4 + common.length + nameBytes.length + packed.length;
     count += 1;
-    if (offset > MAX_32 || count > 0xffff) throw new ZipError("The data are too large for one archive.");
+    if (offset > MAX_32 || count > 0xffff)
+      throw new ZipError("The data are too large for one archive.");
   }
   const central = Buffer.concat(directory);
   const end = Buffer.alloc(END_BYTES);
@@ -85,7 +86,9 @@ export function readZip(archive: Buffer, limit: number): [string, Buffer][] {
     return [...readEntries(archive, limit)];
   } catch (error) {
     if (error instanceof ZipError) throw error;
-    throw new ZipError(`The ZIP archive is damaged: ${error instanceof Error ? error.message : error}`);
+    throw new ZipError(
+      `The ZIP archive is damaged: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }
 
@@ -93,22 +96,32 @@ function* readEntries(archive: Buffer, limit: number): Generator<[string, Buffer
   let { at, count } = findDirectory(archive);
   let left = limit;
   for (; count > 0; count--) {
-    if (archive.readUInt32LE(at) !== CENTRAL) throw new ZipError("The ZIP archive's directory is damaged.");
+    if (archive.readUInt32LE(at) !== CENTRAL)
+      throw new ZipError("The ZIP archive's directory is damaged.");
     const [method, crc] = [archive.readUInt16LE(at + 10), archive.readUInt32LE(at + 16)];
     const lengths = [28, 30, 32].map((place) => archive.readUInt16LE(at + place));
     const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
     const name = archive.toString("utf8", at + 46, at + 46 + nameLength);
     const extra = archive.subarray(at + 46 + nameLength, at + 46 + nameLength + extraLength);
-    const [size = 0, packedSize = 0, offset = 0] = wide(extra, [24, 20, 42].map((place) => archive.readUInt32LE(at + place)));
+    const [size = 0, packedSize = 0, offset = 0] = wide(
+      extra,
+      [24, 20, 42].map((place) => archive.readUInt32LE(at + place)),
+    );
     at += 46 + nameLength + extraLength + commentLength;
     if (name.endsWith("/")) continue;
     left -= size;
     if (left < 0) throw new ZipError("The ZIP archive's contents are too large.");
-    const start = offset + 30 + archive.readUInt16LE(offset + 26) + archive.readUInt16LE(offset + 28);
+    const start =
+      offset + 30 + archive.readUInt16LE(offset + 26) + archive.readUInt16LE(offset + 28);
     const packed = archive.subarray(start, start + packedSize);
-    if (method !== STORED && method !== DEFLATED) throw new ZipError(`${name} is packed in a way that can't be read.`);
-    const content = method === STORED ? packed : zlib.inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
-    if (content.length !== size || zlib.crc32(content) !== crc) throw new ZipError(`${name} is damaged.`);
+    if (method !== STORED && method !== DEFLATED)
+      throw new ZipError(`${name} is packed in a way that can't be read.`);
+    const content =
+      method === STORED
+        ? packed
+        : zlib.inflateRawSync(packed, { maxOutputLength: Math.max(size, 1) });
+    if (content.length !== size || zlib.crc32(content) !== crc)
+      throw new ZipError(`${name} is damaged.`);
     yield [name, content];
   }
 }
@@ -118,10 +131,19 @@ function findDirectory(archive: Buffer) {
   for (let end = archive.length - END_BYTES; end >= first; end--) {
     if (archive.readUInt32LE(end) !== END) continue;
     const [count, at] = [archive.readUInt16LE(end + 10), archive.readUInt32LE(end + 16)];
-    if ((count !== 0xffff && at !== MAX_32) || end < 20 || archive.readUInt32LE(end - 20) !== LOCATOR_64) return { count, at };
+    if (
+      (count !== 0xffff && at !== MAX_32) ||
+      end < 20 ||
+      archive.readUInt32LE(end - 20) !== LOCATOR_64
+    )
+      return { count, at };
     const wideEnd = Number(archive.readBigUInt64LE(end - 12));
-    if (archive.readUInt32LE(wideEnd) !== END_64) throw new ZipError("The ZIP archive's end is damaged.");
-    return { count: Number(archive.readBigUInt64LE(wideEnd + 32)), at: Number(archive.readBigUInt64LE(wideEnd + 48)) };
+    if (archive.readUInt32LE(wideEnd) !== END_64)
+      throw new ZipError("The ZIP archive's end is damaged.");
+    return {
+      count: Number(archive.readBigUInt64LE(wideEnd + 32)),
+      at: Number(archive.readBigUInt64LE(wideEnd + 48)),
+    };
   }
   throw new ZipError("The file is no ZIP archive.");
 }

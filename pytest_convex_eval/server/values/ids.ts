@@ -9,7 +9,7 @@ const INTERNAL_BYTES = 16;
 const SHORTEST = 31;
 const LONGEST = 37;
 
-export type DecodedId = { table: number, internal: Uint8Array };
+export type DecodedId = { table: number; internal: Uint8Array };
 
 /** @param internal 16 bytes */
 export function encodeId(table: number, internal: Uint8Array): string {

@@ -44,7 +44,9 @@ export function keyOf(value: Json | undefined): string {
     case "$undefined":
       return UNDEFINED;
     case "$integer":
-      scratch.writeBigUInt64BE(BigInt.asUintN(64, specialBytes(value).readBigInt64LE()) ^ (1n << 63n));
+      scratch.writeBigUInt64BE(
+        BigInt.asUintN(64, specialBytes(value).readBigInt64LE()) ^ (1n << 63n),
+      );
       return INT64 + scratch.toString("latin1");
     case "$float":
       return FLOAT64 + floatKey(specialBytes(value).readDoubleLE());
@@ -52,7 +54,8 @@ export function keyOf(value: Json | undefined): string {
       return BYTES + escaped(specialBytes(value).toString("latin1"));
     default: {
       let key = OBJECT;
-      for (const name of Object.keys(value).sort()) key += STRING + textKey(name) + keyOf(value[name]);
+      for (const name of Object.keys(value).sort())
+        key += STRING + textKey(name) + keyOf(value[name]);
       return key + END;
     }
   }
@@ -67,6 +70,7 @@ function floatKey(value: number) {
 }
 
 function textKey(text: string) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a key escapes only what is not ASCII or is 0.
   return escaped(/^[\x01-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1"));
 }
 

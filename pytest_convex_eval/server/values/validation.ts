@@ -9,7 +9,7 @@ import type { Json, Validator } from "../protocol.ts";
 export type TableOf = (id: string) => string | undefined | null;
 
 /** `isDocument`: `_id` and `_creationTime` are no extra fields */
-export type Context = { tableOf: TableOf, isDocument?: boolean };
+export type Context = { tableOf: TableOf; isDocument?: boolean };
 
 /** What the system adds to each document. */
 export const SYSTEM_FIELDS = new Set(["_id", "_creationTime"]);
@@ -53,7 +53,9 @@ function check(validator: Validator, value: Json, path: string, context: Context
       return null;
     }
     case "union":
-      return validator.value.some((member) => check(member, value, path, context) === null) ? null : wrong();
+      return validator.value.some((member) => check(member, value, path, context) === null)
+        ? null
+        : wrong();
     case "record": {
       if (!isPlainObject(value)) return wrong();
       for (const [name, each] of Object.entries(value)) {
@@ -69,16 +71,30 @@ function check(validator: Validator, value: Json, path: string, context: Context
   }
 }
 
-function checkId(validator: Extract<Validator, { type: "id" }>, value: Json, path: string, context: Context, wrong: () => string) {
+function checkId(
+  validator: Extract<Validator, { type: "id" }>,
+  value: Json,
+  path: string,
+  context: Context,
+  wrong: () => string,
+) {
   if (typeof value !== "string") return wrong();
   const table = context.tableOf(value);
   if (table === null) return wrong();
   if (table === validator.tableName) return null;
-  const from = table === undefined || table.startsWith("_") ? "from a system table" : `from table \`${table}\``;
+  const from =
+    table === undefined || table.startsWith("_")
+      ? "from a system table"
+      : `from table \`${table}\``;
   return `Found ID "${value}" ${from}, which does not match the table name in validator \`${print(validator)}\`.${at(path)}`;
 }
 
-function checkObject(validator: Extract<Validator, { type: "object" }>, value: { [key: string]: Json }, path: string, context: Context) {
+function checkObject(
+  validator: Extract<Validator, { type: "object" }>,
+  value: { [key: string]: Json },
+  path: string,
+  context: Context,
+) {
   const tail = () => `\n${at(path)}\nObject: ${display(value)}\nValidator: ${print(validator)}\n`;
   for (const [name, { fieldType, optional }] of Object.entries(validator.value)) {
     const field = Object.hasOwn(value, name) ? value[name] : undefined;
@@ -93,14 +109,17 @@ function checkObject(validator: Extract<Validator, { type: "object" }>, value: {
     if (found !== null) return found;
   }
   const known = (name: string) =>
-    Object.hasOwn(validator.value, name) || (context.isDocument && path === "" && SYSTEM_FIELDS.has(name));
+    Object.hasOwn(validator.value, name) ||
+    (context.isDocument && path === "" && SYSTEM_FIELDS.has(name));
   const extra = Object.keys(value).find((name) => !known(name));
   if (extra === undefined) return null;
   return `Object contains extra field \`${extra}\` that is not in the validator.${tail()}`;
 }
 
 function isPlainObject(value: Json): value is { [key: string]: Json } {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && special(value) === null;
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && special(value) === null
+  );
 }
 
 function step(path: string, name: string) {

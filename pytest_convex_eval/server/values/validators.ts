@@ -4,19 +4,29 @@ import { Refusal } from "../errors.ts";
 import { specialBytes } from "./values.ts";
 import type { Field, Json, Validator } from "../protocol.ts";
 
-const SIMPLE = new Set(["null", "number", "bigint", "boolean", "string", "bytes", "any", "commitTs"]);
+const SIMPLE = new Set([
+  "null",
+  "number",
+  "bigint",
+  "boolean",
+  "string",
+  "bytes",
+  "any",
+  "commitTs",
+]);
 
 /** A validator's JSON, checked. @throws TypeError it is none @throws Refusal InvalidRecordType */
 export function parseValidator(json: unknown): Validator {
-  if (typeof json !== "object" || json === null) throw new TypeError("a validator must be an object");
-  const { type, value } = (json as { type?: unknown, value?: unknown });
+  if (typeof json !== "object" || json === null)
+    throw new TypeError("a validator must be an object");
+  const { type, value } = json as { type?: unknown; value?: unknown };
   if (typeof type !== "string") throw new TypeError("a validator must have a type");
-  if (SIMPLE.has(type)) return ({ type } as Validator);
+  if (SIMPLE.has(type)) return { type } as Validator;
   switch (type) {
     case "literal":
       return { type, value: parseLiteral(value) };
     case "id": {
-      const { tableName } = (json as { tableName?: unknown });
+      const { tableName } = json as { tableName?: unknown };
       if (typeof tableName !== "string") throw new TypeError("v.id() needs a table name");
       return { type, tableName };
     }
@@ -26,7 +36,8 @@ export function parseValidator(json: unknown): Validator {
       if (!Array.isArray(value)) throw new TypeError("v.union() needs a list");
       return { type, value: value.map(parseValidator) };
     case "object": {
-      if (typeof value !== "object" || value === null) throw new TypeError("v.object() needs fields");
+      if (typeof value !== "object" || value === null)
+        throw new TypeError("v.object() needs fields");
       const fields = Object.entries(value).map(([name, field]) => [name, parseField(field)]);
       return { type, value: Object.fromEntries(fields) };
     }
@@ -38,26 +49,28 @@ export function parseValidator(json: unknown): Validator {
 }
 
 function parseLiteral(value: unknown): Json {
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+    return value;
   if (typeof value === "object" && value !== null && ("$integer" in value || "$float" in value)) {
-    if ("$float" in value && !Number.isFinite(specialBytes((value as Json)).readDoubleLE())) {
+    if ("$float" in value && !Number.isFinite(specialBytes(value as Json).readDoubleLE())) {
       throw new TypeError("a literal must be finite");
     }
-    return (value as Json);
+    return value as Json;
   }
   throw new TypeError("a literal must be a string, number, bigint or boolean");
 }
 
 function parseField(json: unknown): Field {
-  const { fieldType, optional } = ((json ?? {}) as { fieldType?: unknown, optional?: unknown });
+  const { fieldType, optional } = (json ?? {}) as { fieldType?: unknown; optional?: unknown };
   return { fieldType: parseValidator(fieldType), optional: optional === true };
 }
 
 function parseRecord(json: object): Validator {
-  const raw = (json as { keys?: unknown, values?: unknown });
+  const raw = json as { keys?: unknown; values?: unknown };
   const keys = parseValidator(raw.keys);
   const values = parseField(raw.values);
-  if (hasLiteral(keys)) throw new Refusal("InvalidRecordType", "Records cannot have string literal keys");
+  if (hasLiteral(keys))
+    throw new Refusal("InvalidRecordType", "Records cannot have string literal keys");
   if (!isStringLike(keys)) {
     throw new Refusal(
       "InvalidRecordType",
@@ -65,7 +78,8 @@ function parseRecord(json: object): Validator {
         "which is not a subtype of `v.string()`",
     );
   }
-  if (values.optional) throw new Refusal("InvalidRecordType", "Records cannot have optional values");
+  if (values.optional)
+    throw new Refusal("InvalidRecordType", "Records cannot have optional values");
   return { type: "record", keys, values };
 }
 

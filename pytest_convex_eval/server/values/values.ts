@@ -18,7 +18,9 @@ export class ValueError extends Error {}
 export type JsonObject = { [key: string]: Json };
 
 /** The one key of `{"$integer": ...}` and its like, or null for what is encoded as itself. */
-export function special(value: Json | undefined): "$integer" | "$float" | "$bytes" | "$undefined" | "$commitTs" | null {
+export function special(
+  value: Json | undefined,
+): "$integer" | "$float" | "$bytes" | "$undefined" | "$commitTs" | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   for (const key in value) {
     switch (key) {
@@ -42,7 +44,7 @@ export function isUndefined(value: Json | undefined): value is undefined {
 
 /** The bytes behind `{"$integer"|"$float"|"$bytes": base64}`. */
 export function specialBytes(value: Json): Buffer {
-  const [text] = Object.values((value as JsonObject));
+  const [text] = Object.values(value as JsonObject);
   return Buffer.from(String(text), "base64");
 }
 
@@ -66,14 +68,19 @@ export function parseValue(json: Json, nesting: number = MAX_NESTING): Json {
   if (nesting <= 0) throw new ValueError(`Value is too nested (maximum nesting: ${MAX_NESTING})`);
   if (Array.isArray(json)) {
     if (json.length > MAX_ARRAY_LENGTH) {
-      throw new ValueError(`Array length is too long (${json.length} > maximum length ${MAX_ARRAY_LENGTH})`);
+      throw new ValueError(
+        `Array length is too long (${json.length} > maximum length ${MAX_ARRAY_LENGTH})`,
+      );
     }
     return json.map((each) => parseValue(each, nesting - 1));
   }
   const keys = Object.keys(json);
-  if (keys.length === 1 && keys[0]?.startsWith("$")) return parseSpecial(keys[0], json[keys[0]] ?? null);
+  if (keys.length === 1 && keys[0]?.startsWith("$"))
+    return parseSpecial(keys[0], json[keys[0]] ?? null);
   if (keys.length > MAX_FIELDS) {
-    throw new ValueError(`Object has too many fields (${keys.length} > maximum number ${MAX_FIELDS})`);
+    throw new ValueError(
+      `Object has too many fields (${keys.length} > maximum number ${MAX_FIELDS})`,
+    );
   }
   const sorted: JsonObject = {};
   for (const key of keys.sort()) {
@@ -99,7 +106,9 @@ function parseSpecial(key: string, encoded: Json): Json {
     case "$float": {
       if (bytes.length !== 8) throw new ValueError("Received bytes of wrong length for a float64");
       const value = bytes.readDoubleLE();
-      return Number.isFinite(value) && !Object.is(value, -0) ? value : { $float: bytes.toString("base64") };
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { $float: bytes.toString("base64") };
     }
     default:
       throw new ValueError(`Field name ${key} starts with '$', which is reserved.`);
@@ -111,7 +120,8 @@ export function checkFieldName(name: string) {
   if (name.length > MAX_FIELD_NAME) {
     throw new ValueError(`Field name is too long (${name.length} > maximum ${MAX_FIELD_NAME}).`);
   }
-  if (name.startsWith("$")) throw new ValueError(`Field name ${name} starts with '$', which is reserved.`);
+  if (name.startsWith("$"))
+    throw new ValueError(`Field name ${name} starts with '$', which is reserved.`);
   if (!/^[ -~]+$/.test(name)) {
     if (name === "") throw new ValueError("Field names must be nonempty.");
     throw new ValueError(
@@ -181,7 +191,9 @@ export function display(value: Json | undefined): string {
     case "$undefined":
       return "undefined";
     default: {
-      const fields = Object.entries(value).map(([name, each]) => `${displayName(name)}: ${display(each)}`);
+      const fields = Object.entries(value).map(
+        ([name, each]) => `${displayName(name)}: ${display(each)}`,
+      );
       return `{${fields.join(", ")}}`;
     }
   }

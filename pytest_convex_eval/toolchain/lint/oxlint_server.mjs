@@ -25,11 +25,8 @@ const STDOUT = 1;
 
 const dist = process.argv[2] ?? "";
 const load = (/** @type {string} */ name) => import(pathToFileURL(path.join(dist, name)).href);
-const [bindings, { loadPlugin, setupRuleConfigs, lintFile }, { createWorkspace }] = await Promise.all([
-  load("bindings.js"),
-  load("plugins.js"),
-  load("workspace.js"),
-]);
+const [bindings, { loadPlugin, setupRuleConfigs, lintFile }, { createWorkspace }] =
+  await Promise.all([load("bindings.js"), load("plugins.js"), load("workspace.js")]);
 const lint = Object.values(bindings).find((value) => value.name === "lint");
 
 /** A plugin stays registered in this process, and may be registered once. @type {Map<string, Promise<string>>} */

@@ -23,7 +23,10 @@ const { serverCodegen } = await import(
 const prettier = createRequire(path.join(convex, "package.json"))("prettier");
 
 const texts = serverCodegen({ useTypeScript: false, envVars: [] });
-for (const [name, text] of [["server.d.ts", texts.DTS], ["server.js", texts.JS]]) {
+for (const [name, text] of [
+  ["server.d.ts", texts.DTS],
+  ["server.js", texts.JS],
+]) {
   // The CLI formats both as TypeScript.
   await writeFile(path.join(folder, name), await prettier.format(text, { parser: "typescript" }));
 }

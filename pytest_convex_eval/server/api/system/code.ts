@@ -4,7 +4,7 @@ import { APP } from "../../push/definitions.ts";
 import { indexConfigs, instances } from "../../push/diffs.ts";
 import { definitionOf } from "../../running/targets.ts";
 import { integer } from "../../values/values.ts";
-import type { AnalyzedFunction, AnalyzedModule, IndexConfig, Push } from "../../protocol.ts";
+import type { AnalyzedFunction, AnalyzedModule, Push } from "../../protocol.ts";
 import type { Asked, SystemFunctions } from "../system_functions.ts";
 
 const ANY = '{"type":"any"}';
@@ -29,11 +29,14 @@ export const CODE: SystemFunctions = {
     ]),
   "frontend/modules:argsValidator": ({ deployment, component, args }) => {
     const [path = "", name = "default"] = String(args.path).split(":");
-    const module = definitionOf(deployment.live, component)?.definition.functions.get(`${path.replace(/\.js$/, "")}.js`);
+    const module = definitionOf(deployment.live, component)?.definition.functions.get(
+      `${path.replace(/\.js$/, "")}.js`,
+    );
     const found = module?.functions.find((each) => each.name === name);
     return found === undefined ? null : (found.args ?? ANY);
   },
-  "frontend/getVersion": ({ deployment }) => deployment.live?.definitions.get(APP)?.serverVersion ?? null,
+  "frontend/getVersion": ({ deployment }) =>
+    deployment.live?.definitions.get(APP)?.serverVersion ?? null,
   "frontend/node:version": () => process.versions.node,
   "cli/modules:apiSpec": apiSpec,
 };
@@ -49,12 +52,22 @@ function listIndexes(asked: Asked) {
   return indexConfigs(schema)
     .filter(({ name }) => name.startsWith(`${tableName}.`))
     .map(({ name, staged = false, ...index }) => ({
-      ...{ table: tableName, name: name.slice(tableName.length + 1), staged, backfill: { state: "done" } },
+      ...{
+        table: tableName,
+        name: name.slice(tableName.length + 1),
+        staged,
+        backfill: { state: "done" },
+      },
       fields: fieldsOf(index),
     }));
 }
 
-function fieldsOf(index: { type: "database", fields: string[] } | { type: "search", searchField: string, filterFields: string[] } | { type: "vector", vectorField: string, dimensions: number, filterFields: string[] }) {
+function fieldsOf(
+  index:
+    | { type: "database"; fields: string[] }
+    | { type: "search"; searchField: string; filterFields: string[] }
+    | { type: "vector"; vectorField: string; dimensions: number; filterFields: string[] },
+) {
   if (index.type === "database") return index.fields;
   const { type: _, ...rest } = index;
   return rest;
@@ -66,7 +79,10 @@ function listModules(push: Push | null, component: string) {
 }
 
 function describeModule({ functions, httpRoutes, crons }: AnalyzedModule) {
-  const specs = (crons ?? []).map(({ name, function: udfPath, args: udfArgs, schedule }) => [name, { udfPath, udfArgs, cronSchedule: schedule }]);
+  const specs = (crons ?? []).map(({ name, function: udfPath, args: udfArgs, schedule }) => [
+    name,
+    { udfPath, udfArgs, cronSchedule: schedule },
+  ]);
   return {
     functions: functions.map(describeFunction),
     httpRoutes: httpRoutes ?? null,
@@ -92,12 +108,18 @@ function apiSpec({ deployment, component }: Asked) {
       args: JSON.parse(each.args ?? ANY),
       returns: JSON.parse(each.returns ?? ANY),
     })),
-    ...(httpRoutes ?? []).map((route) => ({ functionType: "HttpAction", method: route.method, path: route.path })),
+    ...(httpRoutes ?? []).map((route) => ({
+      functionType: "HttpAction",
+      method: route.method,
+      path: route.path,
+    })),
   ]);
 }
 
 function listCronJobs({ deployment, component }: Asked) {
-  const timers = deployment.services.scheduler.crons().filter((each) => each.component === component);
+  const timers = deployment.services.scheduler
+    .crons()
+    .filter((each) => each.component === component);
   return timers.map(({ cron, next }, i) => {
     const schedule = Object.entries(cron.schedule).map(([name, value]) => [
       name,
@@ -132,5 +154,8 @@ function httpPrefix(push: Push | null, component: string) {
   const at = component.lastIndexOf("/");
   const parent = definitionOf(push, at < 0 ? APP : component.slice(0, at));
   const mounts = Object.entries(parent?.definition.definition.httpMounts ?? {});
-  return mounts.find(([, reference]) => reference.split("/").at(-1) === component.slice(at + 1))?.[0] ?? null;
+  return (
+    mounts.find(([, reference]) => reference.split("/").at(-1) === component.slice(at + 1))?.[0] ??
+    null
+  );
 }

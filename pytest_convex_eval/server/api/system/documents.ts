@@ -25,7 +25,8 @@ export const DOCUMENTS: SystemFunctions = {
   "frontend/listTableScan": listTableScan,
   "frontend/clearTablePage": clearTablePage,
   "frontend/createTable": createTable,
-  "frontend/getById": ({ transaction, component, args }) => transaction.get(component, { id: args.id, isSystem: false }),
+  "frontend/getById": ({ transaction, component, args }) =>
+    transaction.get(component, { id: args.id, isSystem: false }),
   "frontend/listById": ({ transaction, component, args }) =>
     args.ids.map(({ id }: { id: string }) => transaction.get(component, { id, isSystem: false })),
   "frontend/deleteDocuments": ({ transaction, component, args }) => {
@@ -38,15 +39,19 @@ export const DOCUMENTS: SystemFunctions = {
   },
   "frontend/patchDocumentsFields": ({ transaction, component, args }) => {
     const all = transaction.tables.find(component, args.table)?.documents.keys() ?? [];
-    for (const id of [...(args.ids ?? all)]) transaction.patch(component, { id, value: args.fields });
+    for (const id of [...(args.ids ?? all)])
+      transaction.patch(component, { id, value: args.fields });
     return { success: true };
   },
   "frontend/paginatedTableDocuments": (asked) => {
-    if (asked.args.filters != null) throw new UserError("Filters of documents are not supported by the embedded deployment.");
+    if (asked.args.filters != null)
+      throw new UserError("Filters of documents are not supported by the embedded deployment.");
     return page(asked, "desc");
   },
   "frontend/getTableMapping": ({ transaction, component }) =>
-    Object.fromEntries(transaction.tables.of(component).map(({ number, name }) => [String(number), name])),
+    Object.fromEntries(
+      transaction.tables.of(component).map(({ number, name }) => [String(number), name]),
+    ),
   "frontend/tableSize": tableSize,
   "frontend/tableSize:sizeOfAllTables": ({ transaction, component }) => {
     const own = userTables(transaction.tables.of(component));
@@ -71,8 +76,12 @@ function userTables<T extends { isSystem: boolean }>(tables: T[]) {
 
 function page({ transaction, component, args }: Asked, order: "asc" | "desc") {
   const { numItems, cursor = null } = args.paginationOpts;
-  const source = { type: ("FullTableScan" as const), tableName: args.table, order };
-  return readPage(transaction, component, { query: { source, operators: [] }, cursor, pageSize: numItems });
+  const source = { type: "FullTableScan" as const, tableName: args.table, order };
+  return readPage(transaction, component, {
+    query: { source, operators: [] },
+    cursor,
+    pageSize: numItems,
+  });
 }
 
 function tableSize({ transaction, component, args }: Asked) {
@@ -88,7 +97,8 @@ function addDocuments({ transaction, component, args }: Asked) {
   try {
     for (const document of documents) transaction.insert(component, table, document);
   } catch (error) {
-    if (error instanceof UserError) throw new FunctionFailure(`Uncaught ConvexError: ${error.message}`, error.message);
+    if (error instanceof UserError)
+      throw new FunctionFailure(`Uncaught ConvexError: ${error.message}`, error.message);
     throw error;
   }
   return { success: true };
@@ -96,10 +106,14 @@ function addDocuments({ transaction, component, args }: Asked) {
 
 /** @param asked the newest first */
 function listTableScan({ transaction, component, args }: Asked) {
-  const source = { type: ("FullTableScan" as const), tableName: args.table, order: ("desc" as const) };
-  const stream = new QueryStream(transaction, component, { source, operators: [{ limit: Number(args.limit) }] });
+  const source = { type: "FullTableScan" as const, tableName: args.table, order: "desc" as const };
+  const stream = new QueryStream(transaction, component, {
+    source,
+    operators: [{ limit: Number(args.limit) }],
+  });
   const found = [];
-  for (let document = stream.next(); document !== null; document = stream.next()) found.push(document);
+  for (let document = stream.next(); document !== null; document = stream.next())
+    found.push(document);
   return found;
 }
 

@@ -25,8 +25,12 @@ export const STATE: SystemFunctions = {
   "cli/queryEnvironmentVariables": ({ deployment }) => listVariables(deployment),
   "cli/queryEnvironmentVariables:get": ({ deployment, args }) => {
     // CLIs around 1.31.7 ask for the platform's own, and refuse to push without.
-    const builtins = { CONVEX_CLOUD_URL: deployment.urls.cloud, CONVEX_SITE_URL: deployment.urls.site };
-    const value = deployment.variables.get(args.name) ?? new Map(Object.entries(builtins)).get(args.name);
+    const builtins = {
+      CONVEX_CLOUD_URL: deployment.urls.cloud,
+      CONVEX_SITE_URL: deployment.urls.site,
+    };
+    const value =
+      deployment.variables.get(args.name) ?? new Map(Object.entries(builtins)).get(args.name);
     return value === undefined ? null : { name: args.name, value };
   },
   // No audit log is kept, and logs go nowhere else.
@@ -38,8 +42,12 @@ export const STATE: SystemFunctions = {
   "frontend/fileStorageV2:fileMetadata": (asked) => {
     const { numItems, cursor = null } = asked.args.paginationOpts;
     const { transaction, component } = asked;
-    const source = { type: ("FullTableScan" as const), tableName: STORAGE, order: ("desc" as const) };
-    const found = readPage(transaction, component, { query: { source, operators: [] }, cursor, pageSize: numItems });
+    const source = { type: "FullTableScan" as const, tableName: STORAGE, order: "desc" as const };
+    const found = readPage(transaction, component, {
+      query: { source, operators: [] },
+      cursor,
+      pageSize: numItems,
+    });
     return { ...found, page: found.page.map((each) => withUrl(asked, each)) };
   },
   "frontend/fileStorageV2:getFile": (asked) => {
@@ -75,7 +83,11 @@ function files({ transaction, component }: Asked): Document[] {
 }
 
 function withUrl({ deployment, transaction, component }: Asked, file: Document) {
-  return { contentType: null, ...file, url: deployment.services.storage.url(transaction, component, String(file["_id"])) };
+  return {
+    contentType: null,
+    ...file,
+    url: deployment.services.storage.url(transaction, component, String(file["_id"])),
+  };
 }
 
 /** Those that have not ended, the next first; a cursor is how many came before. */
@@ -84,7 +96,8 @@ function scheduledJobs({ transaction, component, args }: Asked) {
   const { numItems, cursor = null } = args.paginationOpts;
   if (cursor === END) return NOTHING;
   const from = Number(cursor ?? 0);
-  if (!Number.isInteger(from)) throw new UserError(`${cursor} is no cursor of scheduled functions.`);
+  if (!Number.isInteger(from))
+    throw new UserError(`${cursor} is no cursor of scheduled functions.`);
   const open = [...(transaction.tables.find(component, SCHEDULED)?.documents.values() ?? [])]
     .filter(({ state }) => kindOf(state) === "pending" || kindOf(state) === "inProgress")
     .sort((a, b) => Number(a["scheduledTime"]) - Number(b["scheduledTime"]));

@@ -1,6 +1,6 @@
 /** A registered function without `args`. */
 
-import { isOpen, valueOf } from "./shared/ast.mjs";
+import { isOpen, propertyValue } from "./shared/ast.mjs";
 import { registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
 
@@ -13,7 +13,7 @@ export default rule({
   check(file, report) {
     for (const { options, registrar } of registered(file)) {
       if (options === null || registrar.isHttp || isOpen(options)) continue;
-      if (valueOf(options, "args") === null) report(options, { kind: registrar.kind });
+      if (propertyValue(options, "args") === null) report(options, { kind: registrar.kind });
     }
   },
 });

@@ -8,7 +8,7 @@
  * @typedef {import("./shared/file.mjs").SourceFile} File
  */
 
-import { keyOf, methodNode, methodOf, stringOf, valueOf } from "./shared/ast.mjs";
+import { keyOf, methodNode, methodOf, stringOf, propertyValue } from "./shared/ast.mjs";
 import { databaseCalls } from "./shared/context.mjs";
 import { SourceFile } from "./shared/file.mjs";
 import { exportsOf, hasDefaultExport, registered } from "./shared/functions.mjs";
@@ -79,7 +79,7 @@ function factsOf(file) {
 /** Validators of any for what is documents of one table. @param {File} file */
 function anyReturns(file) {
   return registered(file).flatMap(({ options, handler }) => {
-    const returns = options === null ? null : valueOf(options, "returns");
+    const returns = options === null ? null : propertyValue(options, "returns");
     if (returns === null || handler === null || !holdsAny(file, returns)) return [];
     const { known, table } = shapeReturned(file, handler);
     return known && table !== null ? [{ table, at: place(returns) }] : [];
@@ -99,7 +99,7 @@ function storedFields(file) {
     if (document?.type !== "ObjectExpression") return [{ table, field: null, known: false }];
     return document.properties.map((/** @type {Node} */ property) => {
       const shape = property.type === "Property" ? shapeOf(file, property.value) : null;
-      const known = shape !== null && shape.known && !shape.empty;
+      const known = shape?.known === true && !shape.empty;
       return { table, field: keyOf(property), known };
     });
   });
@@ -198,7 +198,7 @@ function isAuthConfig(file) {
   if (node === undefined) return hasDefaultExport(file);
   const config = follow(file, node.declaration);
   if (config.type !== "ObjectExpression") return true;
-  const providers = valueOf(config, "providers");
+  const providers = propertyValue(config, "providers");
   const list = providers && follow(file, providers);
   return list !== null && (list.type !== "ArrayExpression" || list.elements.length > 0);
 }

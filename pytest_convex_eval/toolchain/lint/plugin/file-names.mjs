@@ -3,7 +3,7 @@
  * would have of its own, and crons that nothing loads, are decided over all files (`decide.py`).
  */
 
-import { outer, valueOf } from "./shared/ast.mjs";
+import { outer, propertyValue } from "./shared/ast.mjs";
 import { hasDefaultExport } from "./shared/functions.mjs";
 import { cronTables } from "./shared/references.mjs";
 import { rule } from "./shared/rule.mjs";
@@ -39,7 +39,7 @@ export default rule({
           if (file.module === place || file.module === `${folder}${place}`) continue;
           report(outer(declaration), { what: `the ${place}`, place });
         }
-      } else if (value.type === "ObjectExpression" && valueOf(value, "providers") !== null) {
+      } else if (value.type === "ObjectExpression" && propertyValue(value, "providers") !== null) {
         const looks = /(?:^|[/._-])auth/i.test(file.module);
         if (looks && file.module !== "auth.config") {
           report(outer(declaration), { what: "the auth configuration", place: "auth.config" });

@@ -3,7 +3,7 @@
  * `httpAction`. That a router stands in another file is decided over all files (`decide.py`).
  */
 
-import { isFunction, methodOf, receiverOf, valueOf } from "./shared/ast.mjs";
+import { isFunction, methodOf, receiverOf, propertyValue } from "./shared/ast.mjs";
 import { hasDefaultExport, registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
 import { isRouter, routerCalls } from "./shared/routes.mjs";
@@ -28,7 +28,7 @@ export default rule({
       const receiver = receiverOf(call);
       if (methodOf(call) !== "route" || receiver === null || !isRouter(file, receiver)) continue;
       const route = call.arguments[0] && follow(file, call.arguments[0]);
-      const handler = route?.type === "ObjectExpression" ? valueOf(route, "handler") : null;
+      const handler = route?.type === "ObjectExpression" ? propertyValue(route, "handler") : null;
       if (handler === null) continue;
       const target = follow(file, handler);
       const other = kinds.get(target);

@@ -4,7 +4,7 @@
  * files (`decide.py`).
  */
 
-import { keyOf, memberName, outer, valueOf } from "./shared/ast.mjs";
+import { keyOf, memberName, outer, propertyValue } from "./shared/ast.mjs";
 import { registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
 import { pathIn } from "./shared/scope.mjs";
@@ -73,7 +73,7 @@ export default rule({
   check(file, report) {
     for (const { options, handler } of registered(file)) {
       if (options === null || handler === null) continue;
-      const returns = valueOf(options, "returns");
+      const returns = propertyValue(options, "returns");
       if (returns !== null && holdsAny(file, returns)) {
         const { known, empty, table } = shapeReturned(file, handler);
         if (known && !empty && table === null) report(returns, {}, "returns");

@@ -1,6 +1,6 @@
 /** A public function without `returns`. */
 
-import { isOpen, valueOf } from "./shared/ast.mjs";
+import { isOpen, propertyValue } from "./shared/ast.mjs";
 import { registered } from "./shared/functions.mjs";
 import { rule } from "./shared/rule.mjs";
 
@@ -11,7 +11,7 @@ export default rule({
   check(file, report) {
     for (const { options, registrar } of registered(file)) {
       if (options === null || !registrar.isPublic || registrar.isHttp || isOpen(options)) continue;
-      if (valueOf(options, "returns") === null) report(options, { kind: registrar.kind });
+      if (propertyValue(options, "returns") === null) report(options, { kind: registrar.kind });
     }
   },
 });

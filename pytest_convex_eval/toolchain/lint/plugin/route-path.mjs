@@ -1,6 +1,6 @@
 /** A pattern in the path of a route, which is compared as it stands. */
 
-import { methodOf, receiverOf, stringOf, valueOf } from "./shared/ast.mjs";
+import { methodOf, receiverOf, stringOf, propertyValue } from "./shared/ast.mjs";
 import { rule } from "./shared/rule.mjs";
 import { isRouter } from "./shared/routes.mjs";
 import { follow } from "./shared/scope.mjs";
@@ -16,7 +16,7 @@ export default rule({
       const receiver = receiverOf(call);
       if (methodOf(call) !== "route" || receiver === null || !isRouter(file, receiver)) continue;
       const route = call.arguments[0] && follow(file, call.arguments[0]);
-      const value = route?.type === "ObjectExpression" ? valueOf(route, "path") : null;
+      const value = route?.type === "ObjectExpression" ? propertyValue(route, "path") : null;
       const path = value === null ? null : stringOf(value);
       if (value && path !== null && /\*|\/:\w|\{\w+\}|\/\[\w+\]/.test(path)) {
         report(value, { path: JSON.stringify(path) });

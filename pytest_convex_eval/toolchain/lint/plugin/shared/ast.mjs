@@ -74,7 +74,7 @@ export function keyOf(property) {
  * The value of an object literal's property; the last of a name wins, as when it is evaluated.
  * @param {Node} object @param {string} name @returns {Node | null}
  */
-export function valueOf(object, name) {
+export function propertyValue(object, name) {
   const found = object.properties.findLast((/** @type {Node} */ p) => keyOf(p) === name);
   return found === undefined ? null : found.value;
 }

@@ -11,7 +11,7 @@
  *   `takesFunction`: it was given its handler, and not an object that holds one.
  */
 
-import { outer, unwrap, valueOf } from "./ast.mjs";
+import { outer, unwrap, propertyValue } from "./ast.mjs";
 import { follow, functionOf, imported } from "./scope.mjs";
 
 const GENERATED_SERVER = /(?:^|\/)_generated\/server(?:\.[cm]?[jt]s)?$/;
@@ -75,7 +75,7 @@ function findForeign(file) {
     const by = imported(file, call.callee);
     if (by === null || !by.from.startsWith(".")) continue;
     const { options, handler } = argumentOf(file, call);
-    if (handler !== null || (options !== null && valueOf(options, "handler") !== null)) {
+    if (handler !== null || (options !== null && propertyValue(options, "handler") !== null)) {
       found.set(call, [by.from, by.path[0] ?? "*"]);
     }
   }
@@ -114,7 +114,11 @@ function argumentOf(file, call) {
   if (direct !== null) return { options: null, handler: direct, takesFunction: true };
   const options = follow(file, argument);
   if (options.type !== "ObjectExpression") return none;
-  return { options, handler: functionOf(file, valueOf(options, "handler")), takesFunction: false };
+  return {
+    options,
+    handler: functionOf(file, propertyValue(options, "handler")),
+    takesFunction: false,
+  };
 }
 
 /** The functions that `file` registers. @param {SourceFile} file */

@@ -9,7 +9,7 @@
  */
 
 import { argumentPath } from "./arguments.mjs";
-import { isFunction, settled, stringOf, valueOf } from "./ast.mjs";
+import { isFunction, settled, stringOf, propertyValue } from "./ast.mjs";
 import { databaseCalls } from "./context.mjs";
 import { registered } from "./functions.mjs";
 import { queryOf } from "./queries.mjs";
@@ -30,14 +30,19 @@ export function shapeOf(file, node, steps = 20) {
   if (bare.type === "TemplateLiteral") return KNOWN;
   if (bare.type === "ArrayExpression") {
     const [first] = bare.elements;
-    return first == null || first.type === "SpreadElement" ? UNKNOWN : shapeOf(file, first, steps - 1);
+    return first == null || first.type === "SpreadElement"
+      ? UNKNOWN
+      : shapeOf(file, first, steps - 1);
   }
   if (bare.type === "ObjectExpression") {
     const isWhole = bare.properties.every((/** @type {Node} */ p) => p.type === "Property");
     return isWhole && bare.properties.length > 0 ? KNOWN : UNKNOWN;
   }
   if (bare.type === "ConditionalExpression") {
-    return both(shapeOf(file, bare.consequent, steps - 1), shapeOf(file, bare.alternate, steps - 1));
+    return both(
+      shapeOf(file, bare.consequent, steps - 1),
+      shapeOf(file, bare.alternate, steps - 1),
+    );
   }
   const table = tableRead(file, bare);
   if (table !== null) return { known: true, empty: false, table };
@@ -73,7 +78,7 @@ function gets(file) {
 function argumentsOf(file) {
   return new Map(
     registered(file).flatMap(({ options, handler }) => {
-      const args = options === null ? null : valueOf(options, "args");
+      const args = options === null ? null : propertyValue(options, "args");
       if (args === null || handler === null) return [];
       const fields = objectFields(file, args).map(
         ({ name, value }) => /** @type {const} */ ([name, value]),

@@ -9,7 +9,7 @@
  * @typedef {{ name: string | null, call: Node, fields: Field[], indexes: Index[] }} Table
  */
 
-import { keyOf, methodOf, outer, stringOf, valueOf } from "./ast.mjs";
+import { keyOf, methodOf, outer, stringOf, propertyValue } from "./ast.mjs";
 import { follow, imported, isImport, variableOf } from "./scope.mjs";
 
 const CHAINED = new Set(["index", "searchIndex", "staged", "vectorIndex"]);
@@ -75,7 +75,7 @@ function indexOf(file, call) {
   const name = stringOf(call.arguments[0]);
   const config = call.arguments[1] === undefined ? null : follow(file, call.arguments[1]);
   const options = config?.type === "ObjectExpression" ? config : null;
-  const staged = options === null ? null : valueOf(options, "staged");
+  const staged = options === null ? null : propertyValue(options, "staged");
   const isStaged = staged !== null && !(staged.type === "Literal" && staged.value === false);
   if (method !== "index") {
     return {
@@ -86,7 +86,7 @@ function indexOf(file, call) {
       call,
     };
   }
-  const list = options === null ? config : valueOf(options, "fields");
+  const list = options === null ? config : propertyValue(options, "fields");
   return {
     name,
     fields: list === null ? null : stringsOf(file, list),

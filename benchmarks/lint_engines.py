@@ -32,7 +32,7 @@ from pytest_convex_eval.toolchain.lint.compare import (
 )
 from pytest_convex_eval.toolchain.lint.eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint, passed_over
-from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError, DependencyStore
@@ -124,7 +124,9 @@ def parses(toolchain: Toolchain, workspace: Workspace, scratch: Path) -> bool:
     return not any(finding.severity == "error" for finding in report.findings)
 
 
-def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) -> list[Spoken]:
+def by_oxlint(
+    toolchain: Toolchain, projects: Sequence[Project], scratch: Path
+) -> list[EngineReport]:
     """What oxlint says of each of `projects`, which lie beside each other, in one process."""
     folder = projects[0].root.parent
     names = {
@@ -143,10 +145,10 @@ def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) 
     )
     if whole.exhausted:
         return alone(lambda one: by_oxlint(toolchain, one, scratch), projects, whole)
-    said: list[list[Said]] = [[] for _ in projects]
-    for one in whole.said:
+    diagnostics: list[list[Diagnostic]] = [[] for _ in projects]
+    for one in whole.diagnostics:
         number, path = names[one.path]
-        said[number].append(replace(one, path=path))
+        diagnostics[number].append(replace(one, path=path))
     unparsable, too_deep = (
         [
             {path for at, path in map(names.__getitem__, paths) if at == number}
@@ -157,36 +159,38 @@ def by_oxlint(toolchain: Toolchain, projects: Sequence[Project], scratch: Path) 
     # One process for all: what it took is the last one's.
     cpu = [0.0] * (len(projects) - 1) + [whole.cpu_seconds]
     return [
-        Spoken(tuple(told), frozenset(broken), tuple(sorted(deep)), cpu_seconds=seconds)
-        for told, broken, deep, seconds in zip(said, unparsable, too_deep, cpu, strict=True)
+        EngineReport(tuple(told), frozenset(broken), tuple(sorted(deep)), cpu_seconds=seconds)
+        for told, broken, deep, seconds in zip(diagnostics, unparsable, too_deep, cpu, strict=True)
     ]
 
 
-def by_eslint(eslint: Eslint, projects: Sequence[Project], scratch: Path) -> list[Spoken]:
-    spoken = ask_eslint(
+def by_eslint(eslint: Eslint, projects: Sequence[Project], scratch: Path) -> list[EngineReport]:
+    report = ask_eslint(
         eslint,
         [(project.root, project.paths) for project in projects],
         SELECTION,
         scratch=scratch,
         deadline_seconds=DEADLINE_SECONDS * len(projects),
     )
-    if spoken[0].exhausted:
-        return alone(lambda one: by_eslint(eslint, one, scratch), projects, spoken[0])
-    return spoken
+    if report[0].exhausted:
+        return alone(lambda one: by_eslint(eslint, one, scratch), projects, report[0])
+    return report
 
 
 def alone(
-    ask: Callable[[Sequence[Project]], list[Spoken]], projects: Sequence[Project], whole: Spoken
-) -> list[Spoken]:
+    ask: Callable[[Sequence[Project]], list[EngineReport]],
+    projects: Sequence[Project],
+    whole: EngineReport,
+) -> list[EngineReport]:
     """Each of `projects` asked about by itself, since one of them exhausts the engine."""
     return [whole] if len(projects) == 1 else [ask([project])[0] for project in projects]
 
 
-def judged(project: Project, spoken: Spoken, paths: Sequence[str]) -> list[Finding]:
-    if spoken.exhausted:
+def judged(project: Project, report: EngineReport, paths: Sequence[str]) -> list[Finding]:
+    if report.exhausted:
         return [Finding("lint/resource-limit", "")]
     unseen = [Finding("lint/not-linted", "", path=p) for p in project.paths if p not in paths]
-    return [*judge(spoken, paths, SELECTION, SourceTree(project.root)), *unseen]
+    return [*judge(report, paths, SELECTION, SourceTree(project.root)), *unseen]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

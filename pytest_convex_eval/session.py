@@ -196,11 +196,11 @@ class EvalSession:
                 for model in self.settings.models:
                     check_key(model, os.environ)
             sweep()
-            bench = self.evaluator().bench()
+            tools = self.evaluator().tools()
             if self._shared_tools is not None:
-                self._host = _hosted(self._shared_tools, bench.toolchain)
+                self._host = _hosted(self._shared_tools, tools.toolchain)
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
-            content = manifest(self.config, self.settings, self.arms(), bench, paths)
+            content = manifest(self.config, self.settings, self.arms(), tools, paths)
             plans = self._plans(nodeids)
             unjudged = {nodeid: plan.unjudged() for nodeid, plan in plans.items()}
             reporter.begin(self._record(content), unjudged)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block
-from pytest_convex_eval.behaviour.fields import Budget, ErrorName, Throws
+from pytest_convex_eval.behaviour.fields import ErrorName, Throws, UsageLimit
 from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.steps import (
@@ -70,7 +70,7 @@ class Caller:
                 [*context, *logs],
             )
         _check_logs(step.logs, result.log_lines, context)
-        _check_budget(step.uses, result.usage, context)
+        _check_usage(step.uses, result.usage, context)
         return result.value
 
     def request(self, step: HttpStep, scope: Scope) -> HttpAnswer:
@@ -155,7 +155,7 @@ class Caller:
             if len(found) > step.page_size:
                 summary = f"a page of {len(found)} items where {step.page_size} were asked for"
                 raise StepFailedError("pages", summary, context)
-            _check_budget(step.uses, result.usage, context)
+            _check_usage(step.uses, result.usage, context)
             items += found
             filled += bool(found)
             if page.get("isDone") is True:
@@ -290,11 +290,11 @@ def _check_logs(patterns: Sequence[str], log_lines: Sequence[str], context: Sequ
         place += 1
 
 
-def _check_budget(budget: Budget | None, usage: Usage | None, context: Sequence[str]) -> None:
-    if budget is None or usage is None:
+def _check_usage(most: UsageLimit | None, usage: Usage | None, context: Sequence[str]) -> None:
+    if most is None or usage is None:
         return
-    for name in type(budget).model_fields:
-        limit = getattr(budget, name)
+    for name in type(most).model_fields:
+        limit = getattr(most, name)
         used = getattr(usage, name)
         if limit is not None and used > limit:
             what = name.replace("_", " ")

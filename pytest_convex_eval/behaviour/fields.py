@@ -1,4 +1,4 @@
-"""What several steps are made of: durations, expected values, callers, errors, budgets."""
+"""What several steps are made of: durations, expected values, callers, errors, limits of use."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ ThrowsText = Annotated[
 ]
 
 
-class Budget(StrictModel):
+class UsageLimit(StrictModel):
     """The most that a call may use, with everything that it calls; not checked on a deployment
     that does not tell."""
 

@@ -20,7 +20,6 @@ from pydantic import (
 
 from pytest_convex_eval.behaviour.fields import (
     As,
-    Budget,
     Duration,
     Matcher,
     Moment,
@@ -28,6 +27,7 @@ from pytest_convex_eval.behaviour.fields import (
     Pattern,
     Save,
     ThrowsText,
+    UsageLimit,
 )
 from pytest_convex_eval.expectations.model import FunctionPath, StrictModel
 
@@ -62,7 +62,7 @@ class CallStep(StrictModel):
     logs: Annotated[
         tuple[Pattern, ...], Field(description="Patterns that log lines match, in this order")
     ] = ()
-    uses: Budget | None = None
+    uses: UsageLimit | None = None
     save: Save = None
 
     @model_validator(mode="after")
@@ -200,7 +200,7 @@ class PaginateStep(StrictModel):
     as_: As = None
     returns: Annotated[Matcher, Field(description="All items of all pages")] = None
     pages: Annotated[Matcher, Field(description="How many pages held something")] = None
-    uses: Annotated[Budget | None, Field(description="Each page at the most")] = None
+    uses: Annotated[UsageLimit | None, Field(description="Each page at the most")] = None
     save: Save = None
 
 

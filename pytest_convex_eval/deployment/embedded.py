@@ -19,7 +19,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from pytest_convex_eval import processes
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded_api import Calls
+from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
 from pytest_convex_eval.deployment.endpoint import (
     CALL_SECONDS,
     LONG_CALL_SECONDS,
@@ -176,24 +176,24 @@ class EmbeddedDeployment(Endpoint):
     def call(
         self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the function `path` (`module:function`); see `Calls.call`."""
-        return self._calls(seconds_for(kind)).call(kind, path, args, **by)
+        """Runs the function `path` (`module:function`); see `EmbeddedApi.call`."""
+        return self._api(seconds_for(kind)).call(kind, path, args, **by)
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-        """Inserts documents; see `Calls.insert`."""
-        return self._calls().insert(table, documents)
+        """Inserts documents; see `EmbeddedApi.insert`."""
+        return self._api().insert(table, documents)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes documents; see `Calls.delete`."""
-        self._calls().delete(ids)
+        """Deletes documents; see `EmbeddedApi.delete`."""
+        self._api().delete(ids)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
         """All documents of a table, the oldest first."""
-        return self._calls().documents(table)
+        return self._api().documents(table)
 
     def advance(self, seconds: float) -> list[str]:
-        """Moves the deployment's clock; see `Calls.advance`."""
-        return self._calls(LONG_CALL_SECONDS).advance(seconds)
+        """Moves the deployment's clock; see `EmbeddedApi.advance`."""
+        return self._api(LONG_CALL_SECONDS).advance(seconds)
 
     def log(self) -> str:
         """What the server wrote to stderr: nothing, unless it failed."""
@@ -206,9 +206,9 @@ class EmbeddedDeployment(Endpoint):
         ready = self._running()
         return Client(ready.url, ready.admin_key)
 
-    def _calls(self, timeout_seconds: float = CALL_SECONDS) -> Calls:
+    def _api(self, timeout_seconds: float = CALL_SECONDS) -> EmbeddedApi:
         ready = self._running()
-        return Calls(
+        return EmbeddedApi(
             Client(ready.url, ready.admin_key, timeout_seconds),
             Client(ready.site_url, ready.admin_key, timeout_seconds),
         )

@@ -53,7 +53,7 @@ class _Addresses:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls(Endpoint):
+class EmbeddedApi(Endpoint):
     """Calls to the live functions of an embedded deployment."""
 
     client: Client

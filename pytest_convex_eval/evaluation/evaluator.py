@@ -35,7 +35,7 @@ from pytest_convex_eval.outcomes import (
 from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
 from pytest_convex_eval.stages.cache import VerdictCache
-from pytest_convex_eval.stages.protocol import Bench, Place, Subject
+from pytest_convex_eval.stages.protocol import Place, Subject, Tools
 from pytest_convex_eval.stages.runner import all_stages, judge, run_stages
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -65,18 +65,18 @@ class Evaluator:
         self._settings = settings
         self._run_folder = run_folder
         self._progress = progress
-        self._tools = tools
+        self._new_warm = tools
         self.replies = Replies(settings, arms, run_folder)
         self._new_deployment: Callable[[], Deployment] | None = None
         self._deployment: Deployment | None = None
         self._ahead: Future[Deployment] | None = None
-        self._bench: Bench | None = None
+        self._tools: Tools | None = None
         self._verdicts: VerdictCache | None = None
         self._evaluates = False
 
-    def bench(self) -> Bench:
+    def tools(self) -> Tools:
         """The tools, installed when they are not there yet. Raises InfrastructureError."""
-        if self._bench is None:
+        if self._tools is None:
             cache = default_cache()
             toolchain = install_toolchain(cache, progress=self._progress)
             dependencies = DependencyStore(cache, toolchain)
@@ -89,7 +89,7 @@ class Evaluator:
                 cache=cache,
                 progress=self._progress,
             )
-            self._bench = Bench(
+            self._tools = Tools(
                 toolchain,
                 dependencies,
                 self._empty_deployment,
@@ -98,16 +98,16 @@ class Evaluator:
                 install_eslint(cache, toolchain, progress=self._progress)
                 if self._settings.lint_engine == "eslint"
                 else None,
-                self._tools(toolchain),
+                self._new_warm(toolchain),
             )
             if not self._settings.no_cache:
                 self._verdicts = VerdictCache(cache / "verdicts")
-        return self._bench
+        return self._tools
 
     def close(self) -> None:
         self._close_deployment()
-        if self._bench is not None and self._bench.warm is not None:
-            self._bench.warm.close()
+        if self._tools is not None and self._tools.warm is not None:
+            self._tools.warm.close()
         if self._verdicts is not None:
             self._verdicts.close()
         self.replies.close()
@@ -159,14 +159,14 @@ class Evaluator:
         folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
         try:
             try:
-                bench = self.bench()
+                tools = self.tools()
                 self._start_ahead()
             except InfrastructureError as error:
                 return plan.unjudged(_with_detail("toolchain", error))
             stages = self._settings.stages
             enough = partial(_caught, plan)
             results = run_stages(
-                subject, bench, folder, stages, emit, all_stages(self._verdicts), enough=enough
+                subject, tools, folder, stages, emit, all_stages(self._verdicts), enough=enough
             )
             result = _judged(plan, results, reply.generated)
             kept = self._keep(plan, result, folder / "workspace")

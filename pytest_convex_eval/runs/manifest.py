@@ -18,7 +18,7 @@ from pytest_convex_eval.fingerprint import package_fingerprint
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.prompts import Arm
     from pytest_convex_eval.options import Settings
-    from pytest_convex_eval.stages.protocol import Bench
+    from pytest_convex_eval.stages.protocol import Tools
 
 _PACKAGES = ("pytest", "pytest-xdist", "pytest-timeout", "anthropic", "pydantic", "PyYAML")
 
@@ -27,7 +27,7 @@ def manifest(
     config: pytest.Config,
     settings: Settings,
     arms: Sequence[Arm],
-    bench: Bench,
+    tools: Tools,
     case_paths: Iterable[Path],
 ) -> dict[str, Any]:
     """Builtins only. Two runs whose `fingerprints` differ were not asked or judged the same."""
@@ -43,13 +43,13 @@ def manifest(
             "python": platform.python_version(),
             "platform": f"{sys.platform}-{platform.machine()}",
             **{name: _version(name) for name in _PACKAGES},
-            **bench.toolchain.versions,
-            "convex": bench.dependencies.default_set().convex_version,
+            **tools.toolchain.versions,
+            "convex": tools.dependencies.default_set().convex_version,
         },
         "fingerprints": {
             "suite": _digest(repr(sorted(cases.items())).encode()),
             "prompts": prompts,
-            "toolchain": bench.toolchain.fingerprint,
+            "toolchain": tools.toolchain.fingerprint,
             "harness": package_fingerprint(),
         },
         "cases": cases,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.outcomes import Finding, StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import Ground, Report
+from pytest_convex_eval.stages.protocol import Report, StageContext
 
 
 class BehaviourStage:
@@ -15,16 +15,16 @@ class BehaviourStage:
     needs: tuple[StageName, ...] = ("deploy",)
     deadline_seconds = DEADLINE_SECONDS["behaviour"]
 
-    def check(self, ground: Ground) -> Report:
-        subject = ground.subject
+    def check(self, context: StageContext) -> Report:
+        subject = context.subject
         if not subject.behaviour:
             return Report(missing="the case has no behaviour")
-        deployment = ground.deployment
+        deployment = context.deployment
         if deployment is None:
             return Report(missing="nothing is deployed")
         before = deployment.cpu_seconds()
         findings = tuple(
-            _finding(failure, ground)
+            _finding(failure, context)
             for failure in run_blocks(
                 deployment, subject.behaviour, subject.env, self.deadline_seconds
             )
@@ -32,8 +32,8 @@ class BehaviourStage:
         return Report(findings, cpu_seconds=max(0.0, deployment.cpu_seconds() - before))
 
 
-def _finding(failure: BlockFailure, ground: Ground) -> Finding:
-    place = ground.subject.place(failure.location)
+def _finding(failure: BlockFailure, context: StageContext) -> Finding:
+    place = context.subject.place(failure.location)
     first = f"{failure.block}: {failure.step}: {failure.error.summary}"
     return Finding(
         f"behaviour/{failure.error.code}",

@@ -22,7 +22,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.fingerprint import package_fingerprint
 from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.protocol import Ground, Report, Stage
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext
 from pytest_convex_eval.toolchain.model import DependencySet
 
 _FORMAT = 1
@@ -40,9 +40,9 @@ _REPORT = TypeAdapter(Report)
 
 
 class StaticStage(Stage, Protocol):
-    """A stage that runs nothing of the answer's and changes nothing of the ground's."""
+    """A stage that runs nothing of the answer's and changes nothing of the context."""
 
-    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
         """All that the report depends on but the files, the dependencies, the toolchain and this
         package's code; None where it depends on more than can be told."""
         ...
@@ -67,13 +67,13 @@ class Cached:
     def deadline_seconds(self) -> float:
         return self._stage.deadline_seconds
 
-    def check(self, ground: Ground) -> Report:
-        key = _key(self._stage, ground, self._verdicts)
+    def check(self, context: StageContext) -> Report:
+        key = _key(self._stage, context, self._verdicts)
         if key is None:
-            return self._stage.check(ground)
+            return self._stage.check(context)
         report = self._verdicts.get(key)
         if report is None:
-            report = self._stage.check(ground)
+            report = self._stage.check(context)
             self._verdicts.put(key, report)
         return report
 
@@ -160,19 +160,19 @@ class VerdictCache:
                 yield status.st_mtime, status.st_size, path
 
 
-def _key(stage: StaticStage, ground: Ground, cache: VerdictCache) -> str | None:
-    if not ground.files or ground.dependencies is None:
+def _key(stage: StaticStage, context: StageContext, cache: VerdictCache) -> str | None:
+    if not context.files or context.dependencies is None:
         return None
-    installed = cache.fingerprint(ground.dependencies)
-    reads = stage.reads(ground)
+    installed = cache.fingerprint(context.dependencies)
+    reads = stage.reads(context)
     if installed is None or reads is None:
         return None
     identity = {
         "format": _FORMAT,
         "stage": stage.name,
-        "files": dict(ground.files),
+        "files": dict(context.files),
         "dependencies": installed,
-        "toolchain": ground.bench.toolchain.fingerprint,
+        "toolchain": context.tools.toolchain.fingerprint,
         "harness": package_fingerprint(),
         "reads": dict(reads),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_convex_eval.outcomes import Finding, StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import Ground, Report
+from pytest_convex_eval.stages.protocol import Report, StageContext
 from pytest_convex_eval.workspace.paths import admit
 
 
@@ -15,14 +15,14 @@ class FormatStage:
     needs: tuple[StageName, ...] = ()
     deadline_seconds = DEADLINE_SECONDS["format"]
 
-    def check(self, ground: Ground) -> Report:
-        subject = ground.subject
+    def check(self, context: StageContext) -> Report:
+        subject = context.subject
         admission = admit(subject.answer)
         findings = (*subject.remarks, *admission.findings)
         if admission.files:
             # The case's own files are held to the same rules, without blaming the answer.
             merged = admit({**admit(subject.starting).files, **admission.files})
-            ground.files = merged.files
+            context.files = merged.files
             # An answer may be at odds with the files that it was given.
             at_odds = (one for one in merged.findings if one.code == "format/path-conflict")
             findings = (*findings, *at_odds)

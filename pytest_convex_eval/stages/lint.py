@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.suppressions import find_suppressions
 
@@ -22,40 +22,40 @@ class LintStage:
     needs: tuple[StageName, ...] = ("syntax",)
     deadline_seconds = DEADLINE_SECONDS["lint"]
 
-    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
-        workspace = ground.workspace()
-        if workspace is None or workspace.undecided or ground.bench.eslint is not None:
+    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
+        workspace = context.workspace()
+        if workspace is None or workspace.undecided or context.tools.eslint is not None:
             # What is generated in a push is no part of the files; a reference engine always runs.
             return None
         return {
-            "profile": ground.bench.lint_profile,
-            "policy": ground.subject.lint.model_dump(mode="json"),
-            "typecheck_failed": ground.ended.get("typecheck") == "failed",
+            "profile": context.tools.lint_profile,
+            "policy": context.subject.lint.model_dump(mode="json"),
+            "typecheck_failed": context.ended.get("typecheck") == "failed",
         }
 
-    def check(self, ground: Ground) -> Report:
-        workspace = ground.workspace()
+    def check(self, context: StageContext) -> Report:
+        workspace = context.workspace()
         if workspace is None:
             return Report(missing=NO_WORKSPACE)
-        policy, warm = ground.subject.lint, ground.bench.warm
+        policy, warm = context.subject.lint, context.tools.warm
         report = lint(
-            ground.bench.toolchain,
+            context.tools.toolchain,
             workspace.root,
-            profile=ground.bench.lint_profile,
+            profile=context.tools.lint_profile,
             off=policy.off,
             require=policy.require,
             public=policy.public,
-            scratch=ground.scratch,
+            scratch=context.scratch,
             deadline_seconds=self.deadline_seconds,
-            eslint=ground.bench.eslint,
+            eslint=context.tools.eslint,
             server=None if warm is None else warm.linter,
         )
         findings = report.findings
-        if ground.ended.get("typecheck") == "failed":
+        if context.ended.get("typecheck") == "failed":
             # Unresolved types make type-aware rules fire in cascades: shown, not counted.
             findings = tuple(
                 replace(finding, severity="warning") if finding.severity == "error" else finding
                 for finding in findings
             )
-        findings = (*find_suppressions(ground.files), *findings)
+        findings = (*find_suppressions(context.files), *findings)
         return Report(findings, report.output, report.cpu_seconds)

@@ -10,7 +10,7 @@ from pytest_convex_eval.expectations.model import Expectations
 from pytest_convex_eval.outcomes import Files, Finding, StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.package_json import PATH, PackageJson, finding_at, read_package_json
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report
+from pytest_convex_eval.stages.protocol import Report, StageContext, Tools
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError
 from pytest_convex_eval.toolchain.packages.ranges import satisfies
@@ -34,26 +34,26 @@ class PackageStage:
     needs: tuple[StageName, ...] = ()
     deadline_seconds = DEADLINE_SECONDS["package"]
 
-    def check(self, ground: Ground) -> Report:
-        if not ground.files:
+    def check(self, context: StageContext) -> Report:
+        if not context.files:
             return Report(missing="there are no files")
-        expect = ground.subject.expect
-        findings = list(_file_findings(ground.files, expect))
-        text = ground.files.get(PATH)
+        expect = context.subject.expect
+        findings = list(_file_findings(context.files, expect))
+        text = context.files.get(PATH)
         if text is None:
             findings.append(Finding("package/missing", "the answer has no package.json"))
             package = PackageJson({}, {}, {}, ())
         else:
             package = read_package_json(text)
         findings += package.findings
-        ground.dependencies, unusable = _install(package, text or "", ground.bench)
+        context.dependencies, unusable = _install(package, text or "", context.tools)
         findings += unusable.values()
         fit = package.usable.keys() - unusable.keys()
-        findings += _expected(package, fit, text or "", expect, ground.dependencies)
+        findings += _expected(package, fit, text or "", expect, context.dependencies)
         if any(finding.path in (PATH, None) for finding in findings if finding.severity == "error"):
             # The other tools read package.json too, and would say the same again.
-            stand_in = json.dumps({"dependencies": dict(ground.dependencies.versions)}, indent=2)
-            ground.files = {**ground.files, PATH: stand_in}
+            stand_in = json.dumps({"dependencies": dict(context.dependencies.versions)}, indent=2)
+            context.files = {**context.files, PATH: stand_in}
         return Report(tuple(findings))
 
 
@@ -70,7 +70,7 @@ def _file_findings(files: Files, expect: Expectations) -> Iterator[Finding]:
 
 
 def _install(
-    package: PackageJson, text: str, bench: Bench
+    package: PackageJson, text: str, tools: Tools
 ) -> tuple[DependencySet, dict[str, Finding]]:
     """The installed dependencies; what can't be had is taken out, and found fault with by name.
 
@@ -81,20 +81,20 @@ def _install(
     if len(wanted) > MOST_PACKAGES:
         message = f"{len(wanted)} packages are declared; {MOST_PACKAGES} are allowed"
         findings[""] = Finding("package/too-many-packages", message, path=PATH)
-        return bench.dependencies.default_set(), findings
+        return tools.dependencies.default_set(), findings
     # Each round takes one declaration away.
     while True:
-        wanted.setdefault("convex", bench.dependencies.default_set().convex_version)
+        wanted.setdefault("convex", tools.dependencies.default_set().convex_version)
         try:
-            return bench.dependencies.get(wanted), findings
+            return tools.dependencies.get(wanted), findings
         except DependencyError as error:
             findings[error.name or "convex"] = _unusable(error, text)
             if error.name is None or wanted.pop(error.name, None) is None:
-                return bench.dependencies.default_set(), findings
+                return tools.dependencies.default_set(), findings
             if len(findings) == MOST_UNUSABLE:
                 message = f"{MOST_UNUSABLE} packages can't be had; the others are not looked up"
                 findings[""] = Finding("package/not-looked-up", message, "info", PATH)
-                return bench.dependencies.default_set(), findings
+                return tools.dependencies.default_set(), findings
 
 
 def _unusable(error: DependencyError, text: str) -> Finding:

@@ -24,7 +24,7 @@ NO_WORKSPACE = "there is nothing to check"
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Tools:
     """The warm tools of one process, shared by all its items.
 
     `deployment` gives the running deployment, empty, starting it when there is none.
@@ -85,7 +85,7 @@ class Pushed:
 
 
 @dataclass(slots=True)
-class Ground:
+class StageContext:
     """What the stages of one item have established so far; later ones stand on it.
 
     `files` come from format, `dependencies` from package; the workspace is laid out
@@ -95,7 +95,7 @@ class Ground:
     """
 
     subject: Subject
-    bench: Bench
+    tools: Tools
     folder: Path
     files: Files = field(default_factory=dict)
     dependencies: DependencySet | None = None
@@ -153,4 +153,4 @@ class Stage(Protocol):
     @property
     def deadline_seconds(self) -> float: ...
 
-    def check(self, ground: Ground) -> Report: ...
+    def check(self, context: StageContext) -> Report: ...

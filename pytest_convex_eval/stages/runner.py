@@ -21,7 +21,7 @@ from pytest_convex_eval.stages.deploy import DeployStage
 from pytest_convex_eval.stages.format import FormatStage
 from pytest_convex_eval.stages.lint import LintStage
 from pytest_convex_eval.stages.package import PackageStage
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Stage, Subject
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 
@@ -57,7 +57,7 @@ _FOUNDATIONS: tuple[StageName, ...] = ("format", "package")
 
 def run_stages(
     subject: Subject,
-    bench: Bench,
+    tools: Tools,
     folder: Path,
     selected: Sequence[StageName],
     emit: Callable[[StageResult], None],
@@ -71,15 +71,15 @@ def run_stages(
     `folder` is a fresh one of this item's, outside any project: `workspace` and `scratch` are made
     below it.
     """
-    ground = Ground(subject, bench, folder)
+    context = StageContext(subject, tools, folder)
     results: list[StageResult] = []
     foundations = (*_FOUNDATIONS, *(("deploy",) if "behaviour" in selected else ()))
     for stage in stages:
         counts = stage.name in selected
         if not counts and stage.name not in foundations:
             continue
-        result = _run(stage, ground)
-        ground.ended = {**ground.ended, stage.name: result.status}
+        result = _run(stage, context)
+        context.ended = {**context.ended, stage.name: result.status}
         if counts:
             emit(result)
             results.append(result)
@@ -110,13 +110,13 @@ def judge(results: Iterable[StageResult]) -> tuple[Verdict, StageName | None, Fi
     return Verdict.PASSED, None, None, ""
 
 
-def _run(stage: Stage, ground: Ground) -> StageResult:
-    unmet = [need for need in stage.needs if ground.ended.get(need) not in ("passed", None)]
+def _run(stage: Stage, context: StageContext) -> StageResult:
+    unmet = [need for need in stage.needs if context.ended.get(need) not in ("passed", None)]
     if unmet:
         return StageResult(stage.name, "skipped", reason=f"{unmet[0]} did not pass")
     started = time.monotonic()
     try:
-        report = stage.check(ground)
+        report = stage.check(context)
     except InfrastructureError as error:
         _unless_interrupted(error)
         seconds = time.monotonic() - started

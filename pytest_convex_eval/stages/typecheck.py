@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Ground, Report
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
 from pytest_convex_eval.stages.pushing import push_once
 from pytest_convex_eval.toolchain.typecheck import check_types
 
@@ -25,23 +25,23 @@ class TypecheckStage:
     needs: tuple[StageName, ...] = ("syntax",)
     deadline_seconds = DEADLINE_SECONDS["typecheck"]
 
-    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
-        workspace = ground.workspace()
+    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
+        workspace = context.workspace()
         return None if workspace is None or workspace.undecided else {}
 
-    def check(self, ground: Ground) -> Report:
-        workspace = ground.workspace()
-        if workspace is None or ground.dependencies is None:
+    def check(self, context: StageContext) -> Report:
+        workspace = context.workspace()
+        if workspace is None or context.dependencies is None:
             return Report(missing=NO_WORKSPACE)
         if workspace.undecided:
-            pushed = push_once(ground, workspace, ground.dependencies, codegen=True)
+            pushed = push_once(context, workspace, context.dependencies, codegen=True)
             if not pushed.accepted:
                 return Report(missing="its generated code needs a push that is accepted")
-        warm = ground.bench.warm
+        warm = context.tools.warm
         report = check_types(
-            ground.bench.toolchain,
+            context.tools.toolchain,
             workspace.root,
-            scratch=ground.scratch,
+            scratch=context.scratch,
             deadline_seconds=self.deadline_seconds,
             server=None if warm is None else warm.types,
         )

@@ -20,13 +20,13 @@ from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import STAGES, Finding, ItemResult, StageName, StageResult
 from pytest_convex_eval.stages.cache import Cached
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Stage, Subject
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.sharing import WarmTools
 
 Raised = type[BaseException] | BaseException
-Act = Callable[[Ground], Report]
+Act = Callable[[StageContext], Report]
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ class FakeStage:
     needs: tuple[StageName, ...] = ()
     deadline_seconds: float = 1.0
 
-    def check(self, ground: Ground) -> Report:
-        return self.act(ground)
+    def check(self, context: StageContext) -> Report:
+        return self.act(context)
 
 
 @dataclass
@@ -157,7 +157,7 @@ class Workbench:
         self.stage(name, lambda _: Report(findings or (Finding(f"{name}/wrong", "It is wrong."),)))
 
     def raising(self, name: StageName, error: Raised) -> None:
-        def act(ground: Ground) -> Report:
+        def act(context: StageContext) -> Report:
             raise error
 
         self.stage(name, act)
@@ -165,10 +165,10 @@ class Workbench:
     def laying_out(self, name: StageName = "format") -> None:
         """A stage after which the item's workspace is on disk."""
 
-        def act(ground: Ground) -> Report:
-            workspace = ground.folder / "workspace"
+        def act(context: StageContext) -> Report:
+            workspace = context.folder / "workspace"
             workspace.mkdir(exist_ok=True)
-            for path, text in ground.subject.answer.items():
+            for path, text in context.subject.answer.items():
                 (workspace / path).parent.mkdir(parents=True, exist_ok=True)
                 (workspace / path).write_text(text)
             return Report()
@@ -178,8 +178,8 @@ class Workbench:
     def deploying(self, name: StageName = "deploy") -> None:
         """A stage that takes the deployment."""
 
-        def act(ground: Ground) -> Report:
-            deployment = ground.bench.deployment()
+        def act(context: StageContext) -> Report:
+            deployment = context.tools.deployment()
             self.journal.append(f"use {cast(FakeDeployment, deployment).number}")
             return Report()
 
@@ -199,7 +199,7 @@ def workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workbench:
     journal = bench.journal
 
     @dataclass(frozen=True)
-    class Tools:
+    class Installed:
         fingerprint: str = "f1"
         node: Path = Path("/node")
 
@@ -208,7 +208,7 @@ def workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workbench:
         progress("toolchain there")
         if bench.toolchain_fails:
             raise bench.toolchain_fails.pop(0)
-        return cast(Toolchain, Tools())
+        return cast(Toolchain, Installed())
 
     @dataclass(frozen=True)
     class Packages:
@@ -242,7 +242,7 @@ def workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workbench:
 
     def run(
         subject: Subject,
-        tools: Bench,
+        tools: Tools,
         folder: Path,
         selected: Sequence[StageName],
         emit: Callable[[StageResult], None],

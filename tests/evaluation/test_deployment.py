@@ -13,7 +13,7 @@ from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.outcomes import InfrastructureError, Verdict
-from pytest_convex_eval.stages.protocol import Ground, Report
+from pytest_convex_eval.stages.protocol import Report, StageContext
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def test_it_starts_while_the_first_item_is_in_the_stages_before(
 ) -> None:
     started = threading.Event()
 
-    def wait(ground: Ground) -> Report:
+    def wait(context: StageContext) -> Report:
         assert started.wait(HANG_SECONDS)
         return Report()
 
     workbench.stage("format", wait)
     workbench.deploying()
     evaluate = evaluating()
-    evaluate.evaluator.bench()
+    evaluate.evaluator.tools()
     new = evaluate.evaluator._new_deployment
     assert new is not None
 

@@ -19,7 +19,7 @@ from pytest_convex_eval.outcomes import (
     ItemResult,
     Verdict,
 )
-from pytest_convex_eval.stages.protocol import Ground, Place, Report, Subject
+from pytest_convex_eval.stages.protocol import Place, Report, StageContext, Subject
 from pytest_convex_eval.toolchain.lint.catalogue import Profile
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def test_a_stage_is_given_all_that_the_case_says(
 ) -> None:
     seen: list[Subject] = []
 
-    def look(ground: Ground) -> Report:
-        seen.append(ground.subject)
+    def look(context: StageContext) -> Report:
+        seen.append(context.subject)
         return Report()
 
     workbench.stage("format", look)
@@ -128,9 +128,9 @@ def test_a_step_is_found_in_its_file_with_its_line(
 ) -> None:  # fmt: skip
     places: list[Place] = []
 
-    def look(ground: Ground) -> Report:
-        places.append(ground.subject.place(("summary",)))
-        places.append(ground.subject.place(("prompt",)))
+    def look(context: StageContext) -> Report:
+        places.append(context.subject.place(("summary",)))
+        places.append(context.subject.place(("prompt",)))
         return Report()
 
     workbench.stage("format", look)
@@ -311,9 +311,9 @@ def test_an_item_s_folder_is_gone_however_it_ends(
 ) -> None:
     folders: list[Path] = []
 
-    def look(ground: Ground) -> Report:
-        folders.append(ground.folder)
-        (ground.folder / "left").write_text("x")
+    def look(context: StageContext) -> Report:
+        folders.append(context.folder)
+        (context.folder / "left").write_text("x")
         return Report()
 
     workbench.stage("format", look)
@@ -342,10 +342,10 @@ def test_an_item_s_folder_is_gone_however_it_ends(
 def test_the_tools_are_made_ready_once(
     evaluating: Make, workbench: Workbench, make_plan: MakePlan, tmp_path: Path
 ) -> None:
-    benches: list[object] = []
+    given: list[object] = []
 
-    def look(ground: Ground) -> Report:
-        benches.append(ground.bench)
+    def look(context: StageContext) -> Report:
+        given.append(context.tools)
         return Report()
 
     workbench.stage("format", look)
@@ -359,13 +359,13 @@ def test_the_tools_are_made_ready_once(
         "tools f1",
     ]
     assert evaluate.progress == ["toolchain there", "packages there", "backend there"]
-    bench: Any = evaluate.evaluator.bench()
-    assert benches == [bench, bench]
-    assert bench.lint_profile == PROFILE
-    assert bench.compile_cache == tmp_path / "tools/compile-cache/f1"
-    assert bench.compile_cache.is_dir()
-    assert bench.eslint is None
-    assert bench.toolchain is bench.dependencies.toolchain
+    tools: Any = evaluate.evaluator.tools()
+    assert given == [tools, tools]
+    assert tools.lint_profile == PROFILE
+    assert tools.compile_cache == tmp_path / "tools/compile-cache/f1"
+    assert tools.compile_cache.is_dir()
+    assert tools.eslint is None
+    assert tools.toolchain is tools.dependencies.toolchain
     assert workbench.cached == list(STATIC_STAGES)
     evaluate.evaluator.close()
     assert workbench.journal[-1] == "close verdicts"
@@ -373,8 +373,8 @@ def test_the_tools_are_made_ready_once(
 
 def test_eslint_is_installed_where_it_is_asked_for(evaluating: Make) -> None:
     evaluate = evaluating(lint_engine="eslint")
-    bench: Any = evaluate.evaluator.bench()
-    assert bench.eslint == "eslint of tools f1"
+    tools: Any = evaluate.evaluator.tools()
+    assert tools.eslint == "eslint of tools f1"
     assert evaluate.progress[-1] == "eslint there"
 
 

@@ -23,7 +23,7 @@ from pytest_convex_eval.outcomes import (
     StageName,
     Verdict,
 )
-from pytest_convex_eval.stages.protocol import Ground, Report
+from pytest_convex_eval.stages.protocol import Report, StageContext
 
 if TYPE_CHECKING:
     from tests.evaluation.conftest import Evaluating, Workbench
@@ -77,8 +77,8 @@ def talking(evaluating: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
 def judging(workbench: Workbench, **ends: str) -> None:
     """A stage that ends for each answer as told: with the error's code, or `passed`, or `error`."""
 
-    def check(ground: Ground) -> Report:
-        end = ends[ground.subject.answer["convex/a.ts"]]
+    def check(context: StageContext) -> Report:
+        end = ends[context.subject.answer["convex/a.ts"]]
         if end == "error":
             raise InfrastructureError("the disk is full")
         findings = () if end == "passed" else (Finding(end, f"It is {end}."),)
@@ -168,8 +168,8 @@ def test_a_repair_that_there_is_no_money_for_is_told(
 def test_the_design_goes_with_the_answer_to_what_is_deployed_of_it(
     talking: Make, workbench: Workbench, make_plan: MakePlan, design: str | None
 ) -> None:
-    def check(ground: Ground) -> Report:
-        differ = ground.subject.design
+    def check(context: StageContext) -> Report:
+        differ = context.subject.design
         return Report(() if differ is None else differ(Deployed()))
 
     workbench.stage("deploy", check)

@@ -17,7 +17,7 @@ from pytest_convex_eval.fingerprint import package_fingerprint
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.runs import manifest as module
-from pytest_convex_eval.stages.protocol import Bench
+from pytest_convex_eval.stages.protocol import Tools
 
 ARMS = (Arm("default", "Be brief."), Arm("none", ""))
 
@@ -43,7 +43,7 @@ class Run:
             rootpath=root, invocation_params=SimpleNamespace(args=("cases", "-n", "2"))
         )
         packages = SimpleNamespace(convex_version="1.48.0")
-        bench = SimpleNamespace(
+        tools = SimpleNamespace(
             toolchain=SimpleNamespace(fingerprint=self.toolchain, versions={"esbuild": "0.1"}),
             dependencies=SimpleNamespace(default_set=lambda: packages),
         )
@@ -52,7 +52,7 @@ class Run:
             cast(pytest.Config, config),
             cast(Settings, settings),
             self.arms,
-            cast(Bench, bench),
+            cast(Tools, tools),
             paths,
         )
 

@@ -86,9 +86,9 @@ class FakeEvaluator:
         self.reporter = reporter
         self.replies = self
 
-    def bench(self) -> Any:
+    def tools(self) -> Any:
         @dataclass(frozen=True)
-        class Tools:
+        class Toolchain:
             fingerprint: str = "f1"
             versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,12 +100,12 @@ class FakeEvaluator:
                 return self
 
         @dataclass(frozen=True)
-        class Bench:
-            toolchain: Tools
+        class Tools:
+            toolchain: Toolchain
             dependencies: Packages
 
-        self.journal.note("bench")
-        return Bench(Tools(), Packages())
+        self.journal.note("tools")
+        return Tools(Toolchain(), Packages())
 
     def plan_ahead(self, plans: list[Plan]) -> str:
         self.journal.ahead.extend(plans)

@@ -202,7 +202,7 @@ def test_a_run_is_recorded_before_anything_is_asked(
     made = make(*args)
     found = items(*args)
     assert prepared(made, found) == [
-        "sweep", "bench", "begin", "plan", "write convex-eval: all replies are there", "prefetch"
+        "sweep", "tools", "begin", "plan", "write convex-eval: all replies are there", "prefetch"
     ]  # fmt: skip
     ((folder, nodeids),) = made.journal.began
     assert nodeids == tuple(item.nodeid for item in found if isinstance(item, CaseItem))
@@ -221,10 +221,10 @@ def test_a_run_is_recorded_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("args", "entries"),
     [
-        (["--convex-model=reference"], ["sweep", "bench", "begin"]),
+        (["--convex-model=reference"], ["sweep", "tools", "begin"]),
         (
             [f"--convex-model={MODEL}", "--convex-batch"],
-            ["sweep", "bench", "begin", "plan", "write convex-eval: all replies are there",
+            ["sweep", "tools", "begin", "plan", "write convex-eval: all replies are there",
              "batches"],
         ),
         (["--collect-only"], []),
@@ -265,7 +265,7 @@ def test_a_broken_case_stops_the_run_unless_it_is_to_go_on(
     found = items()
     assert prepared(make(), found, failed=1) == []
     going_on = make("--continue-on-collection-errors")
-    assert prepared(going_on, found, failed=1) == ["sweep", "bench", "begin"]
+    assert prepared(going_on, found, failed=1) == ["sweep", "tools", "begin"]
 
 
 def test_a_worker_prepares_nothing(make: Make, items: Items, write_case: Write) -> None:
@@ -296,9 +296,9 @@ def test_a_key_is_needed_before_anything_else_unless_all_is_replayed(
 @pytest.mark.parametrize(
     ("what", "error", "said"),
     [
-        ("bench", InfrastructureError("no network", detail="ECONN\n"), "no network\nECONN"),
-        ("bench", InfrastructureError("no network"), "no network"),
-        ("bench", ConfigurationError("no program is there"), "no program is there"),
+        ("tools", InfrastructureError("no network", detail="ECONN\n"), "no network\nECONN"),
+        ("tools", InfrastructureError("no network"), "no network"),
+        ("tools", ConfigurationError("no program is there"), "no program is there"),
         ("begin", OSError("disk full"), "can't prepare the run: disk full"),
         ("prefetch", InfrastructureError("another process generates"), "another process generates"),
     ],
@@ -347,7 +347,7 @@ def test_the_first_worker_s_items_begin_the_run(
         "write convex-eval: reference answers (ANTHROPIC_API_KEY is not set)"
         " · embedded deployment · 1 item",
         "sweep",
-        "bench",
+        "tools",
         "begin",
     ]
     assert made.journal.began[0][1] == (ours,)

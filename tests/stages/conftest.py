@@ -12,7 +12,7 @@ from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import STAGES, Files, Finding, StageName, StageResult
-from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.protocol import Subject, Tools
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -23,7 +23,7 @@ PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
     cache = default_cache()
     toolchain = install_toolchain(cache)
     with EmbeddedDeployment(toolchain.node) as deployment:
@@ -35,13 +35,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         compile_cache = tmp_path_factory.mktemp("compile-cache")
         store = DependencyStore(cache, toolchain)
         warm = own_tools(toolchain)
-        yield Bench(toolchain, store, empty, "recommended", compile_cache, warm=warm)
+        yield Tools(toolchain, store, empty, "recommended", compile_cache, warm=warm)
         warm.close()
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Bench:
-    """A bench without tools, for stages that use none."""
+def bare(tmp_path: Path) -> Tools:
+    """`Tools` that hold none, for stages that use none."""
     missing = tmp_path / "missing"
     toolchain = Toolchain(
         root=missing,
@@ -57,7 +57,7 @@ def bare(tmp_path: Path) -> Bench:
         raise AssertionError("a deployment was asked for")
 
     store = DependencyStore(missing, toolchain)
-    return Bench(toolchain, store, deployment, "recommended", missing)
+    return Tools(toolchain, store, deployment, "recommended", missing)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ Check = Callable[..., Checked]
 
 
 @pytest.fixture
-def check(bench: Bench, tmp_path: Path) -> Check:
+def check(tools: Tools, tmp_path: Path) -> Check:
     """Takes an answer through the stages; a package.json is added where there is none."""
     number = iter(range(100))
 
@@ -109,7 +109,7 @@ def check(bench: Bench, tmp_path: Path) -> Check:
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()
         emitted: list[StageResult] = []
-        results = run_stages(subject, bench, folder, stages, emitted.append)
+        results = run_stages(subject, tools, folder, stages, emitted.append)
         assert tuple(emitted) == results
         return Checked(results)
 

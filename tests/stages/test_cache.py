@@ -24,7 +24,7 @@ from pytest_convex_eval.outcomes import (
     StageResult,
 )
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
+from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
 from pytest_convex_eval.stages.runner import all_stages, run_stages
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
@@ -144,18 +144,18 @@ Static = Callable[..., dict[str, StageResult]]
 
 
 @pytest.fixture
-def static(bench: Bench, cache: VerdictCache, tmp_path: Path) -> Static:
+def static(tools: Tools, cache: VerdictCache, tmp_path: Path) -> Static:
     """The results of the static stages over an answer."""
     number = iter(range(100))
 
     def run(files: Files, policy: LintPolicy | None = None, **changes: Any) -> dict[str, Any]:
         starting = changes.pop("starting", {})
-        tools = replace(bench, **changes)
+        changed = replace(tools, **changes)
         subject = Subject(files, starting, (), Expectations(), policy or LintPolicy())
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()
         stages = all_stages(cache)
-        results = run_stages(subject, tools, folder, STAGES, lambda _: None, stages)
+        results = run_stages(subject, changed, folder, STAGES, lambda _: None, stages)
         return {result.stage: result for result in results if result.stage in STATIC_STAGES}
 
     return run
@@ -194,19 +194,19 @@ def test_what_a_stage_reads_is_part_of_the_question(static: Static) -> None:
 
 
 def test_another_toolchain_or_other_code_of_ours_asks_anew(
-    static: Static, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    static: Static, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     static(FILES)
-    updated = replace(bench.toolchain, fingerprint="another")
+    updated = replace(tools.toolchain, fingerprint="another")
     assert cached(static(FILES, toolchain=updated)) == []
     monkeypatch.setattr("pytest_convex_eval.stages.cache.package_fingerprint", lambda: "another")
     assert cached(static(FILES)) == []
 
 
 def test_other_packages_below_the_declared_ones_ask_anew(
-    static: Static, bench: Bench, cache: VerdictCache, tmp_path: Path
+    static: Static, tools: Tools, cache: VerdictCache, tmp_path: Path
 ) -> None:
-    installed = bench.dependencies.default_set()
+    installed = tools.dependencies.default_set()
     modules = tmp_path / "node_modules"
     modules.mkdir()
     lock = (installed.node_modules / ".package-lock.json").read_text()
@@ -240,19 +240,19 @@ class Troubled:
     needs: tuple[StageName, ...] = ()
     deadline_seconds: float = 1.0
 
-    def reads(self, ground: Ground) -> dict[str, Any]:
+    def reads(self, context: StageContext) -> dict[str, Any]:
         return {}
 
-    def check(self, ground: Ground) -> Report:
+    def check(self, context: StageContext) -> Report:
         raise InfrastructureError("the linter broke")
 
 
 def test_what_is_not_the_answers_fault_is_never_kept(
-    bench: Bench, cache: VerdictCache, tmp_path: Path
+    tools: Tools, cache: VerdictCache, tmp_path: Path
 ) -> None:
     subject = Subject(FILES, {}, (), Expectations(), LintPolicy())
     stages = (*all_stages()[:2], Cached(Troubled(), cache))
-    results = run_stages(subject, bench, tmp_path, ("lint",), lambda _: None, stages)
+    results = run_stages(subject, tools, tmp_path, ("lint",), lambda _: None, stages)
     assert [result.status for result in results] == ["error"]
     assert entries(tmp_path) == []
 

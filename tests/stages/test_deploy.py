@@ -13,7 +13,7 @@ from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Finding
 from pytest_convex_eval.stages import deploy
 from pytest_convex_eval.stages.deploy import DeployStage
-from pytest_convex_eval.stages.protocol import Ground, Pushed, Subject
+from pytest_convex_eval.stages.protocol import Pushed, StageContext, Subject
 
 REFUSED = Finding("deploy/InvalidModules", "No.")
 ODD = Finding("deploy/odd", "Odd.", "warning")
@@ -52,12 +52,12 @@ def test_how_an_answer_differs_from_its_design_is_told_where_it_is_as_expected(
         return (DIFFERS,)
 
     subject = Subject({}, {}, (), Expectations(), LintPolicy(), design=design)
-    ground = Ground(subject, cast(Any, None), tmp_path)
-    ground._workspace = cast(Any, object())
-    ground.dependencies = cast(Any, object())
+    context = StageContext(subject, cast(Any, None), tmp_path)
+    context._workspace = cast(Any, object())
+    context.dependencies = cast(Any, object())
     pushed = Pushed(cast(Deployment, Live()), PushResult(said, "what it printed", 1.5))
     monkeypatch.setattr(deploy, "push_once", lambda *_: pushed)
     monkeypatch.setattr(deploy, "compare", lambda *_: expected)
-    report = DeployStage().check(ground)
+    report = DeployStage().check(context)
     assert (report.findings, report.output, report.cpu_seconds) == (found, "what it printed", 1.5)
     assert compared == ([LIVE] if DIFFERS in found else [])

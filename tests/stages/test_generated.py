@@ -14,7 +14,7 @@ from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import Files
 from pytest_convex_eval.stages.package_json import read_package_json
-from pytest_convex_eval.stages.protocol import Bench
+from pytest_convex_eval.stages.protocol import Tools
 from pytest_convex_eval.toolchain.app_config import mounted_components
 from pytest_convex_eval.toolchain.generated import FOLDER, TEMPLATE_NAMES
 from pytest_convex_eval.toolchain.model import DependencySet
@@ -78,20 +78,20 @@ def test_env_has_what_is_declared(check: Check) -> None:
     "every", [6, pytest.param(1, marks=pytest.mark.sweep)], ids=["some", "all"]
 )
 def test_it_is_what_the_cli_leaves_after_a_push_of_each_shape_of_reference(
-    bench: Bench, tmp_path: Path, every: int
+    tools: Tools, tmp_path: Path, every: int
 ) -> None:
     shapes: dict[frozenset[str], tuple[str, Files, DependencySet]] = {}
     for path in CASES:
         case = load_case(path, path.stem).case
         files: Files = {**case.files, **case.reference}
-        dependencies = bench.dependencies.get(
+        dependencies = tools.dependencies.get(
             read_package_json(case.reference["package.json"]).usable
         )
         if not mounted_components(files, dependencies.node_modules)[1]:
             shapes.setdefault(_shape(files), (path.stem, files, dependencies))
     assert len(shapes) >= 10
     for name, files, dependencies in list(shapes.values())[::every]:
-        ours, theirs = _generated(bench, tmp_path / name, files, dependencies)
+        ours, theirs = _generated(tools, tmp_path / name, files, dependencies)
         assert (name, ours) == (name, theirs)
 
 
@@ -107,19 +107,19 @@ def test_it_is_what_the_cli_leaves_after_a_push_of_each_shape_of_reference(
     ],
 )
 def test_it_is_what_each_version_of_the_cli_leaves_after_a_push(
-    bench: Bench, tmp_path: Path, convex: str, files: Files
+    tools: Tools, tmp_path: Path, convex: str, files: Files
 ) -> None:
-    dependencies = bench.dependencies.get({"convex": convex})
-    ours, theirs = _generated(bench, tmp_path / "workspace", files, dependencies)
+    dependencies = tools.dependencies.get({"convex": convex})
+    ours, theirs = _generated(tools, tmp_path / "workspace", files, dependencies)
     assert ours == theirs
 
 
 def test_it_is_what_the_cli_leaves_beside_a_published_component(
-    bench: Bench, tmp_path: Path
+    tools: Tools, tmp_path: Path
 ) -> None:
     files = {"convex/convex.config.ts": COMPONENT, "convex/a.ts": MODULE}
-    dependencies = bench.dependencies.get({"convex": "^1.48.0", "@convex-dev/rate-limiter": "*"})
-    ours, theirs = _generated(bench, tmp_path / "workspace", files, dependencies)
+    dependencies = tools.dependencies.get({"convex": "^1.48.0", "@convex-dev/rate-limiter": "*"})
+    ours, theirs = _generated(tools, tmp_path / "workspace", files, dependencies)
     assert ours == theirs
 
 
@@ -135,7 +135,7 @@ def _shape(files: Files) -> frozenset[str]:
 
 
 def _generated(
-    bench: Bench, root: Path, files: Files, dependencies: DependencySet
+    tools: Tools, root: Path, files: Files, dependencies: DependencySet
 ) -> tuple[Generated, Generated]:
     """What we write, and what the CLI has written after a push."""
     workspace = lay_out(
@@ -149,8 +149,8 @@ def _generated(
     ours = {template: _text(folder / template) for template in TEMPLATE_NAMES}
     shutil.rmtree(folder)
     pushed = push(
-        bench.deployment(),
-        node=bench.toolchain.node,
+        tools.deployment(),
+        node=tools.toolchain.node,
         cli=dependencies.convex_cli,
         project=workspace.root,
         deadline_seconds=HANG_SECONDS,

@@ -24,7 +24,7 @@ from pytest_convex_eval.outcomes import (
 from pytest_convex_eval.runs.failure import failure_lines
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS, item_limit_seconds
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
+from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
 from pytest_convex_eval.stages.runner import (
     ALL_STAGES,
     MOST_FINDINGS,
@@ -51,7 +51,7 @@ class Told:
     log: list[str] = field(default_factory=list)
     deadline_seconds: float = 1.0
 
-    def check(self, ground: Ground) -> Report:
+    def check(self, context: StageContext) -> Report:
         self.log.append(self.name)
         if isinstance(self.report, Exception):
             raise self.report
@@ -65,7 +65,7 @@ class Run(Protocol):
 
 
 @pytest.fixture
-def run(bare: Bench, tmp_path: Path) -> Run:
+def run(bare: Tools, tmp_path: Path) -> Run:
     def run(
         stages: Sequence[Told], selected: Sequence[StageName] = STAGES
     ) -> tuple[StageResult, ...]:
@@ -144,7 +144,7 @@ def test_a_need_that_was_not_selected_is_taken_for_met(run: Run) -> None:
     ],
 )
 def test_what_later_stages_stand_on_runs_and_is_not_told(
-    bare: Bench, tmp_path: Path, selected: Sequence[StageName], ran: Sequence[str]
+    bare: Tools, tmp_path: Path, selected: Sequence[StageName], ran: Sequence[str]
 ) -> None:
     log: list[str] = []
     stages = [Told(name, log=log) for name in STAGES]
@@ -164,7 +164,7 @@ def test_what_a_stage_stands_on_counts_though_it_is_not_told(run: Run) -> None:
     assert (result.status, result.reason) == ("skipped", "deploy did not pass")
 
 
-def test_each_result_is_told_before_the_next_stage_runs(bare: Bench, tmp_path: Path) -> None:
+def test_each_result_is_told_before_the_next_stage_runs(bare: Tools, tmp_path: Path) -> None:
     log: list[str] = []
     stages = [Told("syntax", log=log), Told("lint", log=log)]
     run_stages(SUBJECT, bare, tmp_path, STAGES, lambda one: log.append(f"told {one.stage}"), stages)

@@ -13,7 +13,7 @@ from pytest_convex_eval.deployment.push import push as real_push
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, StageName, StageResult
 from pytest_convex_eval.stages import pushing
-from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.protocol import Subject, Tools
 from pytest_convex_eval.stages.runner import run_stages
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ PUSH_CPU_SECONDS = 1e6
 
 
 def test_what_the_typecheck_pushed_is_not_pushed_again(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def push(*args: Any, **options: Any) -> PushResult:
         return replace(real_push(*args, **options), cpu_seconds=PUSH_CPU_SECONDS)
@@ -65,11 +65,11 @@ def test_what_the_typecheck_pushed_is_not_pushed_again(
     given: list[Deployment] = []
 
     def deployment() -> Deployment:
-        given.append(bench.deployment())
+        given.append(tools.deployment())
         return given[-1]
 
-    before = bench.deployment().last_push().number
-    counting = replace(bench, deployment=deployment)
+    before = tools.deployment().last_push().number
+    counting = replace(tools, deployment=deployment)
     results = _run(counting, tmp_path / "once", BOTH)
     assert [result.status for result in results] == ["passed", "passed"]
     assert len(given) == 1
@@ -82,11 +82,11 @@ def test_what_the_typecheck_pushed_is_not_pushed_again(
     assert pushed_alone[0].findings == deploy.findings
 
 
-def _run(bench: Bench, folder: Path, stages: tuple[StageName, ...]) -> tuple[StageResult, ...]:
+def _run(tools: Tools, folder: Path, stages: tuple[StageName, ...]) -> tuple[StageResult, ...]:
     folder.mkdir()
     answer: Files = {
         "package.json": '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n',
         **FILES,
     }
     subject = Subject(answer, {}, (), Expectations(), LintPolicy(), env={"KEY": "k"})
-    return run_stages(subject, bench, folder, stages, lambda _: None)
+    return run_stages(subject, tools, folder, stages, lambda _: None)

@@ -22,7 +22,7 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs.failure import failure_lines
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
+from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
 from pytest_convex_eval.stages.runner import (
     MOST_FINDINGS,
     MOST_OUTPUT_CHARACTERS,
@@ -189,25 +189,25 @@ class _Stage:
     needs: tuple[StageName, ...] = ()
     deadline_seconds = 1.0
 
-    def __init__(self, name: StageName, act: Callable[[Ground], Report]) -> None:
+    def __init__(self, name: StageName, act: Callable[[StageContext], Report]) -> None:
         self.name: StageName = name
         self.check = act
 
 
-def test_our_faults_are_errors_and_the_stages_after_them_run(bench: Bench, tmp_path: Path) -> None:
-    def broken(_: Ground) -> Report:
+def test_our_faults_are_errors_and_the_stages_after_them_run(tools: Tools, tmp_path: Path) -> None:
+    def broken(_: StageContext) -> Report:
         raise InfrastructureError("the tool is gone", detail="its words")
 
-    def defective(_: Ground) -> Report:
+    def defective(_: StageContext) -> Report:
         raise KeyError("ours")
 
-    def fine(_: Ground) -> Report:
+    def fine(_: StageContext) -> Report:
         return Report()
 
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("format", broken), _Stage("package", defective), _Stage("lint", fine))
     results = run_stages(
-        subject, bench, tmp_path, ("format", "package", "lint"), lambda _: None, stages
+        subject, tools, tmp_path, ("format", "package", "lint"), lambda _: None, stages
     )
     assert [result.status for result in results] == ["error", "error", "passed"]
     assert (results[0].reason, results[0].output) == ("the tool is gone", "its words")
@@ -217,9 +217,9 @@ def test_our_faults_are_errors_and_the_stages_after_them_run(bench: Bench, tmp_p
 
 @pytest.mark.parametrize("error", [InfrastructureError("the server died"), KeyError("ours")])
 def test_an_interrupt_is_not_hidden_by_what_fails_after_it(
-    error: Exception, bench: Bench, tmp_path: Path
+    error: Exception, tools: Tools, tmp_path: Path
 ) -> None:
-    def interrupted(_: Ground) -> Report:
+    def interrupted(_: StageContext) -> Report:
         try:
             raise KeyboardInterrupt
         finally:
@@ -228,15 +228,15 @@ def test_an_interrupt_is_not_hidden_by_what_fails_after_it(
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("lint", interrupted),)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(subject, bench, tmp_path, ("lint",), lambda _: None, stages)
+        run_stages(subject, tools, tmp_path, ("lint",), lambda _: None, stages)
 
 
-def test_no_stage_runs_after_those_that_are_enough(bench: Bench, tmp_path: Path) -> None:
+def test_no_stage_runs_after_those_that_are_enough(tools: Tools, tmp_path: Path) -> None:
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     names: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
     stages = tuple(_Stage(name, lambda _: Report()) for name in names)
     results = run_stages(
-        subject, bench, tmp_path, STAGES, lambda _: None, stages,
+        subject, tools, tmp_path, STAGES, lambda _: None, stages,
         enough=lambda so_far: so_far[-1].stage == "typecheck",
     )  # fmt: skip
     assert [result.stage for result in results] == ["syntax", "typecheck"]
@@ -253,7 +253,7 @@ def test_a_failure_counts_even_beside_an_error() -> None:
     )
 
 
-def test_of_too_many_findings_those_that_tell_most_are_kept(bench: Bench, tmp_path: Path) -> None:
+def test_of_too_many_findings_those_that_tell_most_are_kept(tools: Tools, tmp_path: Path) -> None:
     many = [Finding("TS7023", "circular", path="convex/a.ts", line=n) for n in range(1, 15_001)]
     hints = [Finding("TS6133", "unused", "warning", line=n) for n in range(1, 101)]
     rare = Finding("TS2304", "missing", path="convex/b.ts", line=1)
@@ -261,7 +261,7 @@ def test_of_too_many_findings_those_that_tell_most_are_kept(bench: Bench, tmp_pa
     said = Report((*hints, *many, rare, last), "x" * (MOST_OUTPUT_CHARACTERS + 5))
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("typecheck", lambda _: said),)
-    (result,) = run_stages(subject, bench, tmp_path, ("typecheck",), lambda _: None, stages)
+    (result,) = run_stages(subject, tools, tmp_path, ("typecheck",), lambda _: None, stages)
     assert len(result.findings) == MOST_FINDINGS
     assert result.findings == (hints[0], *many[: MOST_FINDINGS - 3], rare, last)
     assert result.left_out == 99 + 15_000 - (MOST_FINDINGS - 3)

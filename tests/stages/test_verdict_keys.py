@@ -16,7 +16,7 @@ from pytest_convex_eval.outcomes import Files, InfrastructureError, StageName
 from pytest_convex_eval.stages import cache as cache_module
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
 from pytest_convex_eval.stages.lint import LintStage
-from pytest_convex_eval.stages.protocol import Bench, Ground, Report, Subject
+from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 from pytest_convex_eval.toolchain.app_config import Undecided
@@ -40,10 +40,10 @@ class Asked:
     error: Exception | None = None
     report: Report = REPORT
 
-    def reads(self, ground: Ground) -> Mapping[str, JsonValue] | None:
+    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
         return self.told
 
-    def check(self, ground: Ground) -> Report:
+    def check(self, context: StageContext) -> Report:
         self.times += 1
         if self.error is not None:
             raise self.error
@@ -58,135 +58,139 @@ def installed(folder: Path, lock: str = "lock", marker: str = "marker") -> Depen
 
 
 @pytest.fixture
-def ground(bare: Bench, tmp_path: Path) -> Ground:
+def context(bare: Tools, tmp_path: Path) -> StageContext:
     subject = Subject(FILES, {}, (), Expectations(), LintPolicy())
-    return Ground(subject, bare, tmp_path, FILES, installed(tmp_path / "set"))
+    return StageContext(subject, bare, tmp_path, FILES, installed(tmp_path / "set"))
 
 
-def verdicts(ground: Ground) -> VerdictCache:
-    return VerdictCache(ground.folder / "verdicts")
+def verdicts(context: StageContext) -> VerdictCache:
+    return VerdictCache(context.folder / "verdicts")
 
 
-def anew(ground: Ground, stage: Asked) -> bool:
-    """Whether the stage is asked, of a ground on which another was asked before."""
-    Cached(stage, verdicts(ground)).check(ground)
+def anew(context: StageContext, stage: Asked) -> bool:
+    """Whether the stage is asked, of a context in which another was asked before."""
+    Cached(stage, verdicts(context)).check(context)
     return stage.times == 1
 
 
-def test_the_same_is_asked_once(ground: Ground) -> None:
-    assert anew(ground, Asked())
+def test_the_same_is_asked_once(context: StageContext) -> None:
+    assert anew(context, Asked())
     again = Asked()
-    assert Cached(again, verdicts(ground)).check(ground) == replace(
+    assert Cached(again, verdicts(context)).check(context) == replace(
         REPORT, cpu_seconds=0.0, cached=True
     )
     assert again.times == 0
 
 
-CHANGES: Mapping[str, Callable[[Ground, Path], Ground]] = {
-    "a text": lambda ground, _: replace(ground, files={**FILES, "convex/a.ts": "let a;\n"}),
-    "a path": lambda ground, _: replace(
-        ground, files={"package.json": "{}", "convex/b.ts": FILES["convex/a.ts"]}
+CHANGES: Mapping[str, Callable[[StageContext, Path], StageContext]] = {
+    "a text": lambda context, _: replace(context, files={**FILES, "convex/a.ts": "let a;\n"}),
+    "a path": lambda context, _: replace(
+        context, files={"package.json": "{}", "convex/b.ts": FILES["convex/a.ts"]}
     ),
-    "one more file": lambda ground, _: replace(ground, files={**FILES, "convex/b.ts": ""}),
-    "npm's lock": lambda ground, folder: replace(
-        ground, dependencies=installed(folder / "other", lock="other")
+    "one more file": lambda context, _: replace(context, files={**FILES, "convex/b.ts": ""}),
+    "npm's lock": lambda context, folder: replace(
+        context, dependencies=installed(folder / "other", lock="other")
     ),
-    "what was declared": lambda ground, folder: replace(
-        ground, dependencies=installed(folder / "other", marker="other")
+    "what was declared": lambda context, folder: replace(
+        context, dependencies=installed(folder / "other", marker="other")
     ),
-    "the toolchain": lambda ground, _: replace(
-        ground,
-        bench=replace(ground.bench, toolchain=replace(ground.bench.toolchain, fingerprint="two")),
+    "the toolchain": lambda context, _: replace(
+        context,
+        tools=replace(context.tools, toolchain=replace(context.tools.toolchain, fingerprint="two")),
     ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_each_input_makes_another_question(
-    ground: Ground, tmp_path: Path, change: Callable[[Ground, Path], Ground]
+    context: StageContext, tmp_path: Path, change: Callable[[StageContext, Path], StageContext]
 ) -> None:
-    assert anew(ground, Asked())
-    assert anew(change(ground, tmp_path), Asked())
-    assert not anew(ground, Asked())
+    assert anew(context, Asked())
+    assert anew(change(context, tmp_path), Asked())
+    assert not anew(context, Asked())
 
 
 @pytest.mark.parametrize("stage", [Asked("lint"), Asked(told={"profile": "strict"})])
-def test_the_stage_and_what_it_reads_make_another_question(ground: Ground, stage: Asked) -> None:
-    assert anew(ground, Asked())
-    assert anew(ground, replace(stage, times=0))
+def test_the_stage_and_what_it_reads_make_another_question(
+    context: StageContext, stage: Asked
+) -> None:
+    assert anew(context, Asked())
+    assert anew(context, replace(stage, times=0))
 
 
 def test_our_code_and_the_form_of_an_entry_make_another_question(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
+    context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert anew(ground, Asked())
+    assert anew(context, Asked())
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "package_fingerprint", lambda: "another")
-        assert anew(ground, Asked())
+        assert anew(context, Asked())
     monkeypatch.setattr(cache_module, "_FORMAT", cache_module._FORMAT + 1)
-    assert anew(ground, Asked())
+    assert anew(context, Asked())
 
 
 def test_a_set_that_lies_elsewhere_and_holds_the_same_is_the_same(
-    ground: Ground, tmp_path: Path
+    context: StageContext, tmp_path: Path
 ) -> None:
-    assert anew(ground, Asked())
-    assert not anew(replace(ground, dependencies=installed(tmp_path / "other")), Asked())
+    assert anew(context, Asked())
+    assert not anew(replace(context, dependencies=installed(tmp_path / "other")), Asked())
 
 
-UNKNOWN: Mapping[str, Callable[[Ground, Path], Ground]] = {
-    "no files": lambda ground, _: replace(ground, files={}),
-    "no dependencies": lambda ground, _: replace(ground, dependencies=None),
-    "packages that can't be told": lambda ground, folder: replace(
-        ground, dependencies=DependencySet(folder / "none", folder / "none", {}, folder)
+UNKNOWN: Mapping[str, Callable[[StageContext, Path], StageContext]] = {
+    "no files": lambda context, _: replace(context, files={}),
+    "no dependencies": lambda context, _: replace(context, dependencies=None),
+    "packages that can't be told": lambda context, folder: replace(
+        context, dependencies=DependencySet(folder / "none", folder / "none", {}, folder)
     ),
 }
 
 
 @pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN)
 def test_where_an_input_is_not_known_it_is_asked_every_time(
-    ground: Ground, tmp_path: Path, change: Callable[[Ground, Path], Ground]
+    context: StageContext, tmp_path: Path, change: Callable[[StageContext, Path], StageContext]
 ) -> None:
     for _ in range(2):
         stage = Asked()
-        kept = Cached(stage, verdicts(ground))
-        assert kept.check(change(ground, tmp_path)) == REPORT
+        kept = Cached(stage, verdicts(context))
+        assert kept.check(change(context, tmp_path)) == REPORT
         assert stage.times == 1
 
 
-def test_what_depends_on_more_than_can_be_told_is_asked_every_time(ground: Ground) -> None:
-    assert anew(ground, Asked(told=None))
-    assert anew(ground, Asked(told=None))
-    assert not list((ground.folder / "verdicts").glob("*/*"))
+def test_what_depends_on_more_than_can_be_told_is_asked_every_time(context: StageContext) -> None:
+    assert anew(context, Asked(told=None))
+    assert anew(context, Asked(told=None))
+    assert not list((context.folder / "verdicts").glob("*/*"))
 
 
-def test_an_error_is_not_kept_and_what_is_said_after_it_is(ground: Ground) -> None:
+def test_an_error_is_not_kept_and_what_is_said_after_it_is(context: StageContext) -> None:
     for error in (InfrastructureError("gone"), KeyError("ours")):
         with pytest.raises(type(error)):
-            Cached(Asked(error=error), verdicts(ground)).check(ground)
-    assert anew(ground, Asked())
-    assert not anew(ground, Asked())
+            Cached(Asked(error=error), verdicts(context)).check(context)
+    assert anew(context, Asked())
+    assert not anew(context, Asked())
 
 
-def test_it_stands_in_for_its_stage(ground: Ground) -> None:
-    kept = Cached(Asked(), verdicts(ground))
+def test_it_stands_in_for_its_stage(context: StageContext) -> None:
+    kept = Cached(Asked(), verdicts(context))
     assert (kept.name, kept.needs, kept.deadline_seconds) == ("syntax", ("package",), 7.0)
 
 
 @pytest.fixture
-def laid_out(ground: Ground, tmp_path: Path) -> Ground:
-    ground._workspace = Workspace(tmp_path, tuple(FILES), ())
-    return ground
+def laid_out(context: StageContext, tmp_path: Path) -> StageContext:
+    context._workspace = Workspace(tmp_path, tuple(FILES), ())
+    return context
 
 
-def undecided(ground: Ground) -> Ground:
-    ground._workspace = Workspace(
-        ground.folder, (), (), (Undecided("typed-environment", "convex/convex.config.ts", ""),)
+def undecided(context: StageContext) -> StageContext:
+    context._workspace = Workspace(
+        context.folder, (), (), (Undecided("typed-environment", "convex/convex.config.ts", ""),)
     )
-    return ground
+    return context
 
 
-def test_lint_reads_its_profile_its_policy_and_whether_the_types_failed(laid_out: Ground) -> None:
+def test_lint_reads_its_profile_its_policy_and_whether_the_types_failed(
+    laid_out: StageContext,
+) -> None:
     stage = LintStage()
     before = stage.reads(laid_out)
     assert before is not None
@@ -196,7 +200,7 @@ def test_lint_reads_its_profile_its_policy_and_whether_the_types_failed(laid_out
         LintPolicy(public=("a:f",)),
     )
     others = [
-        replace(laid_out, bench=replace(laid_out.bench, lint_profile="strict")),
+        replace(laid_out, tools=replace(laid_out.tools, lint_profile="strict")),
         replace(laid_out, ended={"typecheck": "failed"}),
         *(replace(laid_out, subject=replace(laid_out.subject, lint=p)) for p in policies),
     ]
@@ -205,9 +209,9 @@ def test_lint_reads_its_profile_its_policy_and_whether_the_types_failed(laid_out
     assert stage.reads(replace(laid_out, ended={"typecheck": "passed"})) == before
 
 
-def test_what_a_push_generates_and_a_reference_engine_are_not_told(laid_out: Ground) -> None:
+def test_what_a_push_generates_and_a_reference_engine_are_not_told(laid_out: StageContext) -> None:
     eslint = Eslint(Path("a"), Path("b"), Path("c"), {})
-    by_eslint = replace(laid_out, bench=replace(laid_out.bench, eslint=eslint))
+    by_eslint = replace(laid_out, tools=replace(laid_out.tools, eslint=eslint))
     assert LintStage().reads(by_eslint) is None
     assert TypecheckStage().reads(laid_out) == SyntaxStage().reads(laid_out) == {}
     pushed = undecided(laid_out)
@@ -216,9 +220,9 @@ def test_what_a_push_generates_and_a_reference_engine_are_not_told(laid_out: Gro
     assert SyntaxStage().reads(pushed) == {}
 
 
-def test_it_is_pruned_again_after_a_day(ground: Ground) -> None:
-    cache = verdicts(ground)
-    folder = ground.folder / "verdicts"
+def test_it_is_pruned_again_after_a_day(context: StageContext) -> None:
+    cache = verdicts(context)
+    folder = context.folder / "verdicts"
     for key, days, left in (("a" * 64, 0.0, []), ("b" * 64, 0.5, ["b" * 64]), ("b" * 64, 2.0, [])):
         cache.put(key, REPORT)
         for entry in folder.glob("*/*"):

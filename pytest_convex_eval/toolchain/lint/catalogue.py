@@ -272,7 +272,7 @@ class Selection:
     required: frozenset[str] = frozenset()
     profile: Profile = "recommended"
 
-    def hears(self, code: str, evidence: Evidence) -> bool:
+    def admits(self, code: str, evidence: Evidence) -> bool:
         """Whether so much evidence is enough for a finding of the rule `code`."""
         if evidence == "certain" or code in self.required:
             return True

@@ -23,7 +23,7 @@ from pytest_convex_eval.processes import Completed, Limits, environment, run
 from pytest_convex_eval.toolchain.exhaustion import CPU_SECONDS, ran_out
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.catalogue import Option, Selection
-from pytest_convex_eval.toolchain.lint.report import Said, Spoken
+from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.node import node_runtime
 from pytest_convex_eval.toolchain.packages.npm import Npm
@@ -104,7 +104,7 @@ def ask_eslint(
     *,
     scratch: Path,
     deadline_seconds: float,
-) -> list[Spoken]:
+) -> list[EngineReport]:
     """What ESLint says of each of `projects` (a workspace's root and its files), in one process.
 
     The whole output and CPU time are told of the last. Raises InfrastructureError when it cannot be
@@ -118,8 +118,8 @@ def ask_eslint(
     cpu_limit = CPU_SECONDS * len(requests)
     done = _run(eslint, requests, scratch, deadline_seconds, cpu_limit)
     if ran_out(done, deadline_seconds, cpu_limit):
-        spoken = Spoken(output=done.stderr, cpu_seconds=done.cpu_seconds, exhausted=True)
-        return [spoken for _ in projects]
+        report = EngineReport(output=done.stderr, cpu_seconds=done.cpu_seconds, exhausted=True)
+        return [report for _ in projects]
     try:
         answers = [_Answer.model_validate_json(line) for line in done.stdout.splitlines()]
     except pydantic.ValidationError as error:
@@ -176,9 +176,9 @@ def _run(
 
 def _spoken(
     answer: _Answer, tree: SourceTree, names: Mapping[str, str], cpu_seconds: float
-) -> Spoken:
-    said = tuple(
-        Said(
+) -> EngineReport:
+    diagnostics = tuple(
+        Diagnostic(
             rule=names.get(message.rule, message.rule),
             message_id=message.message_id,
             message=message.message,
@@ -191,8 +191,8 @@ def _spoken(
         )
         for message in answer.said
     )
-    return Spoken(
-        said,
+    return EngineReport(
+        diagnostics,
         frozenset(answer.unparsable),
         tuple(answer.too_deep),
         answer.model_dump_json(),

@@ -18,7 +18,7 @@ from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS, ran_out
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.catalogue import Selection
 from pytest_convex_eval.toolchain.lint.oxlint_server import Linted
-from pytest_convex_eval.toolchain.lint.report import Said, Spoken, is_object
+from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, is_object
 from pytest_convex_eval.toolchain.lint.tsgolint import Tsgolint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
@@ -63,7 +63,7 @@ def ask_oxlint(
     scratch: Path,
     deadline_seconds: float,
     server: Linter | None = None,
-) -> Spoken:
+) -> EngineReport:
     """What oxlint says of the files `paths` of a workspace.
 
     `server` is asked first; without one, and where it has no answer, a process of its own is
@@ -83,7 +83,7 @@ def ask_oxlint(
     done = _oxlint(toolchain, root, arguments, tsgolint, scratch, left)
     output = done.stdout + done.stderr
     if tsgolint.gave_up(done.cpu_seconds) or ran_out(done, left, CPU_SECONDS):
-        return Spoken(output=output, cpu_seconds=done.cpu_seconds, exhausted=True)
+        return EngineReport(output=output, cpu_seconds=done.cpu_seconds, exhausted=True)
     if done.ending != "exit":
         raise InfrastructureError(f"oxlint was ended by {done.ending}", detail=output)
     try:
@@ -96,7 +96,9 @@ class _UnreadableError(ConvexEvalError):
     """There is no report, or it is not about every file."""
 
 
-def _read(report: str, root: Path, paths: Sequence[str], output: str, cpu_seconds: float) -> Spoken:
+def _read(
+    report: str, root: Path, paths: Sequence[str], output: str, cpu_seconds: float
+) -> EngineReport:
     """What a `report` says. oxlint's exit status says nothing: 1 is findings and failures alike."""
     try:
         parsed: object = json.loads(report)
@@ -111,16 +113,16 @@ def _read(report: str, root: Path, paths: Sequence[str], output: str, cpu_second
 
 
 def read_oxlint(
-    diagnostics: Sequence[object], tree: SourceTree, output: str = "", cpu_seconds: float = 0.0
-) -> Spoken:
-    """`diagnostics` of oxlint's report, on files relative to the root of `tree`.
+    reported: Sequence[object], tree: SourceTree, output: str = "", cpu_seconds: float = 0.0
+) -> EngineReport:
+    """What oxlint `reported`, as in its JSON, of files relative to the root of `tree`.
 
     Raises InfrastructureError for one that can't be understood.
     """
-    said: list[Said] = []
+    diagnostics: list[Diagnostic] = []
     unparsable: set[str] = set()
     too_deep: list[str] = []
-    for diagnostic in diagnostics:
+    for diagnostic in reported:
         if not is_object(diagnostic):
             raise InfrastructureError(
                 "oxlint's report has an unknown shape", detail=str(diagnostic)
@@ -140,8 +142,8 @@ def read_oxlint(
         rule = code["rule"] if code["plugin"] == "eslint" else f"{code['plugin']}/{code['rule']}"
         message_id = _MESSAGE_ID.match(message) if rule.startswith("@convex-dev/") else None
         help_text = diagnostic.get("help")
-        said.append(
-            Said(
+        diagnostics.append(
+            Diagnostic(
                 rule=rule,
                 message_id=message_id["id"] if message_id else None,
                 message=message[message_id.end() :] if message_id else message,
@@ -150,7 +152,9 @@ def read_oxlint(
                 help=help_text if isinstance(help_text, str) else None,
             )
         )
-    return Spoken(tuple(said), frozenset(unparsable), tuple(too_deep), output, cpu_seconds)
+    return EngineReport(
+        tuple(diagnostics), frozenset(unparsable), tuple(too_deep), output, cpu_seconds
+    )
 
 
 def _offset(diagnostic: Mapping[str, object]) -> int:

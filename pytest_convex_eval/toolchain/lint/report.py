@@ -34,7 +34,7 @@ _BY_CODE = {rule.code: rule for rule in RULES}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Diagnostic:
     """What an engine's rule says of a place. `rule` is its name in `catalogue`, `message_id` tells
     apart what Convex's rules say; facts have no place."""
 
@@ -47,11 +47,11 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class EngineReport:
     """An engine's whole report. `unparsable` files do not parse, `too_deep` ones overflow its
     stack; `exhausted`: the answer took all that an engine may have, and nothing else is known."""
 
-    said: tuple[Said, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     unparsable: frozenset[str] = frozenset()
     too_deep: tuple[str, ...] = ()
     output: str = ""
@@ -60,29 +60,29 @@ class Spoken:
 
 
 def judge(
-    spoken: Spoken,
+    report: EngineReport,
     paths: Collection[str],
     selection: Selection,
     tree: SourceTree,
     *,
     public: Collection[str] = frozenset(),
 ) -> list[Finding]:
-    """The findings in what was `spoken` of the files `paths`, relative to the root of `tree`.
+    """The findings in an engine's `report` of the files `paths`, relative to the root of `tree`.
 
     Raises InfrastructureError for a rule that is not ours, and for a file of which our plugin said
     nothing although it parses: a rule has crashed.
     """
     judged = _Judged(selection, tree, _components(paths))
-    for said in spoken.said:
-        judged.add(said)
-    for path in spoken.too_deep:
+    for diagnostic in report.diagnostics:
+        judged.add(diagnostic)
+    for path in report.too_deep:
         judged.too_deep(path)
     if selection.needs_facts:
-        unread = spoken.unparsable.union(spoken.too_deep)
+        unread = report.unparsable.union(report.too_deep)
         silent = sorted(set(paths) - judged.facts.keys() - unread)
         if silent:
             raise InfrastructureError(
-                f"our lint plugin did not come to an end on {silent[0]}", detail=spoken.output
+                f"our lint plugin did not come to an end on {silent[0]}", detail=report.output
             )
         # Engines look at files in parallel: what is told of the first is always told of the same.
         for decision in decide(dict(sorted(judged.facts.items())), public):
@@ -98,16 +98,17 @@ class _Judged:
     facts: dict[str, FileFacts] = field(default_factory=dict)
     _found: list[Finding] = field(default_factory=list)
 
-    def add(self, said: Said) -> None:
-        if said.rule == FACTS:
-            self.facts[said.path] = parse(said.message)
+    def add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.rule == FACTS:
+            self.facts[diagnostic.path] = parse(diagnostic.message)
             return
-        rule = self.selection.rule_for(said.rule, said.message_id, said.message)
-        if rule is None or said.place is None:
+        rule = self.selection.rule_for(diagnostic.rule, diagnostic.message_id, diagnostic.message)
+        if rule is None or diagnostic.place is None:
             raise InfrastructureError(
-                f"the linter reports {said.rule}, which is not ours", detail=said.message
+                f"the linter reports {diagnostic.rule}, which is not ours",
+                detail=diagnostic.message,
             )
-        self._find(rule, said.message, said.path, said.place, said.help)
+        self._find(rule, diagnostic.message, diagnostic.path, diagnostic.place, diagnostic.help)
 
     def too_deep(self, path: str) -> None:
         message = "this file is nested so deep that the linter can't read it"
@@ -115,7 +116,7 @@ class _Judged:
 
     def decided(self, decision: Decision) -> None:
         rule = _BY_CODE[f"{OURS}{decision.name}"]
-        if self.selection.hears(rule.code, decision.evidence):
+        if self.selection.admits(rule.code, decision.evidence):
             place = self._place(decision.path, decision.at)
             self._find(rule, decision.message, decision.path, place, None)
 

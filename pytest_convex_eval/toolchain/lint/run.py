@@ -54,7 +54,7 @@ def lint(
         return ToolReport(tuple(unseen), "", 0.0)
     scratch.mkdir(parents=True, exist_ok=True)
     if eslint is None:
-        spoken = ask_oxlint(
+        report = ask_oxlint(
             toolchain,
             workspace_root,
             paths,
@@ -64,22 +64,22 @@ def lint(
             server=server,
         )
     else:
-        (spoken,) = ask_eslint(
+        (report,) = ask_eslint(
             eslint,
             [(workspace_root, paths)],
             selection,
             scratch=scratch,
             deadline_seconds=deadline_seconds,
         )
-    if spoken.exhausted:
+    if report.exhausted:
         finding = Finding("lint/resource-limit", "this answer exhausts the linter")
-        return ToolReport((finding,), spoken.output, spoken.cpu_seconds)
-    found = judge(spoken, paths, selection, SourceTree(workspace_root), public=public)
+        return ToolReport((finding,), report.output, report.cpu_seconds)
+    found = judge(report, paths, selection, SourceTree(workspace_root), public=public)
     findings = sorted(
         [*unseen, *found],
         key=lambda finding: (finding.path or "", finding.line or 0, finding.column or 0),
     )
-    return ToolReport(tuple(findings), spoken.output, spoken.cpu_seconds)
+    return ToolReport(tuple(findings), report.output, report.cpu_seconds)
 
 
 def sources_of(root: Path) -> list[str]:

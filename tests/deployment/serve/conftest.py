@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded_api import Calls
+from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
 from pytest_convex_eval.deployment.model import FunctionKind
 from tests.patience import HANG_SECONDS, until_ended
 
@@ -32,8 +32,8 @@ class Served:
     notice: str
 
     @property
-    def calls(self) -> Calls:
-        return Calls(
+    def calls(self) -> EmbeddedApi:
+        return EmbeddedApi(
             Client(self.url, self.admin_key, HANG_SECONDS), Client(self.site_url, "", HANG_SECONDS)
         )
 

@@ -1,4 +1,4 @@
-"""A bench on which an answer is checked with the installed toolchain."""
+"""A checkers on which an answer is checked with the installed toolchain."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ export default defineSchema({
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Checkers:
     """Lays answers out in one folder and checks them; each needs a name of its own there.
 
     With `warm`, `types` and `lint` ask tools that stay, as the stages do.
@@ -145,8 +145,8 @@ def dependencies(store: DependencyStore) -> DependencySet:
 
 
 @pytest.fixture
-def bench(toolchain: Toolchain, dependencies: DependencySet, tmp_path: Path) -> Bench:
-    return Bench(toolchain, dependencies, tmp_path)
+def checkers(toolchain: Toolchain, dependencies: DependencySet, tmp_path: Path) -> Checkers:
+    return Checkers(toolchain, dependencies, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -157,9 +157,9 @@ def warm_tools(toolchain: Toolchain) -> Iterator[WarmTools]:
 
 
 @pytest.fixture
-def quick(bench: Bench, warm_tools: WarmTools) -> Bench:
-    """The bench for what is asked about code and not about a tool's process."""
-    return replace(bench, warm=warm_tools)
+def quick(checkers: Checkers, warm_tools: WarmTools) -> Checkers:
+    """The checkers for what is asked about code and not about a tool's process."""
+    return replace(checkers, warm=warm_tools)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
-    from tests.toolchain.checkers.conftest import Bench
+    from tests.toolchain.checkers.conftest import Checkers
 
 SCHEMA = 'import { defineSchema } from "convex/server";\nexport default defineSchema({});\n'
 MODULE = "export const a = 1;\n"
@@ -155,7 +155,7 @@ def test_the_folder_of_a_component_holds_no_modules() -> None:
     assert module_paths(files) == ["a.ts", "party/d.ts"]
 
 
-def test_components_are_always_there(quick: Bench) -> None:
+def test_components_are_always_there(quick: Checkers) -> None:
     code = 'import { components, api, internal } from "./_generated/api";\n'
     use = "export const a: object = components;\nexport const b: unknown = [api, internal];\n"
     assert quick.types({"convex/a.ts": code + use}).findings == ()
@@ -207,7 +207,7 @@ def test_published_components_are_mounted(
     assert api.count("ComponentApi") == len(names)
 
 
-def test_a_mounted_component_typechecks_under_its_name(quick: Bench) -> None:
+def test_a_mounted_component_typechecks_under_its_name(quick: Checkers) -> None:
     body = 'const app = defineApp();\napp.use(limiter, { name: "mine" });'
     code = """\
 import { RateLimiter } from "@convex-dev/rate-limiter";

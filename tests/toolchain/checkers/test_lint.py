@@ -24,7 +24,7 @@ from pytest_convex_eval.toolchain.suppressions import find_suppressions
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
-    from tests.toolchain.checkers.conftest import Bench
+    from tests.toolchain.checkers.conftest import Checkers
 
 
 def places(report: ToolReport) -> list[str]:
@@ -103,17 +103,17 @@ BAD_PLACES = {
 
 @pytest.mark.parametrize("profile", ["correctness", "recommended", "strict"])
 def test_a_good_backend_has_no_findings(
-    bench: Bench, good_backend: Files, profile: Profile
+    checkers: Checkers, good_backend: Files, profile: Profile
 ) -> None:
     # Nobody is logged in there, which is what `auth` is about.
-    report = bench.lint(good_backend, profile, off=frozenset({"auth"}))
+    report = checkers.lint(good_backend, profile, off=frozenset({"auth"}))
     assert report.findings == ()
     assert '"number_of_files": 7' in report.output
     assert report.cpu_seconds > 0
 
 
-def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
-    report = bench.lint(BAD)
+def test_each_mistake_is_found_at_its_place(checkers: Checkers) -> None:
+    report = checkers.lint(BAD)
     found = dict(zip(places(report), (f.severity for f in report.findings), strict=True))
     assert found == BAD_PLACES
     assert all(finding.message and finding.hint and finding.excerpt for finding in report.findings)
@@ -122,7 +122,7 @@ def test_each_mistake_is_found_at_its_place(bench: Bench) -> None:
     assert not any("type-aware" in finding.message for finding in report.findings)
 
 
-def test_what_convexs_own_components_do_with_promises_is_no_error(quick: Bench) -> None:
+def test_what_convexs_own_components_do_with_promises_is_no_error(quick: Checkers) -> None:
     code = """\
 import { mutation } from "./_generated/server";
 export const tidy = mutation({
@@ -144,20 +144,20 @@ export class Own implements Store {
     assert found == {"lint/await-thenable/aggregator": "warning"}
 
 
-def test_columns_count_characters(quick: Bench) -> None:
+def test_columns_count_characters(quick: Checkers) -> None:
     (finding,) = [f for f in quick.lint(BAD).findings if f.code == "lint/no-floating-promises"]
     assert finding.excerpt is not None
     assert finding.column is not None
     assert finding.excerpt[finding.column - 1 :].startswith("ctx.db.insert")
 
 
-def test_correctness_holds_the_errors_alone(quick: Bench) -> None:
+def test_correctness_holds_the_errors_alone(quick: Checkers) -> None:
     report = quick.lint(BAD, "correctness")
     assert set(places(report)) == {p for p, level in BAD_PLACES.items() if level == "error"}
     assert {finding.severity for finding in report.findings} == {"error"}
 
 
-def test_strict_adds_the_groups_and_counts_more(quick: Bench) -> None:
+def test_strict_adds_the_groups_and_counts_more(quick: Checkers) -> None:
     code = """\
 import { query } from "./_generated/server";
 export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").collect() });
@@ -170,7 +170,7 @@ export const all = query({ args: {}, handler: (ctx) => ctx.db.query("todos").col
     assert severities["@convex-dev/no-top-of-hour-crons"] == "warning"
 
 
-def test_a_case_requires_and_switches_off_rules_and_groups(quick: Bench) -> None:
+def test_a_case_requires_and_switches_off_rules_and_groups(quick: Checkers) -> None:
     code = """\
 import { query } from "./_generated/server";
 export const all = query({ handler: (ctx) => ctx.db.query("todos").collect() });
@@ -196,20 +196,22 @@ export const all = query({ handler: (ctx) => ctx.db.query("todos").collect() });
         "/* eslint typescript/no-explicit-any: off */",
     ],
 )
-def test_an_inline_suppression_neither_works_nor_passes_unseen(quick: Bench, comment: str) -> None:
+def test_an_inline_suppression_neither_works_nor_passes_unseen(
+    quick: Checkers, comment: str
+) -> None:
     files = {"convex/a.ts": f"{comment}\nexport const a: any = 1;\n"}
     assert places(quick.lint(files)) == ["lint/no-explicit-any@convex/a.ts:2:17"]
     # A comment that configures a rule does not work in oxlint: nothing to report.
     assert len(find_suppressions(files)) == (0 if comment.startswith("/* eslint t") else 1)
 
 
-def test_oxlint_would_have_obeyed_the_suppression(bench: Bench) -> None:
-    workspace = bench.lay_out({"package.json": "{}", "convex/a.ts": ""})
+def test_oxlint_would_have_obeyed_the_suppression(checkers: Checkers) -> None:
+    workspace = checkers.lay_out({"package.json": "{}", "convex/a.ts": ""})
     code = "// eslint-disable-next-line\nexport const a: any = 1;\n"
     (workspace.root / "convex" / "a.ts").write_text(code)
-    scratch = bench.folder / "scratch"
+    scratch = checkers.folder / "scratch"
     report = lint(
-        bench.toolchain,
+        checkers.toolchain,
         workspace.root,
         profile="recommended",
         scratch=scratch,
@@ -218,14 +220,14 @@ def test_oxlint_would_have_obeyed_the_suppression(bench: Bench) -> None:
     assert report.findings == ()
 
 
-def test_an_answers_ignore_files_hide_nothing(bench: Bench) -> None:
+def test_an_answers_ignore_files_hide_nothing(checkers: Checkers) -> None:
     files = {
         ".gitignore": "convex/\n*.ts\n",
         ".eslintignoreX": "convex/\n",
         "convex/-a (1).ts": "export const a: any = 1;\n",
         "convex/.hidden/b.tsx": "export const a: any = 1;\n",
     }
-    assert places(bench.lint(files)) == [
+    assert places(checkers.lint(files)) == [
         "lint/no-explicit-any@convex/-a (1).ts:1:17",
         "lint/no-explicit-any@convex/.hidden/b.tsx:1:17",
     ]
@@ -238,14 +240,14 @@ SOME_ANY = "export const a: any = 1;\n"
     "name",
     ["a.mts", "a.cts", "a.tsx", "a.test.ts", "dist/a.ts", "build/min.ts", "amin.ts"],
 )
-def test_every_kind_of_file_is_linted(quick: Bench, name: str) -> None:
+def test_every_kind_of_file_is_linted(quick: Checkers, name: str) -> None:
     assert places(quick.lint({f"convex/{name}": SOME_ANY})) == [
         f"lint/no-explicit-any@convex/{name}:1:17"
     ]
 
 
 @pytest.mark.parametrize("name", ["a.min.ts", "a-min.mjs", "by_min.tsx", "a.min.d.ts"])
-def test_a_file_that_oxlint_passes_over_is_named(quick: Bench, name: str) -> None:
+def test_a_file_that_oxlint_passes_over_is_named(quick: Checkers, name: str) -> None:
     report = quick.lint({f"convex/{name}": SOME_ANY, "convex/z.ts": SOME_ANY, "convex/e.js": ""})
     assert places(report) == [
         f"lint/not-linted@convex/{name}",
@@ -254,21 +256,23 @@ def test_a_file_that_oxlint_passes_over_is_named(quick: Bench, name: str) -> Non
     assert report.findings[0].severity == "warning"
 
 
-def test_code_that_does_not_parse_is_not_lints_to_tell(bench: Bench) -> None:
+def test_code_that_does_not_parse_is_not_lints_to_tell(checkers: Checkers) -> None:
     files = {
         "convex/a.ts": "export const a = (;\n",
         "convex/ambient.d.ts": SOME_ANY,
         "convex/b.ts": "export const b: any = 1;\n",
     }
-    assert places(bench.lint(files)) == ["lint/no-explicit-any@convex/b.ts:1:17"]
+    assert places(checkers.lint(files)) == ["lint/no-explicit-any@convex/b.ts:1:17"]
 
 
-def test_an_answer_without_code_starts_nothing(bench: Bench) -> None:
-    without = replace(bench, toolchain=replace(bench.toolchain, node=Path("/missing")))
+def test_an_answer_without_code_starts_nothing(checkers: Checkers) -> None:
+    without = replace(checkers, toolchain=replace(checkers.toolchain, node=Path("/missing")))
     assert without.lint({}).findings == ()
 
 
-def test_a_type_bomb_is_the_answers_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_type_bomb_is_the_answers_fault(
+    checkers: Checkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Ends as it does at the real limit, only sooner.
     monkeypatch.setattr(lint_tsgolint, "ADDRESS_SPACE_BYTES", 1_000_000_000)
     bomb = """\
@@ -277,28 +281,28 @@ type Orders<T, K = T> =
 export const f = async (order: Orders<"a" | "b" | "c" | "d" | "e" | "f" | "g" | "h" | "i" | "j">) =>
   await order;
 """
-    report = bench.lint({"convex/a.ts": bomb})
+    report = checkers.lint({"convex/a.ts": bomb})
     assert places(report) == ["lint/resource-limit@"]
 
 
-def test_a_linter_that_does_not_run_is_not_the_answers_fault(bench: Bench) -> None:
-    missing = bench.folder / "missing"
+def test_a_linter_that_does_not_run_is_not_the_answers_fault(checkers: Checkers) -> None:
+    missing = checkers.folder / "missing"
     toolchains = (
-        replace(bench.toolchain, node=missing),
-        replace(bench.toolchain, oxlint=missing),
-        replace(bench.toolchain, tsgolint=missing),
-        replace(bench.toolchain, tsgolint=Path("/bin/false")),
-        replace(bench.toolchain, lint_plugin=missing),
+        replace(checkers.toolchain, node=missing),
+        replace(checkers.toolchain, oxlint=missing),
+        replace(checkers.toolchain, tsgolint=missing),
+        replace(checkers.toolchain, tsgolint=Path("/bin/false")),
+        replace(checkers.toolchain, lint_plugin=missing),
     )
     for number, toolchain in enumerate(toolchains):
-        folder = bench.folder / str(number)
+        folder = checkers.folder / str(number)
         folder.mkdir()
-        broken = replace(bench, toolchain=toolchain, folder=folder)
+        broken = replace(checkers, toolchain=toolchain, folder=folder)
         with pytest.raises(InfrastructureError, match="oxlint"):
             broken.lint({"convex/a.ts": "export const a = 1;\n"})
 
 
-def test_every_rule_exists_and_reports_under_our_code(quick: Bench) -> None:
+def test_every_rule_exists_and_reports_under_our_code(quick: Checkers) -> None:
     """oxlint refuses a configuration with a rule that it does not know."""
     everything = frozenset(rule.code for rule in RULES)
     report = quick.lint({"convex/a.ts": "export const a = 1;\n"}, require=everything)
@@ -355,7 +359,7 @@ def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     ids=["calls a registered function", "runs a function itself", "db in an action", "no index"],
 )
 def test_some_pitfalls_are_typechecks_to_tell(
-    quick: Bench, todo_schema: Files, code: str, expected: str
+    quick: Checkers, todo_schema: Files, code: str, expected: str
 ) -> None:
     imports = 'import { action, internalQuery, query } from "./_generated/server";\n'
     report = quick.types({**todo_schema, "convex/a.ts": imports + code})

@@ -24,7 +24,7 @@ from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
 from tests.patience import HANG_SECONDS, until, until_ended
-from tests.toolchain.checkers.conftest import Bench
+from tests.toolchain.checkers.conftest import Checkers
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
 WRONG: Files = {"convex/a.ts": 'export const n: number = "é";\nPromise.resolve(n);\n'}
@@ -53,10 +53,10 @@ Servers: TypeAlias = Callable[[], list[psutil.Process]]
 
 
 @pytest.fixture
-def servers(bench: Bench) -> Servers:
+def servers(checkers: Checkers) -> Servers:
     """The compilers and linters that this process has started since the test began: others keep
     theirs for the whole session."""
-    programs = (str(bench.toolchain.tsc), "oxlint_server.mjs")
+    programs = (str(checkers.toolchain.tsc), "oxlint_server.mjs")
 
     def is_ours(process: psutil.Process) -> bool:
         try:
@@ -72,9 +72,9 @@ def servers(bench: Bench) -> Servers:
     return lambda: [process for process in running() if process.pid not in before]
 
 
-def codes(bench: Bench, guest: Guest, files: Files, name: str) -> list[str]:
-    workspace = bench.lay_out(files, name)
-    reports = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
+def codes(checkers: Checkers, guest: Guest, files: Files, name: str) -> list[str]:
+    workspace = checkers.lay_out(files, name)
+    reports = (checkers.types_of(workspace, guest), checkers.lint_of(workspace, guest))
     return [finding.code for report in reports for finding in report.findings]
 
 
@@ -84,17 +84,19 @@ def when_asked(host: Host, do: Callable[[], object]) -> None:
     do()
 
 
-def test_it_says_what_tools_of_ones_own_say(bench: Bench, guest: Guest, servers: Servers) -> None:
-    workspace = bench.lay_out(WRONG)
-    shared = (bench.types_of(workspace, guest), bench.lint_of(workspace, guest))
-    own = (bench.types_of(workspace), bench.lint_of(workspace))
+def test_it_says_what_tools_of_ones_own_say(
+    checkers: Checkers, guest: Guest, servers: Servers
+) -> None:
+    workspace = checkers.lay_out(WRONG)
+    shared = (checkers.types_of(workspace, guest), checkers.lint_of(workspace, guest))
+    own = (checkers.types_of(workspace), checkers.lint_of(workspace))
     assert [report.findings for report in shared] == [report.findings for report in own]
     assert all(report.cpu_seconds > 0 for report in shared)
     assert len(servers()) == 2
 
 
 def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
-    bench: Bench,
+    checkers: Checkers,
     address: Path,
     toolchain: Toolchain,
     monkeypatch: pytest.MonkeyPatch,
@@ -107,11 +109,11 @@ def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
         guest = Guest(str(address))
         name = f"thing{number}"
         workspaces = [
-            bench.lay_out({"convex/a.ts": f"export const {name}: string = {number};\n"}, f"{n}")
+            checkers.lay_out({"convex/a.ts": f"export const {name}: string = {number};\n"}, f"{n}")
             for n in (f"{number}a", f"{number}b", f"{number}c")
         ]
-        reports = [bench.types_of(workspace, guest) for workspace in workspaces]
-        reports += [bench.lint_of(workspace, guest) for workspace in workspaces]
+        reports = [checkers.types_of(workspace, guest) for workspace in workspaces]
+        reports += [checkers.lint_of(workspace, guest) for workspace in workspaces]
         guest.close()
         found = [finding for report in reports for finding in report.findings]
         assert len(found) == 3
@@ -124,12 +126,12 @@ def test_everybody_gets_their_own_answer_from_one_compiler_and_one_linter(
 
 
 def test_nobody_else_can_reach_them_and_nothing_stays(
-    bench: Bench, address: Path, toolchain: Toolchain, servers: Servers
+    checkers: Checkers, address: Path, toolchain: Toolchain, servers: Servers
 ) -> None:
     host = Host(address, toolchain)
     assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
     guest = Guest(str(address))
-    codes(bench, guest, RIGHT, "one")
+    codes(checkers, guest, RIGHT, "one")
     running = servers()
     assert len(running) == 2
     guest.close()
@@ -149,21 +151,21 @@ def test_a_folder_that_somebody_has_made_before_is_not_trusted(
 
 
 def test_a_server_that_was_killed_costs_nobody_a_finding(
-    bench: Bench, guest: Guest, servers: Servers
+    checkers: Checkers, guest: Guest, servers: Servers
 ) -> None:
     expected = ["TS2322", "lint/no-floating-promises"]
-    assert codes(bench, guest, WRONG, "one") == expected
+    assert codes(checkers, guest, WRONG, "one") == expected
     for server in servers():
         server.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
-    assert codes(bench, guest, WRONG, "two") == expected
-    assert codes(bench, guest, WRONG, "three") == expected
+    assert codes(checkers, guest, WRONG, "two") == expected
+    assert codes(checkers, guest, WRONG, "three") == expected
 
 
 def test_a_guest_that_is_killed_while_it_waits_costs_the_others_nothing(
-    bench: Bench, host: Host, address: Path, guest: Guest, type_bomb: Files
+    checkers: Checkers, host: Host, address: Path, guest: Guest, type_bomb: Files
 ) -> None:
-    root = bench.lay_out(type_bomb, "bomb").root
+    root = checkers.lay_out(type_bomb, "bomb").root
     program = f"""
 from pathlib import Path
 from pytest_convex_eval.toolchain.sharing import Guest
@@ -177,11 +179,11 @@ guest.check(Path({str(root)!r}), wall_seconds={HANG_SECONDS})
         assert child.stdout.readline() == b"asks\n"
         child.kill()
         child.wait()
-    assert codes(bench, guest, WRONG, "after") == ["TS2322", "lint/no-floating-promises"]
+    assert codes(checkers, guest, WRONG, "after") == ["TS2322", "lint/no-floating-promises"]
 
 
 def test_who_waits_when_the_host_ends_gets_no_answer(
-    bench: Bench,
+    checkers: Checkers,
     address: Path,
     toolchain: Toolchain,
     monkeypatch: pytest.MonkeyPatch,
@@ -189,11 +191,11 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
 ) -> None:
     host = Host(address, toolchain)
     guest = Guest(str(address))
-    codes(bench, guest, RIGHT, "one")
+    codes(checkers, guest, RIGHT, "one")
     stopped = servers()
     for server in stopped:
         server.send_signal(signal.SIGSTOP)
-    root = bench.lay_out(WRONG, "two").root
+    root = checkers.lay_out(WRONG, "two").root
     closing = threading.Thread(target=when_asked, args=(host, host.close))
     closing.start()
     # Long before the time is over, or this test never ends.
@@ -201,23 +203,23 @@ def test_who_waits_when_the_host_ends_gets_no_answer(
         guest.check(root, wall_seconds=10 * HANG_SECONDS)
     closing.join()
     # Everybody goes on without.
-    assert codes(bench, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
+    assert codes(checkers, guest, WRONG, "three") == ["TS2322", "lint/no-floating-promises"]
     guest.close()
     until_ended(stopped)
     assert servers() == []
 
 
 def test_an_interrupted_question_leaves_no_answer_for_the_next(
-    bench: Bench, host: Host, guest: Guest, servers: Servers
+    checkers: Checkers, host: Host, guest: Guest, servers: Servers
 ) -> None:
-    codes(bench, guest, RIGHT, "one")
+    codes(checkers, guest, RIGHT, "one")
     for server in servers():
         server.send_signal(signal.SIGSTOP)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    root = bench.lay_out(WRONG, "two").root
+    root = checkers.lay_out(WRONG, "two").root
     before = signal.signal(signal.SIGALRM, interrupt)
     alarm = partial(signal.pthread_kill, threading.get_ident(), signal.SIGALRM)
     interrupting = threading.Thread(target=when_asked, args=(host, alarm))
@@ -230,7 +232,7 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(
         signal.signal(signal.SIGALRM, before)
     for server in servers():
         server.send_signal(signal.SIGCONT)
-    assert codes(bench, guest, RIGHT, "three") == []
+    assert codes(checkers, guest, RIGHT, "three") == []
 
 
 def test_whoever_finds_no_free_server_in_time_gets_no_answer() -> None:
@@ -256,7 +258,7 @@ def test_a_pool_makes_no_more_servers_than_are_asked_at_a_time() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b'{"what": "types"}', b'{"what": "else"}'])
 def test_what_is_no_question_has_no_answer(
-    bench: Bench, host: Host, address: Path, guest: Guest, line: bytes
+    checkers: Checkers, host: Host, address: Path, guest: Guest, line: bytes
 ) -> None:
     odd = Guest(str(address))
     assert odd._socket is not None
@@ -264,4 +266,4 @@ def test_what_is_no_question_has_no_answer(
     odd._socket.sendall(line + b"\n")
     assert b"broken" in odd._socket.recv(4096)
     odd.close()
-    assert codes(bench, guest, RIGHT, "one") == []
+    assert codes(checkers, guest, RIGHT, "one") == []

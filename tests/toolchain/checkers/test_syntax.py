@@ -13,7 +13,7 @@ from pytest_convex_eval.toolchain.syntax import check_syntax
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
-    from tests.toolchain.checkers.conftest import Bench
+    from tests.toolchain.checkers.conftest import Checkers
 
 # Code, what it is found by, in which line, and words of what is said.
 BROKEN = {
@@ -108,22 +108,22 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_code_is_found_at_its_line(bench: Bench, name: str) -> None:
+def test_broken_code_is_found_at_its_line(checkers: Checkers, name: str) -> None:
     code, expected, line, words = BROKEN[name]
-    finding = bench.syntax({"convex/a.ts": code}).findings[0]
+    finding = checkers.syntax({"convex/a.ts": code}).findings[0]
     assert (finding.code, finding.path, finding.line) == (expected, "convex/a.ts", line)
     assert finding.severity == "error"
     assert words in finding.message
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_sound_code_is_left_alone(bench: Bench, name: str) -> None:
+def test_sound_code_is_left_alone(checkers: Checkers, name: str) -> None:
     path = "convex/a.tsx" if "JSX" in name else "convex/a.ts"
-    assert bench.syntax({path: SOUND[name]}).findings == ()
+    assert checkers.syntax({path: SOUND[name]}).findings == ()
 
 
-def test_a_good_backend_has_no_findings(bench: Bench, good_backend: Files) -> None:
-    report = bench.syntax(good_backend)
+def test_a_good_backend_has_no_findings(checkers: Checkers, good_backend: Files) -> None:
+    report = checkers.syntax(good_backend)
     assert report.findings == ()
     assert report.output == ""
 
@@ -138,14 +138,14 @@ def test_a_good_backend_has_no_findings(bench: Bench, good_backend: Files) -> No
         ("\ufeffconst a = @@;\n", 1, 12),
     ],
 )
-def test_columns_count_characters(bench: Bench, code: str, line: int, column: int) -> None:
-    finding = bench.syntax({"convex/a.ts": code}).findings[0]
+def test_columns_count_characters(checkers: Checkers, code: str, line: int, column: int) -> None:
+    finding = checkers.syntax({"convex/a.ts": code}).findings[0]
     assert (finding.line, finding.column) == (line, column)
 
 
-def test_a_fence_around_the_whole_file_is_found_twice_and_hides_nothing(bench: Bench) -> None:
+def test_a_fence_around_the_whole_file_is_found_twice_and_hides_nothing(checkers: Checkers) -> None:
     code = "Here's the `file`:\n```ts\nexport const a = 1 &lt; 2;\n```\n"
-    findings = bench.syntax({"convex/a.ts": code}).findings
+    findings = checkers.syntax({"convex/a.ts": code}).findings
     leftovers = [(finding.code, finding.line) for finding in findings][-3:]
     assert leftovers == [
         ("syntax/markdown-fence", 2),
@@ -154,8 +154,8 @@ def test_a_fence_around_the_whole_file_is_found_twice_and_hides_nothing(bench: B
     ]
 
 
-def test_every_broken_file_is_named_once_and_in_order(bench: Bench) -> None:
-    findings = bench.syntax(
+def test_every_broken_file_is_named_once_and_in_order(checkers: Checkers) -> None:
+    findings = checkers.syntax(
         {
             "convex/b.ts": "let a: = 1;\nlet b: = 2;\n",
             "convex/ok.ts": "export {};\n",
@@ -167,13 +167,13 @@ def test_every_broken_file_is_named_once_and_in_order(bench: Bench) -> None:
     assert [finding.path for finding in findings] == ["convex/b.ts", "convex/-a (1).js"]
 
 
-def test_a_malformed_tsconfig_beside_the_files_changes_nothing(bench: Bench) -> None:
-    workspace = bench.lay_out({"convex/a.ts": "export {};\n"})
+def test_a_malformed_tsconfig_beside_the_files_changes_nothing(checkers: Checkers) -> None:
+    workspace = checkers.lay_out({"convex/a.ts": "export {};\n"})
     (workspace.root / "convex" / "tsconfig.json").write_text("{}{")
-    scratch = bench.folder / "scratch"
+    scratch = checkers.folder / "scratch"
     scratch.mkdir()
     report = check_syntax(
-        bench.toolchain,
+        checkers.toolchain,
         workspace.root,
         workspace.files,
         scratch=scratch,
@@ -182,17 +182,17 @@ def test_a_malformed_tsconfig_beside_the_files_changes_nothing(bench: Bench) -> 
     assert report.findings == ()
 
 
-def test_nothing_to_parse_starts_nothing(bench: Bench) -> None:
-    without = replace(bench, toolchain=replace(bench.toolchain, esbuild=Path("/missing")))
+def test_nothing_to_parse_starts_nothing(checkers: Checkers) -> None:
+    without = replace(checkers, toolchain=replace(checkers.toolchain, esbuild=Path("/missing")))
     assert without.syntax({"package.json": "{}"}).findings == ()
 
 
-def test_a_parser_that_does_not_run_is_not_the_answers_fault(bench: Bench) -> None:
-    for program in (bench.folder / "missing", Path("/bin/false")):
+def test_a_parser_that_does_not_run_is_not_the_answers_fault(checkers: Checkers) -> None:
+    for program in (checkers.folder / "missing", Path("/bin/false")):
         broken = replace(
-            bench,
-            toolchain=replace(bench.toolchain, esbuild=program),
-            folder=bench.folder / program.name,
+            checkers,
+            toolchain=replace(checkers.toolchain, esbuild=program),
+            folder=checkers.folder / program.name,
         )
         broken.folder.mkdir()
         with pytest.raises(InfrastructureError, match="esbuild"):

@@ -29,7 +29,7 @@ from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import lay_out
 from pytest_convex_eval.workspace.paths import admit
 from tests.patience import HANG_SECONDS
-from tests.toolchain.checkers.conftest import TYPE_BOMB, Bench
+from tests.toolchain.checkers.conftest import TYPE_BOMB, Checkers
 from tests.toolchain.checkers.test_warm_typecheck import (
     BROKEN_A_CHUNK,
     CHUNKS,
@@ -183,7 +183,7 @@ def test_on_broken_files(linters: Linters, chunk: int) -> None:
 
 
 def test_what_is_hostile_changes_nothing_for_what_comes_after_it(
-    bench: Bench, toolchain: Toolchain
+    checkers: Checkers, toolchain: Toolchain
 ) -> None:
     good: Files = {"convex/a.ts": "export const a: any = 1;\nPromise.resolve(a);\n"}
     depth = 3_000
@@ -197,13 +197,15 @@ def test_what_is_hostile_changes_nothing_for_what_comes_after_it(
         {f"convex/f{n}.ts": "export const a: any = 1;\n" for n in range(200)},
     ]
     with OxlintServer(toolchain) as server:
-        first = bench.lint_of(bench.lay_out(good, "good"), server).findings
+        first = checkers.lint_of(checkers.lay_out(good, "good"), server).findings
         assert len(first) > 1
         for number, files in enumerate(hostile):
-            warm = bench.lint_of(bench.lay_out(files, f"hostile{number}"), server)
-            cold = bench.lint_of(bench.lay_out(files, f"cold{number}"))
+            warm = checkers.lint_of(checkers.lay_out(files, f"hostile{number}"), server)
+            cold = checkers.lint_of(checkers.lay_out(files, f"cold{number}"))
             assert warm.findings == cold.findings
-            assert bench.lint_of(bench.lay_out(good, f"good{number}"), server).findings == first
+            assert (
+                checkers.lint_of(checkers.lay_out(good, f"good{number}"), server).findings == first
+            )
             assert server.pid is not None
 
 

@@ -31,7 +31,7 @@ from pytest_convex_eval.workspace.layout import Workspace
 from tests.patience import HANG_SECONDS, until_gone
 
 if TYPE_CHECKING:
-    from tests.toolchain.checkers.conftest import Bench
+    from tests.toolchain.checkers.conftest import Checkers
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
 WRONG: Files = {
@@ -42,9 +42,9 @@ REFUSAL = '{"id":1,"error":{"code":-1,"message":"no such method"}}'
 
 @dataclass
 class Warm(ABC):
-    """A server, and the bench that asks it."""
+    """A server, and the checkers that asks it."""
 
-    bench: Bench
+    checkers: Checkers
     wrong: ClassVar[str]
     """What is found in `WRONG`."""
     exhausted: ClassVar[str]
@@ -60,7 +60,7 @@ class Warm(ABC):
 
     def codes(self, files: Files, name: str) -> list[str]:
         """What is found in a workspace of its own, however that was found out."""
-        return [f.code for f in self.report(self.bench.lay_out(files, name)).findings]
+        return [f.code for f in self.report(self.checkers.lay_out(files, name)).findings]
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Types(Warm):
     def report(
         self, workspace: Workspace, deadline_seconds: float = HANG_SECONDS, *, cold: bool = False
     ) -> ToolReport:
-        return self.bench.types_of(workspace, None if cold else self._server, deadline_seconds)
+        return self.checkers.types_of(workspace, None if cold else self._server, deadline_seconds)
 
 
 @dataclass
@@ -92,21 +92,21 @@ class Lint(Warm):
     def report(
         self, workspace: Workspace, deadline_seconds: float = HANG_SECONDS, *, cold: bool = False
     ) -> ToolReport:
-        return self.bench.lint_of(workspace, None if cold else self._server, deadline_seconds)
+        return self.checkers.lint_of(workspace, None if cold else self._server, deadline_seconds)
 
 
 KINDS = ("types", "lint")
 
 
-def warm_kind(bench: Bench, kind: str) -> Warm:
+def warm_kind(checkers: Checkers, kind: str) -> Warm:
     if kind == "types":
-        return Types(bench, TypeServer(bench.toolchain.tsc))
-    return Lint(bench, OxlintServer(bench.toolchain))
+        return Types(checkers, TypeServer(checkers.toolchain.tsc))
+    return Lint(checkers, OxlintServer(checkers.toolchain))
 
 
 @pytest.fixture(params=KINDS)
-def kept(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Warm]:
-    kept = warm_kind(bench, request.param)
+def kept(checkers: Checkers, request: pytest.FixtureRequest) -> Iterator[Warm]:
+    kept = warm_kind(checkers, request.param)
     with kept.server as server:
         assert server.pid is None
         yield kept
@@ -114,8 +114,8 @@ def kept(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Warm]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_server_serves_all_and_ends_with_its_block(bench: Bench, kind: str) -> None:
-    kept = warm_kind(bench, kind)
+def test_one_server_serves_all_and_ends_with_its_block(checkers: Checkers, kind: str) -> None:
+    kept = warm_kind(checkers, kind)
     with kept.server as server:
         assert kept.codes(WRONG, "one") == [kept.wrong]
         pid = server.pid
@@ -131,7 +131,7 @@ def test_it_starts_no_process_where_cold_ones_start_each_time(
     kept: Warm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that saves tells `benchmarks/warm_against_cold.py`."""
-    workspaces = [kept.bench.lay_out(RIGHT, str(number)) for number in range(6)]
+    workspaces = [kept.checkers.lay_out(RIGHT, str(number)) for number in range(6)]
     kept.report(workspaces.pop())
     started: list[object] = []
 
@@ -168,7 +168,7 @@ def test_one_that_is_stuck_is_ended_and_the_item_has_its_findings(
         # A second, and for the process of its own as long as a busy machine may take.
         for module in (typecheck, lint_oxlint):
             patch.setattr(module, "WARM_SHARE", 1.0 / HANG_SECONDS)
-        report = kept.report(kept.bench.lay_out(WRONG, "two"), deadline_seconds=HANG_SECONDS)
+        report = kept.report(kept.checkers.lay_out(WRONG, "two"), deadline_seconds=HANG_SECONDS)
     assert [finding.code for finding in report.findings] == [kept.wrong]
     until_gone(stuck)
     assert kept.codes(RIGHT, "three") == []
@@ -207,7 +207,7 @@ def test_it_makes_way_for_a_fresh_one_in_time(kept: Warm, monkeypatch: pytest.Mo
 
 def test_a_folder_that_is_used_again_is_read_again(kept: Warm) -> None:
     assert kept.codes(WRONG, "one") == [kept.wrong]
-    shutil.rmtree(kept.bench.folder / "one")
+    shutil.rmtree(kept.checkers.folder / "one")
     assert kept.codes(RIGHT, "one") == []
     assert kept.server.pid is not None
 
@@ -225,7 +225,7 @@ def test_a_folder_that_is_used_again_is_read_again(kept: Warm) -> None:
     ids=["ends", "chatters", "says-nothing", "says-too-much", "refuses", "is-not-there"],
 )
 def test_a_compiler_that_does_not_work_is_asked_three_times_and_then_left(
-    bench: Bench, tmp_path: Path, program: str | None, monkeypatch: pytest.MonkeyPatch
+    checkers: Checkers, tmp_path: Path, program: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One of them never says that it is ready.
     monkeypatch.setattr(warm, "START_SECONDS", 1.0)
@@ -233,7 +233,7 @@ def test_a_compiler_that_does_not_work_is_asked_three_times_and_then_left(
     if program is not None:
         path.write_text(f"#!/bin/sh\n{program}\n")
         path.chmod(0o755)
-    kept = Types(bench, TypeServer(path))
+    kept = Types(checkers, TypeServer(path))
     with kept.server as server:
         for name in ("one", "two", "three", "four"):
             assert kept.codes(WRONG, name) == [kept.wrong]
@@ -244,20 +244,20 @@ def test_a_compiler_that_does_not_work_is_asked_three_times_and_then_left(
 
 @pytest.mark.parametrize("breaks", ["node", "modules"])
 def test_a_linter_that_does_not_work_is_asked_three_times_and_then_left(
-    bench: Bench, tmp_path: Path, breaks: str
+    checkers: Checkers, tmp_path: Path, breaks: str
 ) -> None:
     path = tmp_path / "bin" / "oxlint"
-    whole = bench.toolchain
+    whole = checkers.toolchain
     broken = replace(whole, node=path) if breaks == "node" else replace(whole, oxlint=path)
     server = OxlintServer(broken)
-    kept = Lint(bench, server)
+    kept = Lint(checkers, server)
     with server:
         for name in ("one", "two", "three", "four"):
             assert kept.codes(WRONG, name) == [kept.wrong]
             assert server.pid is None
         assert "the last servers gave no answers" not in str(server.failure)
         # Nobody would find out any more.
-        server._toolchain = bench.toolchain
+        server._toolchain = checkers.toolchain
         assert kept.codes(WRONG, "five") == [kept.wrong]
         assert server.pid is None
 
@@ -302,21 +302,21 @@ def test_an_interrupted_question_leaves_no_answer_for_the_next(
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 def test_a_compiler_ends_when_its_process_is_killed(
-    bench: Bench, type_bomb: Files, busy: bool
+    checkers: Checkers, type_bomb: Files, busy: bool
 ) -> None:
-    root = bench.lay_out(type_bomb if busy else RIGHT).root
+    root = checkers.lay_out(type_bomb if busy else RIGHT).root
     ends_with_its_process(f"""
 from pytest_convex_eval.toolchain.servers import tsapi
 tsapi.CHECK_CPU_SECONDS = 60.0
-server = tsapi.TypeServer(Path({str(bench.toolchain.tsc)!r}))
+server = tsapi.TypeServer(Path({str(checkers.toolchain.tsc)!r}))
 
 def ask():
     server.check(Path({str(root)!r}), wall_seconds={HANG_SECONDS})
 """)
 
 
-def test_a_linter_ends_when_its_process_is_killed(bench: Bench) -> None:
-    root = bench.lay_out(RIGHT).root
+def test_a_linter_ends_when_its_process_is_killed(checkers: Checkers) -> None:
+    root = checkers.lay_out(RIGHT).root
     ends_with_its_process(f"""
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.toolchain.packages.install import install_toolchain

@@ -16,7 +16,7 @@ from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
 from pytest_convex_eval.toolchain.lint.oxlint import read_oxlint
-from pytest_convex_eval.toolchain.lint.report import Spoken, judge
+from pytest_convex_eval.toolchain.lint.report import EngineReport, judge
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.positions import SourceText, SourceTree
 from tests.patience import HANG_SECONDS
@@ -144,15 +144,15 @@ class Linter:
         """The findings on each project; one process for all of them."""
         return {
             name: judge(
-                spoken,
+                report,
                 [path for path in projects[name] if "convex/" in path],
                 EVERYTHING,
                 SourceTree(folder / name),
             )
-            for name, spoken in self.spoken(projects, folder).items()
+            for name, report in self.reports(projects, folder).items()
         }
 
-    def spoken(self, projects: Mapping[str, Files], folder: Path) -> dict[str, Spoken]:
+    def reports(self, projects: Mapping[str, Files], folder: Path) -> dict[str, EngineReport]:
         """What oxlint says of each project before anything is made of it."""
         rules = {
             name: level
@@ -239,26 +239,26 @@ def snippets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spoken_of_snippets(linter: Linter, snippets_folder: Path) -> Mapping[int, Spoken]:
+def reports_of_snippets(linter: Linter, snippets_folder: Path) -> Mapping[int, EngineReport]:
     """What oxlint says of each snippet, by its number."""
     projects = {f"p{number}": snippet.files for number, snippet in enumerate(SNIPPETS_OF_ALL)}
-    spoken = linter.spoken(projects, snippets_folder)
-    return {number: spoken[f"p{number}"] for number in range(len(SNIPPETS_OF_ALL))}
+    reports = linter.reports(projects, snippets_folder)
+    return {number: reports[f"p{number}"] for number in range(len(SNIPPETS_OF_ALL))}
 
 
 @pytest.fixture(scope="session")
 def findings_of_snippets(
-    spoken_of_snippets: Mapping[int, Spoken], snippets_folder: Path
+    reports_of_snippets: Mapping[int, EngineReport], snippets_folder: Path
 ) -> Mapping[int, list[Finding]]:
     """What is found in each snippet, by its number."""
     return {
         number: judge(
-            spoken,
+            report,
             [path for path in SNIPPETS_OF_ALL[number].files if "convex/" in path],
             EVERYTHING,
             SourceTree(snippets_folder / f"p{number}"),
         )
-        for number, spoken in spoken_of_snippets.items()
+        for number, report in reports_of_snippets.items()
     }
 
 

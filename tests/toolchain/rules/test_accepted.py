@@ -17,7 +17,7 @@ from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
 from pytest_convex_eval.toolchain.lint import oxlint
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
-from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -83,20 +83,20 @@ def findings_on_accepted_code(
     with pytest.MonkeyPatch.context() as patch:
         # The limit is one answer's, and these are more than a hundred.
         patch.setattr(oxlint, "CPU_SECONDS", int(HANG_SECONDS))
-        spoken = oxlint.ask_oxlint(
+        report = oxlint.ask_oxlint(
             *(toolchain, folder, list(paths), EVERYTHING),
             scratch=folder,
             deadline_seconds=HANG_SECONDS,
         )
-    assert not spoken.exhausted
-    assert not spoken.unparsable
-    said: dict[str, list[Said]] = {name: [] for name in roots}
-    for one in spoken.said:
+    assert not report.exhausted
+    assert not report.unparsable
+    said: dict[str, list[Diagnostic]] = {name: [] for name in roots}
+    for one in report.diagnostics:
         name, path = paths[one.path]
         said[name].append(replace(one, path=path))
     selection = select("recommended", off=[], require=[])
     return {
-        name: judge(Spoken(tuple(said[name])), sources_of(root), selection, SourceTree(root))
+        name: judge(EngineReport(tuple(said[name])), sources_of(root), selection, SourceTree(root))
         for name, root in roots.items()
     }
 

@@ -20,7 +20,7 @@ from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
 from pytest_convex_eval.toolchain.lint.compare import differences, explanation
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
-from pytest_convex_eval.toolchain.lint.report import Said, Spoken, judge
+from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, judge
 from pytest_convex_eval.toolchain.lint.run import sources_of
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
@@ -146,15 +146,15 @@ def test_eslint_and_oxlint_find_the_same_with_types(
     whole = ask_oxlint(
         toolchain, tmp_path, list(names), selection, scratch=tmp_path, deadline_seconds=HANG_SECONDS
     )
-    said = {root: list[Said]() for root in roots}
-    for one in whole.said:
+    said = {root: list[Diagnostic]() for root in roots}
+    for one in whole.diagnostics:
         root, path = names[one.path]
         said[root].append(replace(one, path=path))
     heard = set[str]()
     for (root, paths), theirs in zip(projects, reference, strict=True):
         oxlint, eslint_found = (
-            judge(spoken, paths, selection, SourceTree(root))
-            for spoken in (Spoken(tuple(said[root])), theirs)
+            judge(report, paths, selection, SourceTree(root))
+            for report in (EngineReport(tuple(said[root])), theirs)
         )
         found = list(differences(oxlint, eslint_found))
         texts = [SourceTree(root)[one.path].text if one.path else "" for one in found]

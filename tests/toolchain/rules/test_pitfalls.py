@@ -12,7 +12,7 @@ import pytest
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
-from pytest_convex_eval.stages.protocol import Bench, Subject
+from pytest_convex_eval.stages.protocol import Subject, Tools
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -126,9 +126,9 @@ NOT_IN_SUITE = frozenset(
 
 
 @pytest.fixture(scope="session")
-def bench(
+def tools(
     toolchain: Toolchain, store: DependencyStore, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Bench]:
+) -> Iterator[Tools]:
     deployment: EmbeddedDeployment | None = None
 
     def empty() -> EmbeddedDeployment:
@@ -141,18 +141,18 @@ def bench(
 
     cache = tmp_path_factory.mktemp("compile-cache")
     warm = own_tools(toolchain)
-    yield Bench(toolchain, store, empty, "recommended", cache, warm=warm)
+    yield Tools(toolchain, store, empty, "recommended", cache, warm=warm)
     warm.close()
     if deployment is not None:
         deployment.close()
 
 
-def test_a_pitfall_is_caught(pitfall: Pitfall, bench: Bench, tmp_path: Path) -> None:
+def test_a_pitfall_is_caught(pitfall: Pitfall, tools: Tools, tmp_path: Path) -> None:
     codes = {rule.code for rule in RULES}
     policy = LintPolicy(require=(pitfall.code,) if pitfall.code in codes else ())
     answer = {"package.json": PACKAGE, **pitfall.files}
     subject = Subject(answer, {}, (), Expectations(), policy)
-    (result,) = run_stages(subject, bench, tmp_path, [pitfall.stage], lambda _: None)
+    (result,) = run_stages(subject, tools, tmp_path, [pitfall.stage], lambda _: None)
     assert result.status == "failed", result
     assert pitfall.code in {finding.code for finding in result.errors}
 

@@ -42,8 +42,8 @@ def judged(
     (folder / "convex" / "a.ts").write_text("first\nsecond 😀 third\n")
     selection = select(profile, off=[], require=require)
     tree = SourceTree(folder)
-    spoken = read_oxlint(diagnostics, tree)
-    return judge(spoken, ["convex/a.ts"], selection, tree, public=public)
+    report = read_oxlint(diagnostics, tree)
+    return judge(report, ["convex/a.ts"], selection, tree, public=public)
 
 
 BOTH = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_convex_eval.outcomes import Finding
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
-from pytest_convex_eval.toolchain.lint.report import Spoken
+from pytest_convex_eval.toolchain.lint.report import EngineReport
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Snippet
@@ -41,7 +41,7 @@ def test_each_rule_has_bad_and_good_snippets(snippets: Sequence[Snippet]) -> Non
 
 
 def test_a_rule_of_ours_speaks_itself_where_convexs_does_too(
-    snippets: Sequence[Snippet], spoken_of_snippets: Mapping[int, Spoken]
+    snippets: Sequence[Snippet], reports_of_snippets: Mapping[int, EngineReport]
 ) -> None:
     twins = [rule for rule in RULES if rule.twin is not None]
     spoken = Counter[str]()
@@ -49,9 +49,9 @@ def test_a_rule_of_ours_speaks_itself_where_convexs_does_too(
         for rule in twins:
             if snippet.kind == "bad" and rule.code == OURS + snippet.rule:
                 said = {
-                    (said.path, said.place.line, said.place.column)
-                    for said in spoken_of_snippets[number].said
-                    if said.rule == rule.name and said.place is not None
+                    (one.path, one.place.line, one.place.column)
+                    for one in reports_of_snippets[number].diagnostics
+                    if one.rule == rule.name and one.place is not None
                 }
                 # What a builder of another file makes is decided over all files.
                 spoken[rule.code] += said == snippet.expected

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval.deployment.embedded_api import Calls
+from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
 from pytest_convex_eval.deployment.model import FunctionResult, Usage
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.deployment.backends.scripted import ScriptedClient
@@ -20,15 +20,15 @@ def client() -> ScriptedClient:
 
 
 @pytest.fixture
-def calls(client: ScriptedClient) -> Calls:
-    return Calls(client, ScriptedClient(url="http://127.0.0.1:2"))
+def calls(client: ScriptedClient) -> EmbeddedApi:
+    return EmbeddedApi(client, ScriptedClient(url="http://127.0.0.1:2"))
 
 
 def answer(client: ScriptedClient, **said: object) -> None:
     client.answers[CALL] = (200, {"status": "success", **said})
 
 
-def test_a_call_says_what_is_called_and_by_whom(client: ScriptedClient, calls: Calls) -> None:
+def test_a_call_says_what_is_called_and_by_whom(client: ScriptedClient, calls: EmbeddedApi) -> None:
     answer(client)
     calls.call("query", "a:f", {"n": 1})
     calls.call(None, "a:f", identity={"subject": "ada"}, admin=True)
@@ -49,7 +49,7 @@ def test_a_call_says_what_is_called_and_by_whom(client: ScriptedClient, calls: C
     }
 
 
-def test_each_count_of_a_calls_usage_is_its_own(client: ScriptedClient, calls: Calls) -> None:
+def test_each_count_of_a_calls_usage_is_its_own(client: ScriptedClient, calls: EmbeddedApi) -> None:
     names = ("documentsRead", "bytesRead", "databaseQueries", "documentsWritten", "bytesWritten")
     usage = {name: number for number, name in enumerate(names, start=1)}
     answer(client, value=5, logLines=["a"], usage={**usage, "functions": 6})
@@ -67,7 +67,9 @@ def test_each_count_of_a_calls_usage_is_its_own(client: ScriptedClient, calls: C
     )
 
 
-def test_a_failure_has_its_message_data_and_lines(client: ScriptedClient, calls: Calls) -> None:
+def test_a_failure_has_its_message_data_and_lines(
+    client: ScriptedClient, calls: EmbeddedApi
+) -> None:
     answer(client, status="error", errorMessage="no", errorData=[1], logLines=["a"], value=5)
     assert calls.call("query", "a:f") == FunctionResult(
         error="no", error_data=[1], log_lines=("a",)
@@ -78,7 +80,7 @@ def test_a_failure_has_its_message_data_and_lines(client: ScriptedClient, calls:
 
 @pytest.mark.parametrize("said", [{"status": "perhaps"}, {"status": None}, {"logLines": 5}])
 def test_an_answer_that_is_none_is_ours(
-    said: dict[str, Any], client: ScriptedClient, calls: Calls
+    said: dict[str, Any], client: ScriptedClient, calls: EmbeddedApi
 ) -> None:
     answer(client, **said)
     with pytest.raises(InfrastructureError, match="a call of a:f unexpectedly"):
@@ -86,7 +88,7 @@ def test_an_answer_that_is_none_is_ours(
 
 
 def test_what_the_deployment_refuses_is_told_without_the_requests_id(
-    client: ScriptedClient, calls: Calls
+    client: ScriptedClient, calls: EmbeddedApi
 ) -> None:
     for text, told in (("[Request ID: 1] Server Error\nno\nway", "no\nway"), ("no", "no")):
         answer(client, status="error", errorMessage=text)
@@ -101,7 +103,7 @@ def test_what_the_deployment_refuses_is_told_without_the_requests_id(
 
 
 def test_documents_are_written_and_read_past_all_functions(
-    client: ScriptedClient, calls: Calls
+    client: ScriptedClient, calls: EmbeddedApi
 ) -> None:
     answer(client, value=["1", "2"])
     assert calls.insert("t", [{"n": 1}, {"n": 2}]) == ["1", "2"]
@@ -123,7 +125,7 @@ def test_documents_are_written_and_read_past_all_functions(
     ]
 
 
-def test_the_clock_is_moved_in_milliseconds(client: ScriptedClient, calls: Calls) -> None:
+def test_the_clock_is_moved_in_milliseconds(client: ScriptedClient, calls: EmbeddedApi) -> None:
     failures = [{"path": "a:f", "error": "no"}, {"path": "a:g", "error": "nor"}]
     client.answers["/api/convex_eval/advance"] = (200, {"failures": failures})
     assert calls.advance(1.5) == ["a:f: no", "a:g: nor"]

@@ -26,6 +26,7 @@ from pytest_convex_eval.generation.model_choice import KEY_VARIABLE
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import (
     REFERENCE,
+    CaseError,
     ConfigurationError,
     InfrastructureError,
     ItemResult,
@@ -62,6 +63,8 @@ class EvalSession:
         self._run_id: str | None = given.get(_RUN_KEY)
         self._shared_tools: str | None = given.get(_TOOLS_KEY)
         self._host: Host | None = None
+        self._plans: dict[str, Plan] = {}
+        self._read: set[str] = set()
 
     @property
     def run_folder(self) -> Path:
@@ -166,6 +169,8 @@ class EvalSession:
         if session.testsfailed and not self.config.option.continue_on_collection_errors:
             return
         if nodeids := case_ids(session.items):
+            cases = (item for item in session.items if isinstance(item, CaseItem))
+            self._plans = {item.nodeid: item.plan for item in cases}
             self._prepare(nodeids, self.reporter)
 
     def worker_collected(self, nodeids: Iterable[str]) -> None:
@@ -201,12 +206,10 @@ class EvalSession:
                 self._host = _hosted(self._shared_tools, tools.toolchain)
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
             content = manifest(self.config, self.settings, self.arms(), tools, paths)
-            plans = self._plans(nodeids)
-            unjudged = {nodeid: plan.unjudged() for nodeid, plan in plans.items()}
-            reporter.begin(self._record(content), unjudged)
+            reporter.begin(self._record(content), nodeids, self._unjudged)
             if self.settings.asks_models:
                 replies = self.evaluator().replies
-                if said := replies.plan_ahead(plans.values()):
+                if said := replies.plan_ahead(self._planned(nodeids)):
                     self._progress(said)
                 if self.settings.batch:
                     replies.make_batches(reporter.show_batches)
@@ -227,16 +230,31 @@ class EvalSession:
         except OSError as error:
             _exit(f"can't write the run record: {error}")
 
-    def _plans(self, nodeids: Iterable[str]) -> dict[str, Plan]:
-        """What the items of `nodeids` stand for, in that order: xdist's controller has ids."""
+    def _planned(self, nodeids: Iterable[str]) -> list[Plan]:
+        """What the items of `nodeids` stand for, in that order."""
+        plans = (self._plan(nodeid) for nodeid in nodeids)
+        return [plan for plan in plans if plan is not None]
+
+    def _plan(self, nodeid: str) -> Plan | None:
+        """What an item stands for. xdist's controller has ids alone, and no case in its memory: a
+        file is read when one of its items is asked for. Raises CaseError and OSError."""
         from pytest_convex_eval.cases.loader import load_case
 
-        known: dict[str, Plan] = {}
-        for file in dict.fromkeys(nodeid.split("::")[0] for nodeid in nodeids):
+        file = nodeid.split("::")[0]
+        if nodeid not in self._plans and file not in self._read:
+            self._read.add(file)
             loaded = load_case(self.config.rootpath / file, file)
             for bracket, plan in self.matrix().plans(loaded):
-                known[f"{file}::{loaded.name}[{bracket}]"] = plan
-        return {nodeid: known[nodeid] for nodeid in nodeids if nodeid in known}
+                self._plans[f"{file}::{loaded.name}[{bracket}]"] = plan
+        return self._plans.get(nodeid)
+
+    def _unjudged(self, nodeid: str) -> ItemResult | None:
+        """The result of an item that was lost; None where its file can't be read any more."""
+        try:
+            plan = self._plan(nodeid)
+        except (CaseError, OSError):
+            return None
+        return None if plan is None else plan.unjudged()
 
     # Items.
 

@@ -20,7 +20,7 @@ from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.backends import make_ready
 from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
 from pytest_convex_eval.evaluation.designs import differences
-from pytest_convex_eval.evaluation.replies import Replies, Reply
+from pytest_convex_eval.evaluation.replies import ItemReply, Replies, UnansweredError
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
     REFERENCE,
@@ -136,13 +136,15 @@ class Evaluator:
                 raise interrupt from None
             # What was paid for before is told all the same.
             message = _with_detail("generation", error)
+            if isinstance(error, UnansweredError):
+                generated = error.generated
             result = replace(plan.unjudged(message), generation=generated)
         return replace(result, rounds=tuple(rounds))
 
     def _repairs(self, plan: Plan) -> int:
         return 0 if plan.model == REFERENCE else self._settings.repair
 
-    def _checked(self, plan: Plan, reply: Reply, emit: Emit) -> ItemResult:
+    def _checked(self, plan: Plan, reply: ItemReply, emit: Emit) -> ItemResult:
         case = plan.loaded.case
         subject = Subject(
             reply.answer,

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,8 +63,16 @@ PATIENCE = Patience()
 """That of every run, unless its `Replies` are given another."""
 
 
+class UnansweredError(InfrastructureError):
+    """There is no answer, and not by the model's fault; `generated` is what was paid for before."""
+
+    def __init__(self, error: InfrastructureError, generated: Generated) -> None:
+        super().__init__(str(error), detail=error.detail)
+        self.generated = generated
+
+
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ItemReply:
     """An answer as it was read, what reading it found, and where it came from."""
 
     answer: Files
@@ -170,16 +178,17 @@ class Replies:
         )
         self._prefetcher.start(self._jobs)
 
-    def reply(self, plan: Plan) -> Reply:
+    def reply(self, plan: Plan) -> ItemReply:
         """The reply to `plan`, made or waited for.
 
-        Raises InfrastructureError when there is none, ConfigurationError for what must stop the
+        Raises InfrastructureError when there is none (UnansweredError where something was paid for
+        all the same), ConfigurationError for what must stop the
         run, BudgetExhaustedError when there is no money for it.
         """
         case = plan.loaded.case
         if plan.mutant is not None:
             files = plan.mutant.applied_to({**case.files, **case.reference})
-            return Reply(files, (), Generated("mutant"))
+            return ItemReply(files, (), Generated("mutant"))
         request = self._request(plan)
         if plan.model == REFERENCE:
             return self._read(plan, [self._retrieve(plan, request)])
@@ -188,10 +197,12 @@ class Replies:
         following = next_request(first.generation, strategy)
         if following is None:
             return self._read(plan, [first])
-        reply = self._read(plan, [first, self._retrieve(plan, following)])
+        with self._paid_for(plan, self._requests(plan, [first])):
+            second = self._retrieve(plan, following)
+        reply = self._read(plan, [first, second])
         return replace(reply, design=first.generation.text)
 
-    def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
+    def repaired(self, plan: Plan, reply: ItemReply, findings: str, round_number: int) -> ItemReply:
         """The reply to what the checks found in `reply`; `round_number` counts from 1.
 
         Raises as `reply` does.
@@ -220,20 +231,30 @@ class Replies:
         plan: Plan,
         retrievals: Sequence[Retrieval],
         before: tuple[RequestFacts, ...] = (),
-    ) -> Reply:
+    ) -> ItemReply:
         """The last of `retrievals` as an answer, and what all of them took, and those `before`."""
         retrieval = retrievals[-1]
         generation = retrieval.generation
         parsed = parse_reply(generation.text)
-        stopped = judge_stop(generation.stop_reason, generation.stop_details)
+        requests = (*before, *self._requests(plan, retrievals))
+        with self._paid_for(plan, requests):
+            stopped = judge_stop(generation.stop_reason, generation.stop_details)
         source = "store" if retrieval.stored else plan.model
-        requests = (*before, *(self._facts(plan, each) for each in retrievals))
-        return Reply(
+        return ItemReply(
             parsed.files,
             (*((stopped,) if stopped else ()), *parsed.findings),
             Generated(source, parsed.rung, requests),
             generation,
         )
+
+    @contextlib.contextmanager
+    def _paid_for(self, plan: Plan, requests: tuple[RequestFacts, ...]) -> Iterator[None]:
+        """What goes wrong in the block comes after `requests`, which are counted all the same."""
+        try:
+            yield
+        except InfrastructureError as error:
+            source = "store" if requests[-1].stored else plan.model
+            raise UnansweredError(error, Generated(source, None, requests)) from error
 
     def close(self) -> None:
         """Ends the prefetch within a second: whole replies are kept, the rest is given up."""
@@ -277,6 +298,9 @@ class Replies:
                 if tokens is not None:
                     observed[job.request.model].append(tokens.output)
         return observed
+
+    def _requests(self, plan: Plan, retrievals: Sequence[Retrieval]) -> tuple[RequestFacts, ...]:
+        return tuple(self._facts(plan, retrieval) for retrieval in retrievals)
 
     def _facts(self, plan: Plan, retrieval: Retrieval) -> RequestFacts:
         generation = retrieval.generation

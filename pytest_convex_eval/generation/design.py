@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pytest_convex_eval.generation.provider import Json
 from pytest_convex_eval.generation.reading.extraction import unfenced
+from pytest_convex_eval.generation.reading.json_objects import json_objects
 from pytest_convex_eval.generation.reading.text import scalar
 from pytest_convex_eval.outcomes import Finding, Severity
 
@@ -53,9 +54,7 @@ is searched first and its filter fields after it.
 """
 
 _TAGGED = re.compile(r"^[ \t]*<design>(.*?)(?:</design>|\Z)", re.DOTALL | re.MULTILINE)
-_START = re.compile(r"^[ \t]*\{", re.MULTILINE)
 # Bounds on what a hostile reply can make this cost.
-_STARTS = 20
 _ENTRIES = 500
 _FIELDS = 32
 """Of an index; Convex allows half of that."""
@@ -277,14 +276,7 @@ def function_name(name: str) -> str:
 
 def _object(text: str) -> dict[str, Json] | None:
     """The first JSON object in `text` that could be a design."""
-    decoder = json.JSONDecoder()
-    for number, start in enumerate(_START.finditer(text)):
-        if number == _STARTS:
-            break
-        try:
-            value, _ = decoder.raw_decode(text, start.end() - 1)
-        except (ValueError, RecursionError):
-            continue
+    for _, value in json_objects(text):
         if isinstance(value, dict) and ("functions" in value or "tables" in value):
             return value
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Collection, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,7 +109,8 @@ class RunReporter:
         self._lost = 0
         self._broken = 0
         self._record: RunRecord | None = None
-        self._ours: dict[str, ItemResult] = {}
+        self._ours: frozenset[str] = frozenset()
+        self._unjudged: Callable[[str], ItemResult | None] = lambda nodeid: None
         self._unpaid = 0
         self._shown = time.monotonic()
 
@@ -117,11 +118,17 @@ class RunReporter:
     def begun(self) -> bool:
         return self._record is not None
 
-    def begin(self, record: RunRecord, unjudged: Mapping[str, ItemResult]) -> None:
-        """From now on the items of `unjudged`, by node id, are ours; what is there of one is its
-        result should it be lost."""
+    def begin(
+        self,
+        record: RunRecord,
+        ours: Collection[str],
+        unjudged: Callable[[str], ItemResult | None],
+    ) -> None:
+        """From now on the items with the node ids `ours` are ours. `unjudged` is asked for the
+        result of one that was lost; None where nobody can tell any more."""
         self._record = record
-        self._ours = dict(unjudged)
+        self._ours = frozenset(ours)
+        self._unjudged = unjudged
 
     def write(self, line: str) -> None:
         """A line of its own on the terminal."""
@@ -212,11 +219,12 @@ class RunReporter:
             self._ended.add(report.nodeid)
         elif report.skipped and report.when == "call" and report.nodeid in self._ours:
             self._unpaid += 1
-        elif report.failed and report.nodeid in self._ours.keys() - self._ended:
+        elif report.failed and report.nodeid in self._ours - self._ended:
             # What has ended is not lost with its worker: xdist only learns a moment later that it
             # is over, and takes a worker's death until then for the item's.
             self._lost += 1
-            result = _lost(report, self._ours[report.nodeid])
+            unjudged = self._unjudged(report.nodeid)
+            result = None if unjudged is None else _lost(report, unjudged)
         if result is not None and self._record is not None:
             self._record.add(report.nodeid, result, worker=worker)
         reason = getattr(report, _STOP, None)

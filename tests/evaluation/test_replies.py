@@ -12,7 +12,7 @@ import pytest
 
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.evaluation import replies as module
-from pytest_convex_eval.evaluation.replies import Patience, Replies
+from pytest_convex_eval.evaluation.replies import Patience, Replies, UnansweredError
 from pytest_convex_eval.generation.ahead.budget import Budget
 from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
 from pytest_convex_eval.generation.ahead.notices import Notices
@@ -57,6 +57,7 @@ class Api:
     deadlines: list[float] = field(default_factory=list)
     made: list[tuple[str, RetryPolicy, tuple[Gate, ...]]] = field(default_factory=list)
     closed: int = 0
+    fails_after: int | None = None
 
     def generation(self, request: Request) -> Generation:
         return Generation(
@@ -78,6 +79,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
         def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
             made.asked.append(request)
             made.deadlines.append(deadline_seconds)
+            if made.fails_after is not None and len(made.asked) > made.fails_after:
+                raise InfrastructureError("the network is gone", detail="its words")
             return made.generation(request)
 
         def close(self) -> None:
@@ -259,6 +262,31 @@ def test_a_design_that_was_cut_off_is_the_reply(
     reply = make(strategy="design-first").reply(make_plan(MODEL))
     assert (len(api.asked), reply.design) == (1, None)
     assert [one.code for one in reply.remarks] == ["format/truncated"]
+
+
+def test_a_design_is_counted_where_the_code_fails(
+    make: Callable[..., Replies], make_plan: MakePlan, api: Api
+) -> None:
+    replies = make(strategy="design-first")
+    api.fails_after = 1
+    with pytest.raises(UnansweredError, match="the network is gone") as raised:
+        replies.reply(make_plan(MODEL))
+    assert raised.value.detail == "its words"
+    generated = raised.value.generated
+    assert generated.source == MODEL
+    assert [each.key for each in generated.requests] == [api.asked[0].key(1)]
+    assert generated.usd == pytest.approx(COST)
+
+
+def test_a_reply_of_an_unknown_end_is_counted(
+    make: Callable[..., Replies], make_plan: MakePlan, api: Api
+) -> None:
+    replies = make()
+    first = replies.reply(make_plan(MODEL))
+    api.stop_reason = "made_up"
+    with pytest.raises(UnansweredError, match="made_up") as raised:
+        replies.repaired(make_plan(MODEL), first, "it is wrong", 1)
+    assert raised.value.generated.usd == pytest.approx(2 * COST), "it was paid for too"
 
 
 def test_a_repair_goes_on_with_the_conversation_and_its_design(

@@ -12,13 +12,14 @@ import pytest
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.deployment.model import Deployed
 from pytest_convex_eval.evaluation.evaluator import Evaluator
-from pytest_convex_eval.evaluation.replies import Replies, Reply
+from pytest_convex_eval.evaluation.replies import ItemReply, Replies, UnansweredError
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
     Finding,
     Generated,
     InfrastructureError,
     ItemResult,
+    RequestFacts,
     Round,
     StageName,
     Verdict,
@@ -44,16 +45,16 @@ class Talk:
     trouble: Exception | None = None
     """Ends the rounds instead of the last text."""
 
-    def answer(self, index: int) -> Reply:
+    def answer(self, index: int) -> ItemReply:
         if self.trouble is not None and index == len(self.texts) - 1:
             raise self.trouble
         text = self.texts[index]
-        return Reply({"convex/a.ts": text}, (), Generated(text), design=self.design)
+        return ItemReply({"convex/a.ts": text}, (), Generated(text), design=self.design)
 
-    def reply(self, plan: Plan) -> Reply:
+    def reply(self, plan: Plan) -> ItemReply:
         return self.answer(0)
 
-    def repaired(self, plan: Plan, reply: Reply, findings: str, round_number: int) -> Reply:
+    def repaired(self, plan: Plan, reply: ItemReply, findings: str, round_number: int) -> ItemReply:
         self.told.append((reply.answer["convex/a.ts"], findings, round_number))
         return self.answer(len(self.told))
 
@@ -178,3 +179,14 @@ def test_the_design_goes_with_the_answer_to_what_is_deployed_of_it(
     (deploy,) = result.stages
     said = [(one.code, one.severity) for one in deploy.findings]
     assert said == ([] if design is None else [("design/missing", "warning")])
+
+
+def test_what_was_paid_for_before_the_trouble_is_in_the_result(
+    talking: Make, make_plan: MakePlan
+) -> None:
+    paid = Generated(MODEL, None, (RequestFacts("k", False, "stop", 1.0, 10, 20, 0.5),))
+    talk = Talk("a", trouble=UnansweredError(InfrastructureError("gone", detail="why"), paid))
+    result = talking(talk)(make_plan(MODEL))
+    assert result.verdict is Verdict.ERROR
+    assert result.message == "generation: gone\nwhy"
+    assert result.generation == paid

@@ -104,6 +104,7 @@ class Run:
     swept: list[int]
     folder: Path
     session: Any = None
+    unjudged: ItemResult | None = UNJUDGED
 
     def take(self, one: pytest.TestReport) -> None:
         steps = cast(Any, self.reporter.pytest_runtest_logreport(one))
@@ -112,8 +113,8 @@ class Run:
             steps.send(None)
 
     def begin(self, *nodeids: str) -> None:
-        unjudged = dict.fromkeys(nodeids or (NODEID,), UNJUDGED)
-        self.reporter.begin(RunRecord.begin(self.folder, {}), unjudged)
+        record = RunRecord.begin(self.folder, {})
+        self.reporter.begin(record, nodeids or (NODEID,), lambda _: self.unjudged)
 
     def items(self) -> list[dict[str, Any]]:
         path = self.folder / "items.jsonl"
@@ -271,6 +272,14 @@ def test_tests_that_are_not_ours_are_no_items(run: Run) -> None:
         "passed": 0, "failed": 0, "error": 0, "lost": 0, "unpaid": 0, "exit_status": 1
     }  # fmt: skip
     assert run.summary() == []
+
+
+def test_a_lost_item_of_which_nobody_can_tell_is_counted(run: Run) -> None:
+    run.begin()
+    run.unjudged = None
+    run.take(report("failed", "setup"))
+    assert run.items() == []
+    assert run.finish(1)["lost"] == 1
 
 
 def test_an_item_that_was_not_asked_is_counted_and_not_recorded(run: Run) -> None:

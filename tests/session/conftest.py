@@ -49,6 +49,8 @@ class Journal:
     ahead: list[Plan] = field(default_factory=list)
     began: list[tuple[Path, tuple[str, ...]]] = field(default_factory=list)
     said: str = "all replies are there"
+    unjudged: Callable[[str], ItemResult | None] | None = None
+    """What the reporter asks for the result of a lost item."""
 
     def note(self, what: str) -> None:
         self.entries.append(what)
@@ -66,8 +68,11 @@ class FakeReporter:
     def begun(self) -> bool:
         return bool(self.journal.began)
 
-    def begin(self, record: RunRecord, nodeids: list[str]) -> None:
-        self.journal.began.append((record.folder, tuple(nodeids)))
+    def begin(
+        self, record: RunRecord, ours: list[str], unjudged: Callable[[str], ItemResult | None]
+    ) -> None:
+        self.journal.began.append((record.folder, tuple(ours)))
+        self.journal.unjudged = unjudged
         self.journal.note("begin")
 
     def write(self, line: str) -> None:

@@ -14,7 +14,7 @@ from pytest_convex_eval import session as module
 from pytest_convex_eval.cases.collector import CaseItem
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.generation.prompts import Arm
-from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
+from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, Verdict
 from pytest_convex_eval.stages.deadlines import item_limit_seconds
 from pytest_convex_eval.toolchain import sharing
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -531,11 +531,34 @@ def test_a_case_file_is_multiplied_by_the_session_s_matrix(
     assert file.evaluate == made.session.evaluate
 
 
-def test_ids_become_the_plans_that_they_stand_for(make: Make, write_case: Write) -> None:
+def test_ids_become_the_plans_that_they_stand_for(
+    make: Make, write_case: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     one, two = write_case("one"), write_case("two")
-    session = make("--convex-model=a", "--convex-trials=2").session
+    made = make("--convex-model=a", "--convex-trials=2")
     wanted = [f"{two}::two[a-2]", f"{one}::one[a-1]", f"{two}::two[a-1]", f"{one}::one[other]"]
-    plans = session._plans(wanted)
-    assert [(plan.loaded.name, plan.trial) for plan in plans.values()] == [
+    made.session.worker_collected(wanted)
+    assert [(plan.loaded.name, plan.trial) for plan in made.journal.ahead] == [
         ("two", 2), ("one", 1), ("two", 1)
     ]  # fmt: skip
+
+
+def test_where_no_model_is_asked_a_file_is_read_for_its_lost_items_alone(
+    make: Make, write_case: Write, pytester: pytest.Pytester
+) -> None:
+    mutants = [{"name": "m", "fails": "lint", "code": "x/y", "files": {"package.json": None}}]
+    lost, gone = write_case("lost", "hard", mutants=mutants), write_case("gone")
+    made = make("--convex-mutants")
+    made.session.worker_collected([f"{lost}::lost[mutant-m]", f"{gone}::gone[reference]"])
+    (pytester.path / gone).unlink()
+    unjudged = made.journal.unjudged
+    assert unjudged is not None
+    one = unjudged(f"{lost}::lost[mutant-m]")
+    assert one is not None
+    assert (one.case, one.difficulty, one.mutant, one.expected) == (
+        "lost", "hard", "m", "lint (x/y)",
+    )  # fmt: skip
+    assert one.verdict is Verdict.ERROR
+    assert unjudged(f"{gone}::gone[reference]") is None, "nobody can tell any more"
+    assert unjudged(f"{gone}::gone[reference]") is None

@@ -10,13 +10,11 @@ import json
 import re
 
 from pytest_convex_eval.generation.reading.extraction import Extraction, unfenced
+from pytest_convex_eval.generation.reading.json_objects import json_objects
 from pytest_convex_eval.generation.reading.text import scalar
 
-_START = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _FILES = re.compile(r'\{\s*"files"\s*:\s*[\[{]')
 _MAP_KEY = re.compile(r"[\w.@()\[\]$+~-]+(?:/[\w.@()\[\]$+~-]+)*\.[A-Za-z]\w*")
-# Bounds on what a hostile reply can make this cost.
-_STARTS = 20
 _PATH_CHARACTERS = 300
 
 
@@ -29,17 +27,11 @@ def parse_json(text: str) -> Extraction:
     extraction = Extraction("json")
     text = unfenced(text) or text
     decoder = json.JSONDecoder(object_pairs_hook=_Object)
-    for number, start in enumerate(_START.finditer(text)):
-        if number == _STARTS:
-            break
-        try:
-            value, _ = decoder.raw_decode(text, start.end() - 1)
-        except (ValueError, RecursionError):
-            continue
+    for start, value in json_objects(text, decoder):
         # A path-to-content map must be all of the reply: a package.json in prose is an object too.
-        pairs = _pairs(value, whole=not text[: start.start()].strip())
+        pairs = _pairs(value, whole=not text[:start].strip())
         if pairs:
-            line = text.count("\n", 0, start.start()) + 1
+            line = text.count("\n", 0, start) + 1
             for path, content in pairs:
                 extraction.add(path, scalar(content), line=line)
             return extraction

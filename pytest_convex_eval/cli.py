@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_convex_eval import __version__
+from pytest_convex_eval.outcomes import ConvexEvalError
+from pytest_convex_eval.runs.commands import add_runs
 
 _STORE = Path(".convex-eval/generations")
 
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has had enough; the interpreter must not flush into it again.
         sys.stdout = None
         return 0
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ConvexEvalError) as error:
         print(f"convex-eval: {error}", file=sys.stderr)
         return 2
 
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     new.set_defaults(run=_new)
 
     _add_serve(commands)
+    add_runs(commands)
 
     store = commands.add_parser("store", help="the generation store")
     actions = store.add_subparsers(required=True, metavar="ACTION")

@@ -104,7 +104,10 @@ PYTHON: Mapping[str, Room] = {
     ),
     "cli": Room(
         ("cli",),
-        ("ground", "cases", "cases.plan", "deployment", "generation", "toolchain.packages"),
+        (
+            *("ground", "cases", "cases.plan", "deployment", "generation", "toolchain.packages"),
+            "runs",
+        ),
     ),
 }
 """The rooms of the package."""

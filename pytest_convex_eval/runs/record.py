@@ -19,7 +19,7 @@ from typing import Any
 from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.outcomes import ItemResult
 
-FORMAT = 1
+FORMAT = 2
 """Of the record; raised when a reader would misread."""
 
 MANIFEST = "manifest.json"

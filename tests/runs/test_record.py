@@ -72,7 +72,7 @@ def test_records_name_their_format_and_add_what_happened(tmp_path: Path) -> None
     record.add("a.yaml::c[reference]", RESULT, worker="gw0")
     record.finish({"passed": 1})
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["versions"] == {}
     line = json.loads((folder / "items.jsonl").read_text())
     assert (line["worker"], line["case"]) == ("gw0", "c")

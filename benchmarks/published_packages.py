@@ -21,7 +21,8 @@ from typing import get_args
 
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import Files, Finding
-from pytest_convex_eval.toolchain.lint.catalogue import OURS, Profile
+from pytest_convex_eval.toolchain.lint.catalogue import OURS
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.run import lint, sources_of
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError, DependencyStore
@@ -92,7 +93,7 @@ def sources(package: Path) -> Iterator[tuple[str, str]]:
 
 
 def linted(
-    toolchain: Toolchain, store: DependencyStore, name: str, folder: Path, profile: Profile
+    toolchain: Toolchain, store: DependencyStore, name: str, folder: Path, profile: LintProfile
 ) -> Linted:
     title = f"{name} {PACKAGES[name]}"
     try:
@@ -136,7 +137,7 @@ def told(each: Linted, *, places: bool, every_rule: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("packages", nargs="*", help="only those whose name has one of these words")
-    parser.add_argument("--profile", choices=get_args(Profile), default="recommended")
+    parser.add_argument("--profile", choices=get_args(LintProfile), default="recommended")
     parser.add_argument("--every-rule", action="store_true", help="also the common type-aware ones")
     parser.add_argument("--counts", action="store_true", help="no places")
     given = parser.parse_args(arguments)

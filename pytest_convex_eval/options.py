@@ -19,10 +19,9 @@ from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, 
 # Cheap to import: the SDK stands behind the provider alone.
 from pytest_convex_eval.generation.model_choice import DEFAULT_MODEL, KEY_VARIABLE, choose_model
 from pytest_convex_eval.outcomes import REFERENCE, STAGES, StageName, as_stage
+from pytest_convex_eval.toolchain.lint.profiles import LintEngine, LintProfile
 
 StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
-LintEngine: TypeAlias = Literal["oxlint", "eslint"]
-LintProfile: TypeAlias = Literal["correctness", "recommended", "strict"]
 Keep: TypeAlias = Literal["failed", "all", "none"]
 Strategy: TypeAlias = Literal["direct", "design-first"]
 

@@ -29,7 +29,7 @@ class Room:
     knows_pytest: bool = False
 
 
-GROUND = ("outcomes", "processes", "files", "cache", "fingerprint", "once")
+GROUND = ("outcomes", "processes", "files", "cache", "fingerprint", "once", "places", "functions")
 
 # From the ground up: a room may only name rooms above it, so that there is no circle.
 PYTHON: Mapping[str, Room] = {
@@ -44,6 +44,8 @@ PYTHON: Mapping[str, Room] = {
     ),
     "toolchain.lint.across_files": Room(("toolchain.lint.across_files",), ("ground",)),
     "toolchain.lint.bundle": Room(("toolchain.lint.bundle",), ("ground",)),
+    # Light: options are read before there is a case.
+    "toolchain.lint.profiles": Room(("toolchain.lint.profiles",)),
     "toolchain.packages": Room(
         ("toolchain.packages",), ("ground", "toolchain", "toolchain.lint.bundle")
     ),
@@ -51,7 +53,7 @@ PYTHON: Mapping[str, Room] = {
         ("toolchain.lint",),
         (
             *("ground", "toolchain", "toolchain.servers", "toolchain.packages"),
-            "toolchain.lint.across_files",
+            *("toolchain.lint.across_files", "toolchain.lint.profiles"),
         ),
     ),
     "toolchain.sharing": Room(
@@ -70,7 +72,8 @@ PYTHON: Mapping[str, Room] = {
         ("stages",),
         (
             *("ground", "deployment", "expectations", "behaviour", "workspace", "toolchain"),
-            *("toolchain.packages", "toolchain.typecheck", "toolchain.lint", "toolchain.sharing"),
+            *("toolchain.packages", "toolchain.typecheck", "toolchain.sharing"),
+            *("toolchain.lint", "toolchain.lint.profiles"),
         ),
     ),
     "runs": Room(("runs",), ("ground",), knows_pytest=True),
@@ -79,7 +82,11 @@ PYTHON: Mapping[str, Room] = {
         ("ground", "expectations", "behaviour"),
     ),
     "cases": Room(("cases",), ("ground", "cases.plan", "runs"), knows_pytest=True),
-    "options": Room(("options",), ("ground", "deployment", "generation"), knows_pytest=True),
+    "options": Room(
+        ("options",),
+        ("ground", "deployment", "generation", "toolchain.lint.profiles"),
+        knows_pytest=True,
+    ),
     "evaluation": Room(
         ("evaluation",),
         (

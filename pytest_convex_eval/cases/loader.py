@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from pytest_convex_eval.behaviour.checks import block_problems
 from pytest_convex_eval.cases.model import Case, Slug
-from pytest_convex_eval.cases.source import Location, Position, Problem, Source, read_source
+from pytest_convex_eval.cases.source import Location, Problem, Source, read_source
 from pytest_convex_eval.outcomes import DIFFICULTIES, CaseError, Difficulty
+from pytest_convex_eval.places import Position
 
 _Adder: TypeAlias = Callable[[Position, str], None]
 

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from pytest_convex_eval.places import Position
+
 Location: TypeAlias = tuple[str | int, ...]
 
 LARGEST_FILE = 1024 * 1024
@@ -23,14 +25,6 @@ _DEEPEST = 100
 
 _MOST_NODES = 50_000
 """Nodes after aliases are written out: a few nested aliases can stand for billions."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """Where something stands in a file: line and column, both from 1."""
-
-    line: int = 1
-    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)

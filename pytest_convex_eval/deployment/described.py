@@ -14,7 +14,6 @@ from pytest_convex_eval.deployment.model import (
     Cron,
     Deployed,
     Function,
-    FunctionKind,
     Index,
     Route,
     SearchIndex,
@@ -22,6 +21,7 @@ from pytest_convex_eval.deployment.model import (
     Validator,
     VectorIndex,
 )
+from pytest_convex_eval.functions import FunctionKind, Visibility
 
 _APPENDED = "_creationTime"
 _KINDS: dict[str, FunctionKind] = {
@@ -70,7 +70,7 @@ class _Schemas(BaseModel):
 
 
 class _Visibility(BaseModel):
-    kind: Literal["public", "internal"]
+    kind: Visibility
 
 
 class _Spec(BaseModel):

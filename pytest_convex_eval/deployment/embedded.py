@@ -26,14 +26,8 @@ from pytest_convex_eval.deployment.endpoint import (
     Endpoint,
     seconds_for,
 )
-from pytest_convex_eval.deployment.model import (
-    Arguments,
-    By,
-    Deployed,
-    FunctionKind,
-    FunctionResult,
-    PushOutcome,
-)
+from pytest_convex_eval.deployment.model import Arguments, By, Deployed, FunctionResult, PushOutcome
+from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 SERVER = Path(__file__).parents[1] / "server" / "server.ts"

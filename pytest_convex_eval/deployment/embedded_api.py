@@ -13,13 +13,8 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.endpoint import Endpoint
-from pytest_convex_eval.deployment.model import (
-    Arguments,
-    By,
-    FunctionKind,
-    FunctionResult,
-    Usage,
-)
+from pytest_convex_eval.deployment.model import Arguments, By, FunctionResult, Usage
+from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 

@@ -7,13 +7,8 @@ from collections.abc import Mapping
 from typing import Protocol, Unpack
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import (
-    Arguments,
-    By,
-    FunctionKind,
-    FunctionResult,
-    HttpAnswer,
-)
+from pytest_convex_eval.deployment.model import Arguments, By, FunctionResult, HttpAnswer
+from pytest_convex_eval.functions import FunctionKind
 
 CALL_SECONDS = 30.0
 """For one call: a query or mutation is ended by the deployment after 1 s of CPU."""

@@ -13,10 +13,11 @@ from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack
 
 from pydantic import JsonValue
 
+from pytest_convex_eval.functions import FunctionKind, Visibility
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.places import Place
 
 Validator: TypeAlias = Mapping[str, JsonValue]
-FunctionKind: TypeAlias = Literal["query", "mutation", "action"]
 Identity: TypeAlias = Mapping[str, JsonValue]
 """What `ctx.auth.getUserIdentity()` returns; `tokenIdentifier` is made of issuer and subject."""
 Arguments: TypeAlias = Mapping[str, JsonValue]
@@ -27,15 +28,6 @@ class By(TypedDict, total=False):
 
     identity: Identity | None
     admin: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the project: `path` relative to its root, line and column counted from 1."""
-
-    path: str
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +73,10 @@ class Function:
 
     path: str
     kind: FunctionKind
-    visibility: Literal["public", "internal"]
+    visibility: Visibility
     args: Validator
     returns: Validator | None
-    position: Position | None
+    position: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +139,7 @@ class PushOutcome:
     phase: str | None = None
     code: str | None = None
     message: str | None = None
-    position: Position | None = None
+    position: Place | None = None
     table: str | None = None
     index: str | None = None
     component: str | None = None

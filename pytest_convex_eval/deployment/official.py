@@ -24,13 +24,13 @@ from pytest_convex_eval.deployment.model import (
     Arguments,
     By,
     Deployed,
-    FunctionKind,
     FunctionResult,
     PushOutcome,
     UnsupportedError,
 )
 from pytest_convex_eval.deployment.official_api import SCHEDULED, OfficialApi
 from pytest_convex_eval.deployment.recorder import PushRecorder
+from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 MOST_ADVANCE_SECONDS = 60.0

@@ -20,7 +20,8 @@ from pytest_convex_eval.deployment.described import (
     components_of,
     describe,
 )
-from pytest_convex_eval.deployment.model import Deployed, FunctionKind, FunctionResult, Identity
+from pytest_convex_eval.deployment.model import Deployed, FunctionResult, Identity
+from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 T = TypeVar("T")

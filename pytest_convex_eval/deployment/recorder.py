@@ -23,8 +23,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import Position, PushOutcome
+from pytest_convex_eval.deployment.model import PushOutcome
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.places import Place
 
 ANSWER_SECONDS = 120.0
 """For the backend to answer one request of the CLI: a big push is analysed in one."""
@@ -156,7 +157,7 @@ def _refusal(number: int, phase: str, answer: _Answer) -> PushOutcome:
         phase=phase,
         code=said.code,
         message=message,
-        position=Position(frame[1], int(frame[2]), int(frame[3])) if frame else None,
+        position=Place(frame[1], int(frame[2]), int(frame[3])) if frame else None,
     )
 
 

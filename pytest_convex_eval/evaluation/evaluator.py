@@ -32,10 +32,11 @@ from pytest_convex_eval.outcomes import (
     Verdict,
     interrupt_before,
 )
+from pytest_convex_eval.places import Place
 from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
 from pytest_convex_eval.stages.cache import VerdictCache
-from pytest_convex_eval.stages.protocol import Place, Subject, Tools
+from pytest_convex_eval.stages.protocol import Subject, Tools
 from pytest_convex_eval.stages.runner import all_stages, judge, run_stages
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pytest_convex_eval.expectations.validators import parse_validator
+from pytest_convex_eval.functions import FunctionKind, Visibility
 
 
 class StrictModel(BaseModel):
@@ -94,8 +95,8 @@ class TableExpectation(StrictModel):
 class FunctionExpectation(StrictModel):
     """A registered function as the deployment reports it."""
 
-    kind: Literal["query", "mutation", "action"]
-    visibility: Literal["public", "internal"] = "public"
+    kind: FunctionKind
+    visibility: Visibility = "public"
     args: Annotated[
         tuple[str, ...] | None,
         Field(

@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, get_args
 
+from pytest_convex_eval.functions import FunctionKind, Visibility
 from pytest_convex_eval.generation.provider import Json
 from pytest_convex_eval.generation.reading.extraction import unfenced
 from pytest_convex_eval.generation.reading.json_objects import json_objects
@@ -58,8 +59,8 @@ _TAGGED = re.compile(r"^[ \t]*<design>(.*?)(?:</design>|\Z)", re.DOTALL | re.MUL
 _ENTRIES = 500
 _FIELDS = 32
 """Of an index; Convex allows half of that."""
-_KINDS = ("query", "mutation", "action")
-_VISIBILITIES = ("public", "internal")
+_KINDS = get_args(FunctionKind)
+_VISIBILITIES = get_args(Visibility)
 _BUILT_IN = ("_id", "_creationTime")
 
 _Entry = TypeVar("_Entry")

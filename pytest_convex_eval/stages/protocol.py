@@ -13,8 +13,9 @@ from pytest_convex_eval.deployment.model import Deployed, Deployment
 from pytest_convex_eval.deployment.push import PushResult
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus
-from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.places import Place
 from pytest_convex_eval.toolchain.lint.eslint import Eslint
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.sharing import WarmTools
@@ -35,20 +36,10 @@ class Tools:
     toolchain: Toolchain
     dependencies: DependencyStore
     deployment: Callable[[], Deployment]
-    lint_profile: Profile
+    lint_profile: LintProfile
     compile_cache: Path
     eslint: Eslint | None = None
     warm: WarmTools | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a step stands in its case file: `path` as people know it, line and column from 1."""
-
-    path: str
-    line: int
-    column: int
-    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

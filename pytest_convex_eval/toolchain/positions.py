@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+
+from pytest_convex_eval.places import Position
 
 EXCERPT_CHARACTERS = 240
 """The longest excerpt of a line that goes into a finding."""
@@ -23,14 +24,6 @@ _LINE_END = re.compile("\r\n|[\n\r\u2028\u2029]")
 # A file can be one line, and have a finding at each of its characters: places are counted from the
 # last of these, never from the start of the line.
 _STRIDE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a text: line and column from 1, the column in characters."""
-
-    line: int
-    column: int
 
 
 class SourceText:

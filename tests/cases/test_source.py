@@ -10,12 +10,12 @@ from pytest_convex_eval.cases import source as module
 from pytest_convex_eval.cases.source import (
     LARGEST_FILE,
     Location,
-    Position,
     Problem,
     Source,
     parse_source,
     read_source,
 )
+from pytest_convex_eval.places import Position
 
 
 def told(source: Source) -> list[tuple[int, int, str]]:

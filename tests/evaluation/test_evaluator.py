@@ -19,15 +19,16 @@ from pytest_convex_eval.outcomes import (
     ItemResult,
     Verdict,
 )
-from pytest_convex_eval.stages.protocol import Place, Report, StageContext, Subject
-from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.places import Place
+from pytest_convex_eval.stages.protocol import Report, StageContext, Subject
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 
 if TYPE_CHECKING:
     from tests.evaluation.conftest import Evaluating, Workbench
 
 Make = Callable[..., "Evaluating"]
 MakePlan = Callable[..., Plan]
-PROFILE: Profile = "strict"
+PROFILE: LintProfile = "strict"
 
 
 class Interrupt(BaseException):

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_convex_eval.places import Position
 from pytest_convex_eval.toolchain import positions
-from pytest_convex_eval.toolchain.positions import (
-    EXCERPT_CHARACTERS,
-    Position,
-    SourceText,
-    SourceTree,
-)
+from pytest_convex_eval.toolchain.positions import EXCERPT_CHARACTERS, SourceText, SourceTree
 
 # Each way to end a line, and characters of one to four bytes, of one and of two UTF-16 units.
 LINES = ("a", "é😀b", "", "c", "d\u20ac", "")

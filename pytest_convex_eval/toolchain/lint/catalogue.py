@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_convex_eval.toolchain.lint.across_files.decision import Evidence
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 
 AS_OF = "2026-11"
-
-Profile: TypeAlias = Literal["correctness", "recommended", "strict"]
-"""correctness: the errors only; recommended: these and the warnings; strict: the team's strict-mode
-list as errors too, and the groups `auth` and `cost`."""
 
 Level: TypeAlias = Literal["off", "warning", "error"]
 OURS = "convex-eval/"
@@ -50,7 +47,7 @@ class Rule:
     twin: str | None = None
     in_plugin: bool = True
 
-    def level(self, profile: Profile) -> Level:
+    def level(self, profile: LintProfile) -> Level:
         if profile == "strict":
             return self.strict
         if profile == "correctness" and self.recommended != "error":
@@ -270,7 +267,7 @@ class Selection:
 
     levels: Mapping[str, Level]
     required: frozenset[str] = frozenset()
-    profile: Profile = "recommended"
+    profile: LintProfile = "recommended"
 
     def admits(self, code: str, evidence: Evidence) -> bool:
         """Whether so much evidence is enough for a finding of the rule `code`."""
@@ -305,7 +302,7 @@ class Selection:
         }
 
 
-def select(profile: Profile, *, off: Iterable[str], require: Iterable[str]) -> Selection:
+def select(profile: LintProfile, *, off: Iterable[str], require: Iterable[str]) -> Selection:
     """The rules of `profile`, with `require` as errors and then without `off`.
 
     Both name rules by code (`lint/no-unused-vars`), by bare name (`no-unused-vars`) or by group

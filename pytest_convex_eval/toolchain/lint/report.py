@@ -12,12 +12,13 @@ from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from pytest_convex_eval.places import Position
 from pytest_convex_eval.toolchain.lint.across_files.decide import decide
 from pytest_convex_eval.toolchain.lint.across_files.decision import Decision
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
-from pytest_convex_eval.toolchain.lint.across_files.facts import FileFacts, Place, parse
+from pytest_convex_eval.toolchain.lint.across_files.facts import FileFacts, LineAndColumn, parse
 from pytest_convex_eval.toolchain.lint.catalogue import AS_OF, OURS, RULES, Rule, Selection
-from pytest_convex_eval.toolchain.positions import Position, SourceTree
+from pytest_convex_eval.toolchain.positions import SourceTree
 
 _FILTER = "@convex-dev/no-filter-in-query"
 _TARGETS = f"{OURS}internal-targets"
@@ -174,7 +175,7 @@ class _Judged:
             )
         )
 
-    def _place(self, path: str, at: Place) -> Position:
+    def _place(self, path: str, at: LineAndColumn) -> Position:
         line, column = at
         return self.tree[path].in_utf16(line, column + 1)
 

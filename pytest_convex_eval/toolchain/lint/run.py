@@ -10,9 +10,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pytest_convex_eval.outcomes import Finding
-from pytest_convex_eval.toolchain.lint.catalogue import Profile, select
+from pytest_convex_eval.toolchain.lint.catalogue import select
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, ask_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import Linter, ask_oxlint, passed_over
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.report import judge
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.positions import SourceTree
@@ -25,7 +26,7 @@ def lint(
     toolchain: Toolchain,
     workspace_root: Path,
     *,
-    profile: Profile,
+    profile: LintProfile,
     off: Collection[str] = frozenset(),
     require: Collection[str] = frozenset(),
     public: Collection[str] = frozenset(),

@@ -12,13 +12,13 @@ from typing import Protocol
 import pytest
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.model import Position
 from pytest_convex_eval.deployment.recorder import (
     FINISH_PUSH,
     START_PUSH,
     WAIT_FOR_SCHEMA,
     PushRecorder,
 )
+from pytest_convex_eval.places import Place
 
 Answers = dict[str, tuple[int, object]]
 
@@ -138,7 +138,7 @@ def test_a_refusal_has_the_backends_code_words_and_place(
     assert post(START_PUSH) == 400
     last = recorder.last()
     assert (last.status, last.code, last.message) == ("refused", "InvalidModules", words)
-    assert last.position == Position("convex/a.ts", 3, 7)
+    assert last.position == Place("convex/a.ts", 3, 7)
 
 
 @pytest.mark.parametrize(

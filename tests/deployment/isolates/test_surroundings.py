@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import FunctionKind, FunctionResult
+from pytest_convex_eval.deployment.model import FunctionResult
+from pytest_convex_eval.functions import FunctionKind
 from tests.deployment.fixtures import PushOnce
 
 SHARED = """

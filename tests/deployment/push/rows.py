@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_convex_eval.deployment.model import Position
+from pytest_convex_eval.places import Place
 
 MODULES = (
     "Hit an error while pushing:\n"
@@ -30,7 +30,7 @@ class Row:
     code: str
     message: str
     """The whole message, or its beginning when it ends with an ellipsis."""
-    at: Position | None = None
+    at: Place | None = None
     prefix: str = MODULES
     table: str | None = None
     index: str | None = None
@@ -46,13 +46,13 @@ def schema(name: str, tables: str, code: str, message: str, **more: Any) -> Row:
     files = {"convex/schema.ts": text}
     place = more.pop("at", "")
     line = text.splitlines()[2]
-    at = Position("convex/schema.ts", 3, line.index(place) + 1) if place else None
+    at = Place("convex/schema.ts", 3, line.index(place) + 1) if place else None
     return Row(name, files, code, message, at, SCHEMA, **more)
 
 
 def module(name: str, text: str, code: str, message: str, **more: Any) -> Row:
     line, column = more.pop("at", (0, 0))
-    at = Position("convex/a.ts", line, column) if line else None
+    at = Place("convex/a.ts", line, column) if line else None
     return Row(name, {"convex/a.ts": text}, code, message, at, **more)
 
 
@@ -72,7 +72,7 @@ def crons(name: str, statement: str, code: str, message: str, **more: Any) -> Ro
     )
     files = {"convex/crons.ts": text, "convex/jobs.ts": jobs}
     line, column = more.pop("at", (0, 0))
-    at = Position("convex/crons.ts", line, column) if line else None
+    at = Place("convex/crons.ts", line, column) if line else None
     return Row(name, files, code, message, at, **more)
 
 
@@ -102,7 +102,7 @@ def http(name: str, route: str, message: str) -> Row:
         f"{route}\n"
         "export default http;\n"
     )
-    at = Position("convex/http.ts", 5, route.rindex("http.route") + 6)
+    at = Place("convex/http.ts", 5, route.rindex("http.route") + 6)
     full = f"Failed to analyze http.js: Uncaught Error: {message}…"
     return Row(name, {"convex/http.ts": text}, "InvalidModules", full, at)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import Position
+from pytest_convex_eval.places import Place
 from tests.deployment.fixtures import Bundle, MakeProject, PushOverHttp, PushProject
 from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import Row, auth, components, config, crons, exported_crons, http
@@ -20,14 +20,14 @@ ROWS = [
         {"convex/http.ts": "export const x = 1;\n"},
         "InvalidModules",
         "`convex/http.js` must have a default export of a Router.",
-        Position("convex/http.ts", 1, 1),
+        Place("convex/http.ts", 1, 1),
     ),
     Row(
         "http that exports something else",
         {"convex/http.ts": "export default { a: 1 };\n"},
         "InvalidModules",
         "The default export of `convex/http.js` is not a Router.",
-        Position("convex/http.ts", 1, 1),
+        Place("convex/http.ts", 1, 1),
     ),
     http(
         "route without a slash",
@@ -97,14 +97,14 @@ ROWS = [
         {"convex/crons.ts": "export const x = 1;\n"},
         "InvalidModules",
         "`convex/crons.js` must have a default export of a Crons object.",
-        Position("convex/crons.ts", 1, 1),
+        Place("convex/crons.ts", 1, 1),
     ),
     Row(
         "crons that exports something else",
         {"convex/crons.ts": "export default 3;\n"},
         "InvalidModules",
         "The default export of `convex/crons.js` is not a Crons object.",
-        Position("convex/crons.ts", 1, 1),
+        Place("convex/crons.ts", 1, 1),
     ),
     crons(
         "cron for a missing function",

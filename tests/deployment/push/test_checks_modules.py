@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import Position
+from pytest_convex_eval.places import Place
 from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import PLAIN, Row, module
@@ -20,7 +20,7 @@ ROWS = [
         "BadConvexModuleIdentifier",
         "my-file.js is not a valid path to a Convex module. Path component my-file.js can only "
         "contain alphanumeric characters, underscores, or periods.",
-        Position("convex/my-file.ts", 1, 1),
+        Place("convex/my-file.ts", 1, 1),
         PLAIN,
     ),
     Row(
@@ -29,7 +29,7 @@ ROWS = [
         "BadConvexModuleIdentifier",
         f"{'x' * 62}.js is not a valid path to a Convex module. Path component is too long "
         f"(65 > maximum 64): {'x' * 62}.js.",
-        Position(f"convex/{'x' * 62}.ts", 1, 1),
+        Place(f"convex/{'x' * 62}.ts", 1, 1),
         PLAIN,
     ),
     *(
@@ -38,7 +38,7 @@ ROWS = [
             {f"convex/{folder}/a.ts": "export const x = 1;\n"},
             "BadConvexModuleIdentifier",
             f"{folder}/a.js is not a valid path to a Convex module. Path component {folder} {text}",
-            Position(f"convex/{folder}/a.ts", 1, 1),
+            Place(f"convex/{folder}/a.ts", 1, 1),
             PLAIN,
         )
         for folder, text in {

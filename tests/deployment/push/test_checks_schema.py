@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_convex_eval.deployment.model import Position
+from pytest_convex_eval.places import Place
 from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
@@ -16,7 +16,7 @@ ROWS = [
         {"convex/schema.ts": "export const x = 1;\n"},
         "MissingSchemaExportError",
         f"Schema file missing default export. {DOCS}",
-        Position("convex/schema.ts", 1, 1),
+        Place("convex/schema.ts", 1, 1),
         SCHEMA,
     ),
     Row(
@@ -24,7 +24,7 @@ ROWS = [
         {"convex/schema.ts": "export default { a: 1 };\n"},
         "InvalidSchemaExport",
         f"Default export from schema file isn't a Convex schema. {DOCS}",
-        Position("convex/schema.ts", 1, 1),
+        Place("convex/schema.ts", 1, 1),
         SCHEMA,
     ),
     Row(
@@ -36,7 +36,7 @@ ROWS = [
         "InvalidSchema",
         "Uncaught Error: Environment variables unsupported when evaluating schema\n"
         "    at <anonymous> (../convex/schema.ts:2:23)",
-        Position("convex/schema.ts", 2, 23),
+        Place("convex/schema.ts", 2, 23),
         SCHEMA,
     ),
     Row(
@@ -44,7 +44,7 @@ ROWS = [
         {"convex/schema.ts": 'export const x = 1;\nthrow new Error("boom");\n'},
         "InvalidSchema",
         "Uncaught Error: boom\n    at <anonymous> (../convex/schema.ts:2:7)",
-        Position("convex/schema.ts", 2, 7),
+        Place("convex/schema.ts", 2, 7),
         SCHEMA,
     ),
     # Tables

@@ -17,9 +17,10 @@ import pytest
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index, Position, Route
+from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index, Route
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.places import Place
 from tests.deployment.fixtures import Bundle, MakeProject, PushProject
 from tests.patience import HANG_SECONDS
 
@@ -156,7 +157,7 @@ def test_a_project_with_everything_is_deployed(
     }
     assert listed.returns == {"type": "array", "value": {"type": "string"}}
     assert deployed.functions[1].returns is None
-    assert listed.position == Position("convex/lib/users.ts", 6, 12)
+    assert listed.position == Place("convex/lib/users.ts", 6, 12)
     assert deployed.crons == (
         Cron("clean", "lib/users:clean", ({},), {"type": "interval", "seconds": 3600}),
         Cron("work", "lib/users:work", ({},), {"type": "daily", "hourUTC": 2, "minuteUTC": 30}),

@@ -10,14 +10,15 @@ from typing import TypeAlias, cast
 
 import pytest
 
-from pytest_convex_eval.deployment.model import Deployed, Deployment, Position, PushOutcome
+from pytest_convex_eval.deployment.model import Deployed, Deployment, PushOutcome
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from pytest_convex_eval.places import Place
 from tests.patience import HANG_SECONDS
 
 ACCEPTED = PushOutcome("accepted", 1)
 REFUSED = PushOutcome(
-    "refused", 1, code="Bad", message="It is bad.", position=Position("convex/a.ts", 2, 3)
+    "refused", 1, code="Bad", message="It is bad.", position=Place("convex/a.ts", 2, 3)
 )
 BUNDLED = """\
 ✘ [ERROR] Could not resolve "nothing"
@@ -119,7 +120,7 @@ def test_a_place_that_is_not_in_the_project_has_no_excerpt(
     path: str, line: int, pushes: Pushes, target: Target, tmp_path: Path
 ) -> None:
     (tmp_path / "up.ts").write_text("not of the project\n")
-    target.outcomes = [PushOutcome("none"), replace(REFUSED, position=Position(path, line, 1))]
+    target.outcomes = [PushOutcome("none"), replace(REFUSED, position=Place(path, line, 1))]
     (finding,) = pushes(target, "exit 1").findings
     assert (finding.path, finding.line, finding.excerpt) == (path, line, None)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import FunctionKind
+from pytest_convex_eval.functions import FunctionKind
 from tests.deployment.fixtures import PushOnce
 
 META = """

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
-from pytest_convex_eval.deployment.model import FunctionKind
+from pytest_convex_eval.functions import FunctionKind
 from tests.patience import HANG_SECONDS, until_ended
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_convex_eval.outcomes import Files
-from pytest_convex_eval.toolchain.lint.catalogue import Profile
 from pytest_convex_eval.toolchain.lint.oxlint import Linter
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain, ToolReport
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -101,7 +101,7 @@ class Checkers:
     def lint(
         self,
         files: Files,
-        profile: Profile = "recommended",
+        profile: LintProfile = "recommended",
         *,
         off: frozenset[str] = frozenset(),
         require: frozenset[str] = frozenset(),
@@ -116,7 +116,7 @@ class Checkers:
         server: Linter | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
         *,
-        profile: Profile = "recommended",
+        profile: LintProfile = "recommended",
         off: frozenset[str] = frozenset(),
         require: frozenset[str] = frozenset(),
     ) -> ToolReport:

@@ -10,14 +10,8 @@ import pytest
 
 from pytest_convex_eval.outcomes import Files, InfrastructureError
 from pytest_convex_eval.toolchain.lint import tsgolint as lint_tsgolint
-from pytest_convex_eval.toolchain.lint.catalogue import (
-    GROUPS,
-    RULES,
-    Level,
-    Profile,
-    resolve,
-    select,
-)
+from pytest_convex_eval.toolchain.lint.catalogue import GROUPS, RULES, Level, resolve, select
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import ToolReport
 from pytest_convex_eval.toolchain.suppressions import find_suppressions
@@ -103,7 +97,7 @@ BAD_PLACES = {
 
 @pytest.mark.parametrize("profile", ["correctness", "recommended", "strict"])
 def test_a_good_backend_has_no_findings(
-    checkers: Checkers, good_backend: Files, profile: Profile
+    checkers: Checkers, good_backend: Files, profile: LintProfile
 ) -> None:
     # Nobody is logged in there, which is what `auth` is about.
     report = checkers.lint(good_backend, profile, off=frozenset({"auth"}))

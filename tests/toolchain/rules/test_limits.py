@@ -11,7 +11,7 @@ import pytest
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
-from pytest_convex_eval.toolchain.lint.catalogue import Profile
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from tests.patience import HANG_SECONDS
@@ -22,13 +22,13 @@ IMPORT = 'import { query } from "./_generated/server";\n'
 
 
 def findings(
-    toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: Profile = "strict"
+    toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: LintProfile = "strict"
 ) -> tuple[Finding, ...]:
     return report(toolchain, folder, files, profile).findings
 
 
 def report(
-    toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: Profile
+    toolchain: Toolchain, folder: Path, files: Mapping[str, str], profile: LintProfile
 ) -> ToolReport:
     root = folder / "answer"
     for path, text in {"package.json": "{}", **files}.items():

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint.across_files.facts import FileFacts, parse
-from pytest_convex_eval.toolchain.lint.catalogue import RULES, Profile, select
+from pytest_convex_eval.toolchain.lint.catalogue import RULES, select
 from pytest_convex_eval.toolchain.lint.oxlint import read_oxlint
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.lint.report import judge
 from pytest_convex_eval.toolchain.positions import SourceTree
 
@@ -34,7 +35,7 @@ def judged(
     folder: Path,
     diagnostics: Sequence[Mapping[str, object]],
     *,
-    profile: Profile = "recommended",
+    profile: LintProfile = "recommended",
     require: Sequence[str] = (),
     public: Collection[str] = (),
 ) -> list[Finding]:
@@ -153,7 +154,7 @@ def reading(*, asks: bool = False) -> dict[str, object]:
 
 
 def severities(
-    folder: Path, told: Mapping[str, object], profile: Profile, require: Sequence[str] = ()
+    folder: Path, told: Mapping[str, object], profile: LintProfile, require: Sequence[str] = ()
 ) -> dict[str, str]:
     found = judged(folder, [told], profile=profile, require=require)
     return {finding.code.removeprefix("convex-eval/"): finding.severity for finding in found}

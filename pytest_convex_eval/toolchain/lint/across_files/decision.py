@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pytest_convex_eval.toolchain.lint.across_files.facts import Place
+from pytest_convex_eval.toolchain.lint.across_files.facts import LineAndColumn
 
 Evidence: TypeAlias = Literal["certain", "likely", "possible"]
 """How much of the code says that a finding is one. certain: it counts as much as its rule does in
@@ -19,5 +19,5 @@ class Decision:
     name: str
     message: str
     path: str
-    at: Place
+    at: LineAndColumn
     evidence: Evidence = "certain"

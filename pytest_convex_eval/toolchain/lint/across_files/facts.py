@@ -11,21 +11,20 @@ from typing import Literal, TypeAlias
 
 import pydantic
 
+from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 RULE = "convex-eval/facts"
 
-Place: TypeAlias = tuple[int, int]
-"""Line and column."""
-
-Kind: TypeAlias = Literal["query", "mutation", "action"]
+LineAndColumn: TypeAlias = tuple[int, int]
+"""A line and a column, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What a registrar makes of a handler."""
 
-    kind: Kind
+    kind: FunctionKind
     public: bool
     http: bool
 
@@ -44,9 +43,9 @@ class Assumed:
     """What the rule `rule` says of a declaration if its builder, of another file, makes `made`."""
 
     rule: str
-    made: Kind | Literal["http"]
+    made: FunctionKind | Literal["http"]
     message: str
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Run:
     root: Literal["api", "internal", "components"] | None
     path: tuple[str, ...]
     parallel: bool
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,16 @@ class Declaration:
 
     names: tuple[str, ...]
     exports: tuple[str, ...]
-    at: Place
+    at: LineAndColumn
     function: Registration | None
     builder: Builder | None
     refs: tuple[tuple[str | None, str], ...]
     auth: bool
-    identity: Place | None
-    clock: tuple[Place, ...]
+    identity: LineAndColumn | None
+    clock: tuple[LineAndColumn, ...]
     touches: tuple[tuple[str | None, bool], ...]
     runs: tuple[Run, ...]
-    collects: tuple[Place, ...]
+    collects: tuple[LineAndColumn, ...]
     assumed: tuple[Assumed, ...] = ()
 
 
@@ -92,7 +91,7 @@ class Import:
     """Something that the file loads when it runs."""
 
     module: str
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class Field:
     name: str
     validator: str | None
     table: str | None
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +118,13 @@ class Index:
     name: str | None
     kind: Literal["index", "search", "vector"]
     staged: bool
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     name: str | None
-    at: Place
+    at: LineAndColumn
     fields: tuple[Field, ...]
     indexes: tuple[Index, ...]
 
@@ -135,7 +134,7 @@ class CronTable:
     """A call of `cronJobs()`, and whether it is the file's default export."""
 
     exported: bool
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class OwnOfComponent:
     """The default export of `folder/schema` or `folder/crons`, which only a component has."""
 
     name: Literal["schema", "crons"]
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ class IdString:
     """A field called `<stem>Id` that is validated as a string."""
 
     stem: str
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ class AnyReturn:
     """A returns validator that lets anything out where documents of `table` come."""
 
     table: str
-    at: Place
+    at: LineAndColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +187,11 @@ class FileFacts:
     id_strings: tuple[IdString, ...] = ()
     words: frozenset[str] = frozenset()
     computed_indexes: bool = False
-    routers: tuple[Place, ...] = ()
+    routers: tuple[LineAndColumn, ...] = ()
     cron_tables: tuple[CronTable, ...] = ()
     own_of_component: OwnOfComponent | None = None
     auth_config: bool | None = None
-    allowed_filters: tuple[Place, ...] = ()
+    allowed_filters: tuple[LineAndColumn, ...] = ()
     any_returns: tuple[AnyReturn, ...] = ()
     stored: tuple[Stored, ...] = ()
 

@@ -32,6 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run also the tests marked `sweep`: over every reference, mutant and alternative",
     )
+    parser.addoption(
+        "--official-url",
+        help="the deployment that the rows of tests/deployment/official are asked of, which is "
+        "emptied for it; without: the embedded one",
+    )
+    parser.addoption(
+        "--official-key",
+        help="its admin key (or in the environment, as CONVEX_EVAL_ADMIN_KEY)",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -72,6 +72,12 @@ class Signer:
         self._node = node
         self._keys = self._run(MAKE_KEYS)
 
+    @property
+    def keys(self) -> tuple[Key, Key]:
+        """The private key of good tokens, and that of bad ones."""
+        good, bad = self._keys
+        return good, bad
+
     def _run(self, script: str, stdin: str = "") -> Any:
         done = processes.run(
             [self._node, "--input-type=module", "-e", script],

@@ -9,7 +9,6 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.backends import make_ready
-from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
+from pytest_convex_eval.evaluation.deployments import KeptDeployment
 from pytest_convex_eval.evaluation.designs import differences
+from pytest_convex_eval.evaluation.mutants import mutant_judged
 from pytest_convex_eval.evaluation.replies import ItemReply, Replies, UnansweredError
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.outcomes import (
@@ -68,9 +68,7 @@ class Evaluator:
         self._progress = progress
         self._new_warm = tools
         self.replies = Replies(settings, arms, run_folder)
-        self._new_deployment: Callable[[], Deployment] | None = None
-        self._deployment: Deployment | None = None
-        self._ahead: Future[Deployment] | None = None
+        self._deployments: KeptDeployment | None = None
         self._tools: Tools | None = None
         self._verdicts: VerdictCache | None = None
         self._evaluates = False
@@ -84,16 +82,18 @@ class Evaluator:
             dependencies.default_set(progress=self._progress)
             compile_cache = cache / "compile-cache" / toolchain.fingerprint
             compile_cache.mkdir(parents=True, exist_ok=True)
-            self._new_deployment = make_ready(
-                self._settings.backend,
-                node=toolchain.node,
-                cache=cache,
-                progress=self._progress,
+            self._deployments = KeptDeployment(
+                make_ready(
+                    self._settings.backend,
+                    node=toolchain.node,
+                    cache=cache,
+                    progress=self._progress,
+                )
             )
             self._tools = Tools(
                 toolchain,
                 dependencies,
-                self._empty_deployment,
+                self._deployments.empty,
                 self._settings.lint_profile,
                 compile_cache,
                 install_eslint(cache, toolchain, progress=self._progress)
@@ -106,7 +106,8 @@ class Evaluator:
         return self._tools
 
     def close(self) -> None:
-        self._close_deployment()
+        if self._deployments is not None:
+            self._deployments.close()
         if self._tools is not None and self._tools.warm is not None:
             self._tools.warm.close()
         if self._verdicts is not None:
@@ -175,60 +176,18 @@ class Evaluator:
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
         finally:
-            if self._deployment is not None:
-                self._deployment.release()
+            if self._deployments is not None:
+                self._deployments.release()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start_ahead(self) -> None:
         """Starts the first deployment while the first item is in stages that need none. One at a
         URL is locked when it starts: that is left until it is needed."""
-        if self._evaluates:
+        if self._evaluates or self._deployments is None:
             return
         self._evaluates = True
-        if self._settings.backend.kind == "url" or _DEPLOYED.isdisjoint(self._settings.stages):
-            return
-        pool = ThreadPoolExecutor(1, thread_name_prefix="deployment")
-        self._ahead = pool.submit(self._started)
-        pool.shutdown(wait=False)
-
-    def _started(self) -> Deployment:
-        assert self._new_deployment is not None
-        deployment = self._new_deployment()
-        deployment.start()
-        return deployment
-
-    def _empty_deployment(self) -> Deployment:
-        if self._ahead is not None and self._deployment is None:
-            # Let go of only once it is held or known to have failed: `close` must find it.
-            try:
-                self._deployment = self._ahead.result()
-            except InfrastructureError:
-                self._ahead = None
-                raise
-            self._ahead = None
-            return self._deployment
-        if self._deployment is not None and self._deployment.alive():
-            try:
-                self._deployment.reset()
-                return self._deployment
-            except (BusyError, UnsupportedError):
-                # Starting anew changes nothing about either.
-                raise
-            except InfrastructureError:
-                # It died between the two calls, or no longer answers: a fresh one serves.
-                pass
-        self._close_deployment()
-        self._deployment = self._started()
-        return self._deployment
-
-    def _close_deployment(self) -> None:
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            with contextlib.suppress(InfrastructureError):
-                ahead.result().close()
-        if self._deployment is not None:
-            self._deployment.close()
-            self._deployment = None
+        if self._settings.backend.kind != "url" and not _DEPLOYED.isdisjoint(self._settings.stages):
+            self._deployments.start_ahead()
 
     def _keep(self, plan: Plan, result: ItemResult, workspace: Path) -> Path | None:
         keep = self._settings.keep
@@ -287,9 +246,7 @@ def _judged(
         message=message,
         generation=generated,
     )
-    if plan.mutant is None or verdict is Verdict.ERROR:
-        return result
-    return _mutant_judged(plan.mutant.fails, plan.mutant.code, result)
+    return result if plan.mutant is None else mutant_judged(plan.mutant, result)
 
 
 def _caught(plan: Plan, results: Sequence[StageResult]) -> bool:
@@ -299,22 +256,6 @@ def _caught(plan: Plan, results: Sequence[StageResult]) -> bool:
         plan.mutant is not None
         and _judged(plan, tuple(results), Generated()).verdict is Verdict.PASSED
     )
-
-
-def _mutant_judged(fails: str, code: str | None, result: ItemResult) -> ItemResult:
-    """A mutant passes when it fails first at the stage it names, with the code it names."""
-    if result.verdict is Verdict.PASSED:
-        message = "it was not caught: every stage passed"
-        return replace(result, verdict=Verdict.FAILED, message=message)
-    if result.stage != fails:
-        message = f"it failed at {result.stage} first: {result.message}"
-        return replace(result, verdict=Verdict.FAILED, message=message)
-    failed = next(stage for stage in result.stages if stage.stage == fails)
-    codes = dict.fromkeys(finding.code for finding in failed.errors)
-    if code is not None and code not in codes:
-        message = f"it failed at {fails} with {', '.join(codes)}, and not with {code}"
-        return replace(result, verdict=Verdict.FAILED, message=message)
-    return replace(result, verdict=Verdict.PASSED)
 
 
 def _with_detail(what: str, error: InfrastructureError) -> str:

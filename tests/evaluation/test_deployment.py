@@ -61,10 +61,7 @@ def test_it_starts_while_the_first_item_is_in_the_stages_before(
 
     workbench.stage("format", wait)
     workbench.deploying()
-    evaluate = evaluating()
-    evaluate.evaluator.tools()
-    new = evaluate.evaluator._new_deployment
-    assert new is not None
+    new = workbench.new_deployment
 
     def noted() -> Any:
         deployment: Any = new()
@@ -77,8 +74,8 @@ def test_it_starts_while_the_first_item_is_in_the_stages_before(
         deployment.start = begin
         return deployment
 
-    monkeypatch.setattr(evaluate.evaluator, "_new_deployment", noted)
-    assert evaluate(make_plan()).verdict is Verdict.PASSED
+    monkeypatch.setattr(workbench, "new_deployment", noted)
+    assert evaluating()(make_plan()).verdict is Verdict.PASSED
     assert done(workbench) == ["start 1", "use 1", "release 1"]
 
 

@@ -35,8 +35,8 @@ def gated(sdk: None, server: MessagesServer) -> Iterator[Callable[..., Anthropic
     """Makes providers that ask the local server through the gates given."""
     made: list[AnthropicProvider] = []
 
-    def make(*gates: Gate, attempts: int = 6) -> AnthropicProvider:
-        policy = RetryPolicy(attempts=attempts, first_pause=0.01, longest_pause=0.05)
+    def make(*gates: Gate, attempts: int = 6, refused: float = 600.0) -> AnthropicProvider:
+        policy = RetryPolicy(attempts, first_pause=0.01, longest_pause=0.05, refused=refused)
         made.append(
             AnthropicProvider("sk-ant-test-key", base_url=server.url, policy=policy, gates=gates)
         )

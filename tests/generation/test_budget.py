@@ -196,7 +196,9 @@ def test_attempts_that_may_have_been_billed_count_at_their_most(
     server.default = script(**trouble)
     budget = Budget(100.0, tmp_path, PRICES)
     with pytest.raises((ProviderError, ConfigurationError)):
-        gated(budget, attempts=2).generate(make_request(), deadline_seconds=HANG_SECONDS)
+        gated(budget, attempts=2, refused=0.0).generate(
+            make_request(), deadline_seconds=HANG_SECONDS
+        )
     most = PRICES.most(make_request(), datetime.datetime.now(datetime.UTC).date())
     assert most is not None
     assert budget.state().spent == pytest.approx(billed * most)

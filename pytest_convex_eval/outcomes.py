@@ -1,6 +1,7 @@
 """What checking an answer can end in: findings, stage results, verdicts, and exceptions.
 
-Everything here is plain data from the standard library, so that every room may import it.
+Everything here is plain data from the standard library, so that every room may import it. Its
+texts are well-formed, whoever wrote them (`text`): they go to reports, records and caches.
 
 Whose fault something is, is said by type and never read out of a text:
 
@@ -15,6 +16,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from pytest_convex_eval.text import well_formed
 
 _Number = TypeVar("_Number", int, float)
 
@@ -46,6 +49,18 @@ Files: TypeAlias = Mapping[str, str]
 """The text of each file of an answer, by its POSIX path relative to the workspace."""
 
 
+class _WellFormed:
+    """A frozen dataclass whose texts are made well-formed when it is made."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, str) and not value.isascii():
+                object.__setattr__(self, name, well_formed(value))
+
+
 class Verdict(enum.StrEnum):
     """The end of an item."""
 
@@ -57,7 +72,7 @@ class Verdict(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(_WellFormed):
     """One thing a stage says about an answer.
 
     `code` is stable and namespaced by what found it: `TS2322`, `package/unknown-package`,
@@ -83,7 +98,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class StageResult:
+class StageResult(_WellFormed):
     """What one stage said. `seconds` are wall time, `cpu_seconds` those of the processes it ran.
 
     `reason` says in one sentence why a stage was skipped or ended in an error; `output` is what
@@ -108,7 +123,7 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(_WellFormed):
     """How an answer fared before it was repaired: `stage` and `code` are its first failure."""
 
     verdict: Verdict
@@ -117,7 +132,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(_WellFormed):
     """One request of an item, and what its reply took. `key` is the reply's in the store, `stored`
     whether it was there; `seconds` are the wall time of making it. Tokens and `usd` are None where
     they are not known, which is not nothing.
@@ -133,7 +148,7 @@ class RequestFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class Generated(_WellFormed):
     """Where an item's answer came from: `source` is a model, `store`, or `mutant`; `shape` is how
     the reply told its files. `requests` are all that were made for the item, in order: a design,
     the answer, each round of repair.
@@ -181,7 +196,7 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(_WellFormed):
     """The verdict of one item with all that led to it; travels between processes as JSON.
 
     `stage` and `code` name the first failing stage and its first error; `expected` says, for a
@@ -257,6 +272,9 @@ def as_stage(name: str) -> StageName:
 class ConvexEvalError(Exception):
     """Base of every exception that this package raises on purpose."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(well_formed(message))
+
 
 class InfrastructureError(ConvexEvalError):
     """Our fault or the environment's: the item's verdict is an error and blames no model.
@@ -266,7 +284,7 @@ class InfrastructureError(ConvexEvalError):
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
-        self.detail = detail
+        self.detail = well_formed(detail)
 
 
 class ConfigurationError(ConvexEvalError):

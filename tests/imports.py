@@ -29,7 +29,10 @@ class Room:
     knows_pytest: bool = False
 
 
-GROUND = ("outcomes", "processes", "files", "cache", "fingerprint", "once", "places", "functions")
+GROUND = (
+    *("text", "outcomes", "processes", "files", "cache", "fingerprint", "once", "places"),
+    "functions",
+)
 
 # From the ground up: a room may only name rooms above it, so that there is no circle.
 PYTHON: Mapping[str, Room] = {

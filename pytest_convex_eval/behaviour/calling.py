@@ -79,11 +79,10 @@ class Caller:
                 headers["Content-Type"] = "application/json"
         elif request.text is not None:
             body = scope.text(request.text)
-        if request.path is not None:
-            return self.deployment.http(request.method, scope.text(request.path), headers, body)
-        url = scope.text(request.url or "")
+        to = scope.text(request.url or "" if request.path is None else request.path)
+        ask = self.deployment.fetch if request.path is None else self.deployment.http
         try:
-            return self.deployment.fetch(request.method, url, headers, body)
+            return ask(request.method, to, headers, body)
         except ValueError as error:
             raise StepFailedError("reference", str(error)) from None
 

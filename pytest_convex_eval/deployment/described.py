@@ -22,6 +22,7 @@ from pytest_convex_eval.deployment.model import (
     VectorIndex,
 )
 from pytest_convex_eval.functions import FunctionKind, Visibility
+from pytest_convex_eval.text import well_formed_json
 
 _APPENDED = "_creationTime"
 _KINDS: dict[str, FunctionKind] = {
@@ -142,7 +143,7 @@ def describe(
     anything, nor where a function stands in its file. Raises pydantic.ValidationError.
     """
     active = _Schemas.model_validate(schemas).active
-    schema = None if active is None else _Schema.model_validate_json(active)
+    schema = None if active is None else _Schema.model_validate_json(well_formed_json(active))
     specs = _SPECS.validate_python(spec)
     return Deployed(
         has_schema=schema is not None,

@@ -29,6 +29,7 @@ from pytest_convex_eval.deployment.endpoint import (
 from pytest_convex_eval.deployment.model import Arguments, By, Deployed, FunctionResult, PushOutcome
 from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.text import well_formed_json
 
 SERVER = Path(__file__).parents[1] / "server" / "server.ts"
 
@@ -260,7 +261,7 @@ def server_variables(cache: Path) -> dict[str, str]:
 
 def _validate(adapter: TypeAdapter[T], text: str) -> T:
     try:
-        return adapter.validate_json(text)
+        return adapter.validate_json(well_formed_json(text))
     except ValidationError as error:
         raise InfrastructureError(
             "the embedded deployment says something unexpected", detail=f"{error}\n{text}"

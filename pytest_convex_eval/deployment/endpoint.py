@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Protocol, Unpack
+from urllib.parse import quote
 
 from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.model import Arguments, By, FunctionResult, HttpAnswer
 from pytest_convex_eval.functions import FunctionKind
+from pytest_convex_eval.text import well_formed
 
 CALL_SECONDS = 30.0
 """For one call: a query or mutation is ended by the deployment after 1 s of CPU."""
 LONG_CALL_SECONDS = 120.0
 """For an action, for HTTP actions, and for everything that becomes due when the clock is moved."""
+
+# All that an address may hold as it is, the percent sign of what is encoded already among it.
+_OF_ADDRESSES = "%/:?#[]@!$&'()*+,;="
 
 
 def seconds_for(kind: FunctionKind | None) -> float:
@@ -81,7 +86,12 @@ class Endpoint(ABC):
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
     ) -> HttpAnswer:
-        """What the HTTP action at `path` of the site answers."""
+        """What the HTTP action at `path` of the site answers.
+
+        What no address can hold is percent-encoded in `path`, and halves of surrogate pairs are
+        replaced in a `body` that is text, as browsers do. Raises ValueError for headers that HTTP
+        can't carry.
+        """
         return _send(self.site_url, method, path, headers, body)
 
     def fetch(
@@ -93,7 +103,7 @@ class Endpoint(ABC):
     ) -> HttpAnswer:
         """Asks an address of this deployment, e.g. a file's or an upload URL, as a browser would.
 
-        Raises ValueError for an address of anybody else.
+        Raises ValueError for an address of anybody else, and for headers like `http`.
         """
         for own in (self.url, self.site_url):
             if url.startswith(f"{own}/"):
@@ -104,5 +114,6 @@ class Endpoint(ABC):
 def _send(
     url: str, method: str, path: str, headers: Mapping[str, str] | None, body: bytes | str | None
 ) -> HttpAnswer:
-    content = body.encode() if isinstance(body, str) else body
-    return Client(url, "", LONG_CALL_SECONDS).send(method, path, headers or {}, content)
+    content = well_formed(body).encode() if isinstance(body, str) else body
+    address = quote(well_formed(path), safe=_OF_ADDRESSES)
+    return Client(url, "", LONG_CALL_SECONDS).send(method, address, headers or {}, content)

@@ -23,6 +23,7 @@ from pytest_convex_eval.deployment.described import (
 from pytest_convex_eval.deployment.model import Deployed, FunctionResult, Identity
 from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.text import well_formed_json
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class OfficialApi:
                 f"the deployment answered a call of {path} with HTTP {answer.status}", detail=text
             )
         try:
-            read = _Answer.model_validate_json(text)
+            read = _Answer.model_validate_json(well_formed_json(text))
         except ValidationError as error:
             raise InfrastructureError(
                 f"the deployment answered a call of {path} unexpectedly", detail=str(error)

@@ -26,6 +26,7 @@ from pytest_convex_eval.deployment.client import Client
 from pytest_convex_eval.deployment.model import PushOutcome
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.places import Place
+from pytest_convex_eval.text import well_formed_json
 
 ANSWER_SECONDS = 120.0
 """For the backend to answer one request of the CLI: a big push is analysed in one."""
@@ -140,7 +141,7 @@ def _refusal(number: int, phase: str, answer: _Answer) -> PushOutcome:
     (keys, limits of requests, its own trouble), and so is 400 that tells of a race."""
     text = answer.body.decode("utf-8", "replace")
     try:
-        said = _Refused.model_validate_json(text)
+        said = _Refused.model_validate_json(well_formed_json(text))
     except ValidationError:
         message = f"it answered with HTTP {answer.status}: {text}"
         return PushOutcome("failed", number, phase=phase, message=message)

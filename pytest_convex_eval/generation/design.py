@@ -12,8 +12,8 @@ from pytest_convex_eval.functions import FunctionKind, Visibility
 from pytest_convex_eval.generation.provider import Json
 from pytest_convex_eval.generation.reading.extraction import unfenced
 from pytest_convex_eval.generation.reading.json_objects import json_objects
-from pytest_convex_eval.generation.reading.text import scalar
 from pytest_convex_eval.outcomes import Finding, Severity
+from pytest_convex_eval.text import well_formed
 
 DESIGN_FORM = """\
 Answer with one JSON object between the tags <design> and </design>, each tag on a line of its \
@@ -145,7 +145,7 @@ class DeployedFacts:
 
 def parse_design(text: str) -> ParsedDesign:
     """The design in a reply. Never raises; entries that make no sense are left out and told."""
-    text = scalar(text)
+    text = well_formed(text)
     tagged = _TAGGED.search(text)
     data = _object(unfenced(tagged[1]) or tagged[1] if tagged else text)
     if data is None:

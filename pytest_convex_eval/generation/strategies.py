@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from pytest_convex_eval.generation.design import DESIGN_FORM
 from pytest_convex_eval.generation.provider import Generation, Request, Turn
-from pytest_convex_eval.generation.reading.text import scalar
+from pytest_convex_eval.text import well_formed
 
 Strategy: TypeAlias = Literal["direct", "design-first"]
 """direct: the code at once. design-first: a design, and then the code from it."""
@@ -71,7 +71,7 @@ def repair_request(
 Your project was checked{before}. This is what is wrong with it:
 
 <findings>
-{_shortened(scalar(findings)).strip()}
+{_shortened(well_formed(findings)).strip()}
 </findings>
 
 Write the project again with all of this put right: every file, whole, in the form that you were \
@@ -81,8 +81,8 @@ told at the beginning, those that need no change too. Only what you write now co
 
 
 def _follow(request: Request, answer: str, user: str) -> Request:
-    # The API takes no empty turn.
-    said = answer if answer.strip() else "(no answer)"
+    # The API takes no empty turn, and no half of a surrogate pair.
+    said = well_formed(answer) if answer.strip() else "(no answer)"
     turns = (*request.history, Turn("user", request.user), Turn("assistant", said))
     return replace(request, history=turns, user=user)
 

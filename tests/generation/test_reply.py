@@ -152,8 +152,39 @@ def test_a_broken_json_object_is_told(text: str) -> None:
     assert codes(parse_reply(text)) == ["format/broken-json"]
 
 
-def test_a_lone_surrogate_of_json_becomes_what_a_file_can_hold() -> None:
-    assert parse_reply('{"a.ts": "x\\ud800"}').files == {"a.ts": "x\ufffd"}
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"files": {"a.ts": "ok\\n// x\\ud800\\n"}}',
+        '<file path="a.ts">\nok\n// x\ud800\n</file>\n',
+        "## a.ts\n```ts\nok\n// x\ud800\n```\n",
+    ],
+    ids=["json", "tags", "markdown"],
+)
+def test_half_of_a_surrogate_pair_in_a_file_is_told_and_taken_for_what_a_file_can_hold(
+    text: str,
+) -> None:
+    parsed = parse_reply(text)
+    assert parsed.files == {"a.ts": "ok\n// x\ufffd\n"}
+    (finding,) = parsed.findings
+    assert (finding.code, finding.severity, finding.path) == (
+        "format/not-unicode",
+        "error",
+        "a.ts",
+    )
+    assert "line 2" in finding.message
+
+
+def test_half_of_a_surrogate_pair_in_a_path_is_told() -> None:
+    parsed = parse_reply('{"files": {"a\\udc00.ts": "1"}}')
+    assert parsed.files == {"a\ufffd.ts": "1"}
+    assert codes(parsed) == ["format/not-unicode"]
+
+
+def test_halves_that_meet_are_a_character_and_prose_may_hold_anything() -> None:
+    parsed = parse_reply("\ud800!\n## a.ts\n```ts\n// \ud83e\udd80\n```\n")
+    assert parsed.files == {"a.ts": "// 🦀\n"}
+    assert parsed.findings == ()
 
 
 def test_a_package_json_in_a_block_of_its_own_is_a_file_and_no_json_reply() -> None:

@@ -17,7 +17,6 @@ from pytest_convex_eval.generation.provider import (
     Request,
     Turn,
 )
-from pytest_convex_eval.generation.reading.text import scalar
 
 TURNS = (Turn("user", "first\n"), Turn("assistant", "an answer"))
 REQUEST = Request("m", "rules\nmore", "a task", 64_000, TURNS, "low")
@@ -226,10 +225,3 @@ def test_an_error_of_the_provider_has_its_words_and_attempts() -> None:
     assert (str(error), error.detail, error.attempts) == ("no reply", "its words", ATTEMPTS)
     bare = ProviderError("no reply")
     assert (bare.detail, bare.attempts) == ("", ())
-
-
-def test_lone_surrogates_alone_are_replaced() -> None:
-    assert scalar("a\ud800b\udc00c") == "a\ufffdb\ufffdc"
-    # A pair stands for the character that it encodes.
-    assert scalar("\ud83e\udd80 🦀 é\x00") == "🦀 🦀 é\x00"
-    assert scalar("") == ""

@@ -43,7 +43,7 @@ class Room:
         )
 
 
-GROUND = ("cache", "files", "fingerprint", "once", "outcomes", "processes")
+GROUND = ("cache", "files", "fingerprint", "once", "outcomes", "processes", "text")
 
 ROOMS: Mapping[str, Room] = MappingProxyType(
     {
@@ -57,7 +57,10 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
         "ground": Room(
             [f"{PACKAGE}/{name}.py" for name in GROUND],
             [
-                *(f"tests/test_{name}.py" for name in ("cache", "files", "outcomes", "processes")),
+                *(
+                    f"tests/test_{name}.py"
+                    for name in ("cache", "files", "outcomes", "processes", "text")
+                ),
                 "tests/toolchain/test_once.py",
             ],
         ),

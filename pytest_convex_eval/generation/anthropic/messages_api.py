@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_convex_eval.generation.provider import Json, Request
-from pytest_convex_eval.generation.reading.text import scalar
+from pytest_convex_eval.text import paired
 
 
 def body(request: Request) -> dict[str, Json]:
@@ -84,8 +84,8 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The text of the text blocks, without thinking."""
-        return scalar("".join(self._texts))
+        """The text of the text blocks, as it came, without thinking."""
+        return paired("".join(self._texts))
 
     @property
     def begun(self) -> bool:

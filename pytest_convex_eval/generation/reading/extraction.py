@@ -6,6 +6,7 @@ import re
 from typing import Literal, TypeAlias
 
 from pytest_convex_eval.outcomes import Finding, Severity
+from pytest_convex_eval.text import lone_surrogate, well_formed
 
 Rung: TypeAlias = Literal["tags", "json", "markdown"]
 """The shape that a reply's files were found in."""
@@ -33,7 +34,7 @@ class Extraction:
 
     def add(self, path: str, content: str, *, line: int) -> None:
         """Takes a whole file from `line` of the reply; of two with one path the later counts."""
-        path = clean_path(path)
+        path, content = self._well_formed(clean_path(path), content)
         if path in self.files:
             same = self.files[path] == content
             self.note(
@@ -47,7 +48,7 @@ class Extraction:
 
     def add_incomplete(self, path: str, content: str, *, line: int) -> None:
         """Takes the beginning of a file that has no end."""
-        path = clean_path(path)
+        path, content = well_formed(clean_path(path)), well_formed(content)
         self.incomplete[path] = content
         self.note(
             "unclosed-file",
@@ -55,6 +56,22 @@ class Extraction:
             path=path,
             hint="It may have been cut off, so it is not taken for a file.",
         )
+
+    def _well_formed(self, path: str, content: str) -> tuple[str, str]:
+        if lone_surrogate(path) is not None:
+            path = well_formed(path)
+            message = f"The path {path} has half of a surrogate pair, which no file's can."
+            self.note("not-unicode", message, path=path)
+        half = lone_surrogate(content)
+        if half is not None:
+            line = content.count("\n", 0, half) + 1
+            self.note(
+                "not-unicode",
+                f"{path} has half of a surrogate pair in its line {line}, which no file can hold.",
+                path=path,
+                hint="The other stages see U+FFFD in its place.",
+            )
+        return path, well_formed(content)
 
     def note(
         self,

@@ -11,7 +11,6 @@ import re
 
 from pytest_convex_eval.generation.reading.extraction import Extraction, unfenced
 from pytest_convex_eval.generation.reading.json_objects import json_objects
-from pytest_convex_eval.generation.reading.text import scalar
 
 _FILES = re.compile(r'\{\s*"files"\s*:\s*[\[{]')
 _MAP_KEY = re.compile(r"[\w.@()\[\]$+~-]+(?:/[\w.@()\[\]$+~-]+)*\.[A-Za-z]\w*")
@@ -33,7 +32,7 @@ def parse_json(text: str) -> Extraction:
         if pairs:
             line = text.count("\n", 0, start) + 1
             for path, content in pairs:
-                extraction.add(path, scalar(content), line=line)
+                extraction.add(path, content, line=line)
             return extraction
     return extraction
 

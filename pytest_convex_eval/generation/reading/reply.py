@@ -9,7 +9,6 @@ from pytest_convex_eval.generation.reading.extraction import Extraction, Rung
 from pytest_convex_eval.generation.reading.json_reply import looks_cut_off, parse_json
 from pytest_convex_eval.generation.reading.markdown import parse_markdown
 from pytest_convex_eval.generation.reading.tags import parse_tags
-from pytest_convex_eval.generation.reading.text import scalar
 from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
 
 _COMPLETE = frozenset({"end_turn", "stop_sequence"})
@@ -41,7 +40,7 @@ def parse_reply(text: str) -> ParsedReply:
     first that holds the beginning of one. Never raises.
     Whether the paths are allowed is not judged here.
     """
-    text = scalar(text).removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff")
     extractions = []
     for parse in (parse_tags, parse_json, parse_markdown):
         extraction = parse(text)

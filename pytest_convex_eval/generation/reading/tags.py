@@ -17,7 +17,6 @@ import re
 from dataclasses import dataclass
 
 from pytest_convex_eval.generation.reading.extraction import Extraction, is_markdown, unfenced
-from pytest_convex_eval.generation.reading.text import scalar
 from pytest_convex_eval.outcomes import Files
 
 _OPENING = re.compile(r"^(?P<indent>[ \t]*)(?:</file>[ \t]*)?(?P<tag><file)(?=[\s>])", re.MULTILINE)
@@ -33,7 +32,7 @@ def render_files(files: Files) -> str:
     Raises ValueError for files that `parse_tags` would not give back as they are.
     """
     rendered = "\n".join(f'<file path="{path}">\n{text}</file>\n' for path, text in files.items())
-    extraction = parse_tags(scalar(rendered))
+    extraction = parse_tags(rendered)
     if extraction.findings or list(extraction.files.items()) != list(files.items()):
         wrong = [path for path, text in files.items() if extraction.files.get(path) != text]
         raise ValueError(f"cannot stand in file tags: {', '.join(wrong) or 'these files'}")

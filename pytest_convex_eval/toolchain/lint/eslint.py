@@ -20,6 +20,7 @@ from pytest_convex_eval import once
 from pytest_convex_eval.once import Progress
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.processes import Completed, Limits, environment, run
+from pytest_convex_eval.text import well_formed_json
 from pytest_convex_eval.toolchain.exhaustion import CPU_SECONDS, ran_out
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.catalogue import Option, Selection
@@ -121,7 +122,9 @@ def ask_eslint(
         report = EngineReport(output=done.stderr, cpu_seconds=done.cpu_seconds, exhausted=True)
         return [report for _ in projects]
     try:
-        answers = [_Answer.model_validate_json(line) for line in done.stdout.splitlines()]
+        answers = [
+            _Answer.model_validate_json(well_formed_json(line)) for line in done.stdout.splitlines()
+        ]
     except pydantic.ValidationError as error:
         raise InfrastructureError("ESLint's report can't be read", detail=str(error)) from error
     if not done.ok or len(answers) != len(projects):

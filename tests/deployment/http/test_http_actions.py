@@ -49,6 +49,18 @@ def told(app: EmbeddedDeployment, method: str, path: str, **more: Any) -> Any:
     return json.loads(answer.body)
 
 
+def test_what_an_address_or_a_body_cannot_hold_is_sent_as_a_browser_does(
+    app: EmbeddedDeployment,
+) -> None:
+    seen = told(app, "POST", "/any?q=é %20\ud83d#x", body="a🦀\ud83d")
+    assert seen["url"].startswith(f"{app.site_url}/any?q=%C3%A9%20%20%EF%BF%BD")
+    assert seen["body"] == "a🦀\ufffd"
+    with pytest.raises(ValueError, match="header"):
+        app.http("GET", "/any", {"X-A": "a\nb"})
+    with pytest.raises(ValueError, match="latin-1"):
+        app.http("GET", "/any", {"X-A": "🦀"})
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_each_method_has_its_route(method: str, app: EmbeddedDeployment) -> None:
     seen = told(app, method, "/any?x=1", body=b"sent")

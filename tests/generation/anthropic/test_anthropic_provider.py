@@ -488,14 +488,15 @@ def test_the_key_never_stands_in_a_message(
     assert generation.attempts[0].message == "you sent [redacted]"
 
 
-def test_lone_surrogates_of_a_reply_are_replaced(
+def test_lone_surrogates_of_a_reply_are_kept_and_halves_that_meet_are_one_character(
     server: MessagesServer,
     provider: AnthropicProvider,
     script: MakeScript,
     make_request: MakeRequest,
 ) -> None:
-    server.queue = [script(text="a\ud800b")]
-    assert ask(provider, make_request()).text == "a\ufffdb"
+    # The server sends four pieces, so the pair comes in two.
+    server.queue = [script(text="ab\ud800cd\ud83e\udd80!")]
+    assert ask(provider, make_request()).text == "ab\ud800cd🦀!"
 
 
 def test_threads_share_a_provider(

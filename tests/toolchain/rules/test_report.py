@@ -110,6 +110,10 @@ def test_facts_are_of_their_shape_or_refused(value: object) -> None:
         parse(json.dumps(value))
 
 
+def test_half_of_a_surrogate_pair_in_what_a_file_says_is_no_trouble() -> None:
+    assert parse('{"v": 1, "words": ["x\\ud83d"]}') == FileFacts(1, words=frozenset({"x\ufffd"}))
+
+
 def test_facts_of_another_version_are_refused() -> None:
     assert parse('{"v": 1}') == FileFacts(1)
     with pytest.raises(InfrastructureError):

@@ -13,6 +13,7 @@ import pydantic
 
 from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
+from pytest_convex_eval.text import well_formed_json
 
 RULE = "convex-eval/facts"
 
@@ -202,7 +203,7 @@ _SHAPE = pydantic.TypeAdapter(FileFacts)
 def parse(message: str) -> FileFacts:
     """The facts in a diagnostic's message. Raises InfrastructureError for anything else."""
     try:
-        return _SHAPE.validate_json(message)
+        return _SHAPE.validate_json(well_formed_json(message))
     except pydantic.ValidationError as error:
         raise InfrastructureError(
             "the facts of a file have an unknown shape", detail=str(error)

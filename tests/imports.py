@@ -37,6 +37,8 @@ GROUND = (
 # From the ground up: a room may only name rooms above it, so that there is no circle.
 PYTHON: Mapping[str, Room] = {
     "ground": Room(("", *GROUND)),
+    # Pure functions: they know nothing, not even what a run is.
+    "statistics": Room(("statistics",)),
     "deployment": Room(("deployment",), ("ground",)),
     "expectations": Room(("expectations",), ("ground", "deployment")),
     "behaviour": Room(("behaviour",), ("ground", "deployment", "expectations")),

@@ -80,6 +80,7 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
             [f"{PACKAGE}/expectations/*.py", f"{PACKAGE}/stages/*.py"],
             ["tests/stages", "tests/test_validators.py"],
         ),
+        "statistics": Room([f"{PACKAGE}/statistics/*.py"], ["tests/statistics"]),
         "toolchain": Room([f"{PACKAGE}/toolchain/**/*.py"], ["tests/toolchain"]),
     }
 )

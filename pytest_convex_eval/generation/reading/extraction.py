@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+from pytest_convex_eval.generation.reading.labels import comment_path
 from pytest_convex_eval.outcomes import Finding, Severity
 from pytest_convex_eval.text import lone_surrogate, well_formed
 
@@ -35,6 +36,7 @@ class Extraction:
     def add(self, path: str, content: str, *, line: int) -> None:
         """Takes a whole file from `line` of the reply; of two with one path the later counts."""
         path, content = self._well_formed(clean_path(path), content)
+        content = self._without_own_name(path, content)
         if path in self.files:
             same = self.files[path] == content
             self.note(
@@ -56,6 +58,27 @@ class Extraction:
             path=path,
             hint="It may have been cut off, so it is not taken for a file.",
         )
+
+    def take(self, held: Extraction, *, line: int) -> None:
+        """Takes what was found in the block at `line` of the reply, its findings included."""
+        self.findings += held.findings
+        for path, content in held.files.items():
+            self.add(path, content, line=line)
+        self.incomplete.update(held.incomplete)
+
+    def _without_own_name(self, path: str, content: str) -> str:
+        """A JSON file without the comment that names it: there are no comments in JSON."""
+        first, _, rest = content.lstrip("\r\n").partition("\n")
+        named = comment_path(first) if path.lower().endswith(".json") else None
+        if named is None or not f"/{path}".endswith(f"/{clean_path(named)}"):
+            return content
+        self.note(
+            "named-in-json",
+            f"A comment that names {path} on its first line was taken out of it.",
+            severity="info",
+            path=path,
+        )
+        return rest
 
     def _well_formed(self, path: str, content: str) -> tuple[str, str]:
         if lone_surrogate(path) is not None:

@@ -2,15 +2,18 @@
 
 Where the path of a block may stand, in order: in its info string (`ts title="convex/a.ts"`), in the
 heading it is under, on a line of its own just above it, in a comment on its first line. A block is
-what CommonMark says, with two exceptions that replies need: in a markdown file, a fence with an
-info string opens an inner block, and a heading with a path and a fence below it end a block that
-was never closed.
+what CommonMark says, with exceptions that replies need: in a markdown file, a fence with an
+info string opens an inner block; in a script, a fence inside a comment or a template literal is a
+line of it; a heading with a path and a fence below it end a block that was never closed; a heading
+may stand behind a sentence or a closing fence, on their line; and a block that is no file itself
+may hold a whole reply.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from pytest_convex_eval.generation.reading.extraction import (
     FENCE,
@@ -19,27 +22,25 @@ from pytest_convex_eval.generation.reading.extraction import (
     is_markdown,
     split_lines,
 )
-
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(?P<text>.*)")
-_CODE_SPAN = re.compile(r"`([^`]+)`")
-_LEAD = re.compile(r"^(?:\d+[.)]|[-*+]|(?:file ?(?:name|path)?|path)\s*:?)\s+", re.IGNORECASE)
-_INFO_PATH = re.compile(r"""\b(?:title|file|filename|filepath|path|name)=["']?([^"'\s}]+)""")
-_COMMENT = re.compile(r"\s*(?://|#|--|/\*|<!--)(?P<text>.*)")
-_COMMENT_END = re.compile(r"(?:\*/|-->)\Z")
-_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
-_SUMMARY = re.compile(r"</?(?:details|summary|b|strong)>")
-_RULE = re.compile(r"^[-=]{3,}\s|\s[-=]{3,}$")
-_UNDERLINE = re.compile(r"^ {0,3}(?:-{2,}|={2,})\s*$")
-_EXTENSION = re.compile(
-    r"[cm]?[jt]sx?|json[c5]?|mdx?|txt|s?css|html|svg|xml|ya?ml|toml|sh|env|local|example"
-    r"|gitignore|npmrc|lock|sql|graphql|csv",
-    re.IGNORECASE,
+from pytest_convex_eval.generation.reading.labels import (
+    HEADING,
+    comment_path,
+    glued_path,
+    heading_path,
+    info_path,
+    label_path,
 )
-_NO_FILES = frozenset({"node.js", "next.js", "vue.js", "express.js", "three.js", "deno.js"})
+from pytest_convex_eval.generation.reading.scripts import LANGUAGES, SUFFIXES, ScriptState
+
+_UNDERLINE = re.compile(r"^ {0,3}(?:-{2,}|={2,})\s*$")
 _SHELLS = frozenset({"bash", "sh", "shell", "zsh", "console", "terminal", "powershell", "cmd"})
 _MARKDOWN = frozenset({"md", "mdx", "markdown"})
-_LABEL_CHARACTERS = 300
-"""A longer line is no label: a bound on what a hostile reply can make the search for one cost."""
+_HOLDS_REPLY = _MARKDOWN | {"", "text", "txt", "plaintext", "xml", "html"}
+"""The info strings of blocks in which replies stand whole."""
+_DEEPEST = 2
+_LOOKS = 8
+"""How often a line is looked at for the end of a block, on average: hostile replies could ask for
+their own length, for each of their lines."""
 
 
 @dataclass(slots=True)
@@ -51,16 +52,29 @@ class _Label:
     taken: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The line that ends a block, or, not `closed`, the one that its missing end is at. `heading`
+    is the path in a heading behind the fence; `certain`: no other end can be meant."""
+
+    line: int
+    closed: bool
+    heading: str | None = None
+    certain: bool = True
+
+
 def parse_markdown(text: str) -> Extraction:
     """The files in blocks of code of `text`. A block without its closing fence is incomplete."""
     return _Reader(split_lines(text)).read()
 
 
 class _Reader:
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], depth: int = 0) -> None:
         self._lines = lines
+        self._depth = depth
         self._extraction = Extraction("markdown")
         self._label: _Label | None = None
+        self._looks = _LOOKS * len(lines)
 
     def read(self) -> Extraction:
         number = 0
@@ -68,14 +82,14 @@ class _Reader:
             line = self._lines[number]
             if _opens(line):
                 number = self._block(number)
-            elif heading := _HEADING.match(line):
-                path = _path_in(heading["text"], anywhere=True)
+            elif HEADING.match(line):
+                path = heading_path(line)
                 self._label = _Label(path) if path else None
                 number += 1
             elif self._label and not self._label.taken and _indented(line):
                 number = self._indented_block(number)
             else:
-                path = _label_line(line)
+                path = label_path(line) or glued_path(line)
                 if path and self._fence_follows(number + 1):
                     self._label = _Label(path)
                 number += 1
@@ -87,48 +101,117 @@ class _Reader:
         assert opening is not None
         info = opening["info"].strip()
         language = re.split(r"[\s:{,]", info, maxsplit=1)[0].lower()
-        path = _info_path(info)
+        path = info_path(info)
         label = None if path else self._label
         if label and (label.taken or (language in _SHELLS and not label.path.endswith(".sh"))):
             label = None
-        candidate = path or (label.path if label else "")
-        end, closed = self._end(
-            number, opening["fence"], is_markdown(candidate) or language in _MARKDOWN
-        )
-        content = "".join(
-            _dedent(line, opening["indent"]) for line in self._lines[number + 1 : end]
-        )
-        path = candidate or _comment_path(content)
+        path = path or (label.path if label else comment_path(self._first_line(number + 1)))
+        end = self._end(number, opening["fence"], path or "", language)
+        inside = [_dedent(line, opening["indent"]) for line in self._lines[number + 1 : end.line]]
+        content = "".join(inside)
         if not path:
-            self._unnamed(number, language)
-        elif closed:
+            if not self._held_reply(inside, language, number):
+                self._unnamed(number, language)
+        elif end.closed:
             self._extraction.add(path, content, line=number + 1)
+            if not end.certain:
+                self._uncertain(path, end.line)
         else:
             self._extraction.add_incomplete(path, content, line=number + 1)
         if label:
             label.taken, label.language = True, language
-        return end + 1 if closed else end
+        if end.heading is not None:
+            self._label = _Label(end.heading)
+        return end.line + 1 if end.closed else end.line
 
-    def _end(self, start: int, fence: str, markdown: bool) -> tuple[int, bool]:
-        """The line that closes the block opened at `start`, or the line its missing end is at."""
+    def _end(self, start: int, fence: str, path: str, language: str) -> _End:
+        """The end of the block opened at `start`, of a file `path` as far as that is known."""
+        if is_markdown(path) or language in _MARKDOWN:
+            return self._end_of_text(start, fence, nests=True)
+        if not (path.lower().endswith(SUFFIXES) or language in LANGUAGES):
+            return self._end_of_text(start, fence, nests=False)
+        end = self._end_of_script(start, fence)
+        if end is not None:
+            return end
+        # Whatever fence is taken, the script ends inside a comment or a template literal.
+        end = self._end_of_text(start, fence, nests=False)
+        return replace(end, certain=False) if end.closed else end
+
+    def _end_of_text(self, start: int, fence: str, *, nests: bool) -> _End:
         depth = 0
         heading = None
         for number in range(start + 1, len(self._lines)):
             line = self._lines[number]
             if closes(fence, line):
                 if depth == 0:
-                    return number, True
+                    return _End(number, closed=True)
                 depth -= 1
             elif (inner := FENCE.match(line)) and inner["fence"].startswith(fence):
-                if markdown:
+                if depth == 0 and (path := self._heading_behind(number, inner["info"])):
+                    return _End(number, closed=True, heading=path)
+                if nests:
                     depth += 1
                 elif heading is not None:
-                    return heading, False
+                    return _End(heading, closed=False)
             if line.strip():
-                title = _HEADING.match(line)
-                named = title and _path_in(title["text"], anywhere=True)
-                heading = number if named else None
-        return len(self._lines), False
+                heading = number if heading_path(line) else None
+        return _End(len(self._lines), closed=False)
+
+    def _end_of_script(self, start: int, fence: str) -> _End | None:
+        """The first fence that stands in code, where markdown and script agree; None where there is
+        none before the reply's end."""
+        state = ScriptState()
+        heading = None
+        for number in range(start + 1, len(self._lines)):
+            self._looks -= 1
+            if self._looks < 0:
+                return None
+            line = self._lines[number]
+            found = FENCE.match(line)
+            if found and state.in_text:
+                # Three backticks end no template literal, and are never meant to.
+                continue
+            if found and state.in_code and found["fence"].startswith(fence):
+                if closes(fence, line):
+                    return _End(number, closed=True)
+                if path := self._heading_behind(number, found["info"]):
+                    return _End(number, closed=True, heading=path)
+                if heading is not None:
+                    return _End(heading, closed=False)
+            if line.strip():
+                heading = number if state.in_code and heading_path(line) else None
+            state.feed(line)
+        return None
+
+    def _heading_behind(self, number: int, info: str) -> str | None:
+        """The path in a heading behind the fence on line `number`: "```## convex/b.ts"."""
+        if not info.startswith("#") or not self._fence_follows(number + 1):
+            return None
+        return heading_path(info)
+
+    def _held_reply(self, inside: list[str], language: str, number: int) -> bool:
+        """Takes the files of a reply that stands whole in a block; whether it is one."""
+        if language not in _HOLDS_REPLY or self._depth == _DEEPEST:
+            return False
+        held = _Reader(inside, self._depth + 1).read()
+        if not held.files and not held.incomplete:
+            return False
+        self._extraction.take(held, line=number + 1)
+        return True
+
+    def _first_line(self, number: int) -> str:
+        """The first that is not blank, from line `number` on."""
+        return next((line for line in islice(self._lines, number, None) if line.strip()), "")
+
+    def _uncertain(self, path: str, end: int) -> None:
+        self._extraction.note(
+            "uncertain-end",
+            f"Where {path} ends cannot be told: the fence at line {end + 1} of the reply ends its "
+            "block, and stands in a comment or a template literal that never ends.",
+            severity="warning",
+            path=path,
+            hint="The file is taken to end there.",
+        )
 
     def _indented_block(self, number: int) -> int:
         """A file as indented code under its heading (CommonMark 4.4)."""
@@ -186,71 +269,3 @@ def _dedent(line: str, indent: str) -> str:
     while common < min(len(indent), len(line)) and line[common] in " \t":
         common += 1
     return line[common:]
-
-
-def _info_path(info: str) -> str | None:
-    if match := _INFO_PATH.search(info[:_LABEL_CHARACTERS]):
-        return match[1]
-    for word in info[:_LABEL_CHARACTERS].split():
-        for part in (word, word.partition(":")[2]):
-            if _is_path(part):
-                return part
-    return None
-
-
-def _comment_path(content: str) -> str | None:
-    first = content.partition("\n")[0]
-    if len(first) > _LABEL_CHARACTERS or not (match := _COMMENT.match(first)):
-        return None
-    text = _COMMENT_END.sub("", match["text"].strip())
-    words = _LEAD.sub("", text.strip()).split()
-    return words[0] if len(words) == 1 and _is_path(words[0]) else None
-
-
-def _label_line(line: str) -> str | None:
-    """The path that a line of its own gives to the block below it."""
-    text = line.strip()
-    if not text or len(text) > _LABEL_CHARACTERS:
-        return None
-    words = _words(text)
-    annotated = len(words) > 1 and " ".join(words[1:]).startswith("(") and text[-1] in "):*"
-    if words and _is_path(words[0]) and (len(words) == 1 or annotated):
-        return words[0]
-    return _path_in(text, anywhere=False) if text.endswith(":") else None
-
-
-def _path_in(text: str, *, anywhere: bool) -> str | None:
-    """The one path that `text` names; `anywhere`, or else only where it is set off as code."""
-    if len(text) > _LABEL_CHARACTERS:
-        return None
-    spans = [span for span in _CODE_SPAN.findall(text) if _is_path(span)]
-    if spans:
-        return spans[0] if len(spans) == 1 else None
-    if not anywhere:
-        return None
-    words = _words(text)
-    if words and _is_path(words[0]):
-        return words[0]
-    paths = [word.strip("()") for word in words if "/" in word and _is_path(word.strip("()"))]
-    return paths[0] if len(paths) == 1 else None
-
-
-def _words(text: str) -> list[str]:
-    """The words of a label without its decoration: numbers, bullets, emphasis, quotes, colons,
-    links, rules on both sides."""
-    plain = _SUMMARY.sub("", _LINK.sub(r"\1", text)).strip().rstrip("#").strip()
-    plain = _RULE.sub("", plain)
-    for _ in range(3):
-        plain = _LEAD.sub("", plain.strip("*").strip())
-    return [word.strip("`*\"':,") for word in plain.split()]
-
-
-def _is_path(word: str) -> bool:
-    name = word.rpartition("/")[2]
-    return (
-        "." in name
-        and _EXTENSION.fullmatch(name.rpartition(".")[2]) is not None
-        and word.lower() not in _NO_FILES
-        and not any(mark in word for mark in "`*\"'<>|?:\\")
-        and not any(map(str.isspace, word))
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import nodesemver
@@ -42,6 +43,8 @@ _NUMBER_BEHIND_WILDCARD = re.compile(r"(?:^|[\s<>=~^v|.])[xX*]\.\d")
 _BUILD = re.compile(r"\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
 
 
+# A model may declare ten thousand packages; most of their texts are the same few.
+@lru_cache(maxsize=1024)
 def classify(spec: str) -> SpecKind:
     """The kind of a dependency's text, decided as npm decides it. Never raises."""
     if len(spec) > MAX_SPEC_CHARACTERS or not spec.isascii():

@@ -2,8 +2,9 @@
 
 import { analyze } from "./push/analyze.ts";
 import { indexDiffs, pushDiff } from "./push/diffs.ts";
-import { ApiError, BadRequest, Refusal } from "./errors.ts";
+import { ApiError, Refusal } from "./errors.ts";
 import { APP } from "./push/definitions.ts";
+import { BUILT_IN_VARIABLES } from "./running/environment.ts";
 import { schemasOf, Services } from "./running/services.ts";
 import { Exports } from "./transfer/exports.ts";
 import { Imports } from "./transfer/imports.ts";
@@ -228,15 +229,23 @@ export class Deployment {
 
 function checkVariable(name: string, value: string | null) {
   if (!/^[a-zA-Z_]+[a-zA-Z0-9_]*$/.test(name)) {
-    const text = `Environment variable name "${name}" is invalid. Use letters, digits and underscores.`;
+    const text =
+      `Environment variable name "${name}" is invalid: it must begin with a letter or an underscore, and have ` +
+      "letters, digits and underscores only.";
     throw new ApiError(400, "EnvironmentVariableNameInvalid", text);
   }
   if (name.length > MAX_NAME) {
     const text = `Environment variable names can have ${MAX_NAME} characters.`;
     throw new ApiError(400, "EnvironmentVariableNameTooLong", text);
   }
-  if (value !== null && Buffer.byteLength(value) > MAX_VARIABLE_BYTES) {
-    throw new BadRequest(`The value of ${name} is larger than ${MAX_VARIABLE_BYTES} bytes.`);
+  if (value === null) return;
+  if (BUILT_IN_VARIABLES.has(name)) {
+    const text = `Environment variable with name "${name}" is built-in and cannot be overridden`;
+    throw new ApiError(400, "EnvVarNameForbidden", text);
+  }
+  if (Buffer.byteLength(value) > MAX_VARIABLE_BYTES) {
+    const text = `The value of the environment variable "${name}" is larger than ${MAX_VARIABLE_BYTES} bytes.`;
+    throw new ApiError(400, "EnvironmentVariableValueTooLarge", text);
   }
 }
 

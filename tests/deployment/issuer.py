@@ -91,7 +91,15 @@ class Signer:
 
     def sign(self, url: str) -> tuple[Key, dict[str, str]]:
         """The public key of the issuer at the URL, and its tokens, by name."""
-        good = {"iss": url, "sub": "ada", "aud": "app", "exp": 4e9, "name": "Ada", "role": "poet"}
+        good = {
+            "iss": url,
+            "sub": "ada",
+            "aud": "app",
+            "iat": 1e9,
+            "exp": 4e9,
+            "name": "Ada",
+            "role": "poet",
+        }
         claims = {
             "good": [0, good],
             "issuer": [0, {**good, "iss": "https://other.example"}],

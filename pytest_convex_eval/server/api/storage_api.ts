@@ -3,6 +3,7 @@
 import { STORAGE } from "../database/tables.ts";
 import { UserError } from "../database/user_error.ts";
 import { ApiError, BadRequest } from "../errors.ts";
+import { isFilesPath } from "../running/storage.ts";
 import type { Transaction } from "../database/transaction.ts";
 import type { Services } from "../running/services.ts";
 import type { Answer, Request } from "../http/http.ts";
@@ -28,7 +29,7 @@ export async function upload(services: Services, request: Request): Promise<Answ
 }
 
 export async function download(services: Services, request: Request): Promise<Answer> {
-  const uuid = request.url.pathname.slice("/api/storage/".length);
+  const uuid = request.url.pathname.slice("/api/storage/".length).toLowerCase();
   // Alone: a function that runs may have put the file's row into another state, or gone back in time.
   const [file, document] = await services.functions.transaction(
     ({ tables }) => {
@@ -37,8 +38,9 @@ export async function download(services: Services, request: Request): Promise<An
     },
     { writes: false },
   );
-  if (file === null)
+  if (file === null && !isFilesPath(uuid))
     throw new ApiError(400, "InvalidStoragePath", `Invalid storage path: ${JSON.stringify(uuid)}`);
+  if (file === null) throw new ApiError(404, "FileNotFound", `File ${uuid} not found`);
   const { contentType, sha256 } = document ?? {};
   const headers: [string, string][] = [
     ["Content-Type", typeof contentType === "string" ? contentType : "application/octet-stream"],

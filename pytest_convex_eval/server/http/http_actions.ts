@@ -84,7 +84,7 @@ export async function serveHttpAction(
     return { ...head, bytes };
   } catch (error) {
     const { text, data, requestId } = asFailure(error);
-    const [first = ""] = text.replace(/^Uncaught (\w*Error: )?/, "").split("\n");
+    const [first = ""] = text.split("\n");
     const code = `[Request ID: ${requestId}] Server Error: ${first}`;
     const bytes = Buffer.from(
       JSON.stringify({ code, trace: text, ...(data === undefined ? {} : { data }) }),

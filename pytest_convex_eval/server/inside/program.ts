@@ -69,11 +69,15 @@ const convex = {
   jsSyscall,
 };
 
+const NO_BLOB =
+  "store() expects a Blob. If you are trying to store a Request, `await request.blob()` will give you the correct input.";
+
 async function jsSyscall(op: string, args: any): Promise<any> {
   const call = currentCall();
   switch (op) {
     case "storage/storeBlob": {
       const { blob, options } = args;
+      if (!(blob instanceof fetchClasses().Blob)) throw new Error(NO_BLOB);
       const bytes = Buffer.from(await blob.arrayBuffer()).toString("base64");
       const request = { blob: bytes, contentType: blob.type || null, sha256: options?.sha256 };
       return parse(await call.send("1.0/storageStore", stringify(request)));
@@ -172,7 +176,7 @@ async function invokeHttp(
   };
   const [endpoint] = found;
   const response = await endpoint.invokeHttpAction(new Request(url, init));
-  if (!(response instanceof Response)) throw new TypeError("An HTTP action must return a Response");
+  if (!(response instanceof Response)) throw new Error("HTTP actions must return a Response");
   return stringify(await respond(call, response));
 }
 

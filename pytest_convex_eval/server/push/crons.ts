@@ -57,7 +57,7 @@ function normalize(raw: any, refuse: (reason: string) => Error): Schedule {
     case "cron": {
       const cronExpr = String(raw.cron);
       const problem = cronProblem(cronExpr);
-      if (problem !== null) throw refuse(`"${cronExpr}" ${problem}`);
+      if (problem !== null) throw refuse(`The cron spec "${cronExpr}" ${problem}`);
       return { type, cronExpr };
     }
     default:
@@ -90,7 +90,7 @@ export function cronProblem(expression: string) {
     return `has an invalid day of the week: ${weekday}`;
   const anyWeekday = plainWeekday === "*" || plainWeekday === "?";
   const reachable = months.some((each) => days.some((date) => date <= (LONGEST[each - 1] ?? 0)));
-  return anyWeekday && !reachable ? "can never match a date" : null;
+  return anyWeekday && !reachable ? "will never match any time" : null;
 }
 
 function named(field: string, names: string[], first: number) {

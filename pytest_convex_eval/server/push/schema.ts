@@ -201,7 +201,7 @@ class TableCheck {
         this.#refuseIndex("IndexFieldNameReserved", text, name);
       }
       if (seen.has(field)) {
-        const text = `Duplicate field ${field}. Index fields must be unique within an index.`;
+        const text = `Duplicate field "${field}". Index fields must be unique within an index.`;
         this.#refuseIndex("FieldsNotUniqueWithinIndex", text, name);
       }
       seen.add(field);
@@ -321,7 +321,7 @@ class TableCheck {
   }
 
   #checkFields(table: Table, documentType: Validator) {
-    const mustExist = (kind: string, index: string, field: string) => {
+    const mustExist = (kind: "index" | "vector index", index: string, field: string) => {
       if (
         field === "_creationTime" ||
         field === "_id" ||
@@ -330,7 +330,7 @@ class TableCheck {
         return;
       this.#refuse(
         "SchemaDefinitionError",
-        `In table "${this.name}" the ${kind} "${index}" is invalid because it references the field ${field} that ` +
+        `In table "${this.name}" the ${kind} "${index}" is invalid because it references the field "${field}" that ` +
           "does not exist.",
         index,
       );
@@ -340,7 +340,7 @@ class TableCheck {
     }
     for (const each of [...table.searchIndexes, ...table.stagedSearchIndexes]) {
       for (const field of [each.searchField, ...each.filterFields]) {
-        mustExist("search index", each.indexDescriptor, field);
+        mustExist("index", each.indexDescriptor, field);
       }
     }
     for (const each of [...table.vectorIndexes, ...table.stagedVectorIndexes]) {
@@ -351,7 +351,7 @@ class TableCheck {
         this.#refuse(
           "SchemaDefinitionError",
           `In table "${this.name}" the vector index "${each.indexDescriptor}" is invalid because it references the ` +
-            `field ${each.vectorField} that is neither an array of float64 or optional array of float64.`,
+            `field "${each.vectorField}" that is neither an array of float64 or optional array of float64.`,
           each.indexDescriptor,
         );
       }

@@ -5,6 +5,12 @@ import { definitionOf } from "./targets.ts";
 import type { Push } from "../protocol.ts";
 import type { Services } from "./services.ts";
 
+/** What every function sees, and nobody sets. */
+export const BUILT_IN_VARIABLES: ReadonlySet<string> = new Set([
+  "CONVEX_CLOUD_URL",
+  "CONVEX_SITE_URL",
+]);
+
 export function environmentOf(
   services: Services,
   push: Push,

@@ -11,6 +11,11 @@ import type { Document } from "../database/sorted_index.ts";
 const TOKEN_MILLISECONDS = 3_600_000;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
+/** Whether it could be what a file's URL ends in. */
+export function isFilesPath(text: string): boolean {
+  return UUID.test(text);
+}
+
 export type File = { bytes: Buffer; contentType: string | null };
 
 export class Storage {
@@ -171,7 +176,12 @@ export class Storage {
     transaction.dependOn(component, STORAGE);
     const id = UUID.test(storageId) ? this.#files.get(storageId)?.id : storageId;
     const owner = id === undefined ? undefined : transaction.tables.tableOf(id);
-    if (owner === null || (owner !== undefined && owner.name !== STORAGE)) {
+    if (owner !== undefined && owner !== null && owner.name !== STORAGE) {
+      throw new UserError(
+        "Invalid storage ID. Storage ID cannot be an ID on any table other than '_storage'.",
+      );
+    }
+    if (owner === null) {
       throw new UserError(
         `Invalid storage ID: ${JSON.stringify(storageId)}. Storage ID should be an Id of '_storage' table, or a UUID string.`,
       );

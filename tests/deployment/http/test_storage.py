@@ -106,7 +106,7 @@ def test_a_file_must_have_the_digest_that_comes_with_it(app: EmbeddedDeployment)
     assert len(app.documents("_storage")) == 2
 
 
-@pytest.mark.parametrize("name", ["nonsense", "", "00000000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize("name", ["nonsense", "", "00000000-0000-4000-8000-00000000000"])
 def test_what_is_no_files_path_is_refused(name: str, app: EmbeddedDeployment) -> None:
     answer, _ = get(app, f"/api/storage/{name}")
     assert (answer.status, json.loads(answer.body)["code"]) == (400, "InvalidStoragePath")
@@ -117,7 +117,9 @@ def test_a_deleted_file_is_at_no_path(app: EmbeddedDeployment) -> None:
     url = app.query("f:url", {"id": id}).value
     assert app.mutation("f:drop", {"id": id}).error is None
     answer, _ = get(app, url)
-    assert (answer.status, json.loads(answer.body)["code"]) == (400, "InvalidStoragePath")
+    assert (answer.status, json.loads(answer.body)["code"]) == (404, "FileNotFound")
+    answer, _ = get(app, "/api/storage/00000000-0000-4000-8000-000000000000")
+    assert (answer.status, json.loads(answer.body)["code"]) == (404, "FileNotFound")
     assert f"Uncaught Error: storage id {id} not found" in str(
         app.mutation("f:drop", {"id": id}).error
     )

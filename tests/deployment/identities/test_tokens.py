@@ -20,31 +20,37 @@ const KINDS = {
 const keyOf = globalThis.testKeys ??= {};
 const pair = (alg, which = 0) => keyOf[alg + which] ??= KINDS[alg]();
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-const token = (claims, { alg = "RS256", signer = alg, which = 0, kid } = {}) => {
-  const text = `${part({ alg, typ: "JWT", ...(kid && { kid }) })}.${part(claims)}`;
+const token = (claims, { alg = "RS256", signer = alg, which = 0, kid = "0" } = {}) => {
+  const text = `${part({ alg, typ: "JWT", ...(kid !== null && { kid }) })}.${part(claims)}`;
   const own = pair(signer, which).privateKey;
   const key = signer === "ES256" ? { key: own, dsaEncoding: "ieee-p1363" } : own;
   const bytes = sign(signer === "EdDSA" ? null : "sha256", Buffer.from(text), key);
   return `${text}.${bytes.toString("base64url")}`;
 };
 const published = (alg, which = 0, more = {}) =>
-  ({ ...pair(alg, which).publicKey.export({ format: "jwk" }), ...more });
+  ({ ...pair(alg, which).publicKey.export({ format: "jwk" }), kid: "0", ...more });
 const dataUrl = (keys) => "data:application/json," + encodeURIComponent(JSON.stringify({ keys }));
 const provider = (keys, more = {}) => ({ type: "customJwt", issuer: "https://a.example",
   applicationID: "app", algorithm: "RS256", jwks: dataUrl(keys), ...more });
+const oidc = { domain: "https://a.example", applicationID: "app" };
 const NOW = 1_000_000;
 const clock = { now: () => NOW * 1000 };
 const services = { clock, keySets: new KeySets(), canReach: () => false };
 const CLAIMS = { iss: "https://a.example", sub: "ada", aud: "app", exp: NOW + 60 };
-const check = async (providers, given) => {
+const ID_CLAIMS = { ...CLAIMS, iat: NOW - 1 };
+const check = async (providers, given, keySets = services.keySets) => {
   try {
-    return await verifyToken(providers, given, services);
+    return await verifyToken(providers, given, { ...services, keySets });
   } catch (error) {
     return [error.status, error.code, error.message];
   }
 };
 """
 ADA = {"tokenIdentifier": "https://a.example|ada", "subject": "ada", "issuer": "https://a.example"}
+NO_JWT = (
+    "Could not parse JWT payload. Check that the token is a valid JWT format with three "
+    "base64-encoded parts separated by dots."
+)
 SIGNATURE = [401, "InvalidAuthHeader", "Could not validate token: its signature is wrong"]
 NO_PROVIDER = [
     *(401, "NoAuthProvider"),
@@ -78,7 +84,7 @@ def test_an_algorithm_that_a_token_names_itself_is_not_believed(in_server: InSer
     none, swapped = in_server(
         f"""{TOKENS}
         const trusted = [provider([published("RS256"), published("ES256")])];
-        const unsigned = `${{part({{ alg: "none" }})}}.${{part(CLAIMS)}}.`;
+        const unsigned = `${{part({{ alg: "none", kid: "0" }})}}.${{part(CLAIMS)}}.`;
         return [
           await check(trusted, unsigned),
           await check(trusted, token(CLAIMS, {{ alg: "ES256" }})),
@@ -87,19 +93,42 @@ def test_an_algorithm_that_a_token_names_itself_is_not_believed(in_server: InSer
     assert (none, swapped) == (SIGNATURE, SIGNATURE)
 
 
-def test_a_key_is_found_by_its_name_where_both_have_one(in_server: InServer) -> None:
-    found = in_server(
+def test_a_key_is_found_by_its_name(in_server: InServer) -> None:
+    custom, open_id = in_server(
         f"""{TOKENS}
         const two = [published("RS256", 0, {{ kid: "0" }}), published("RS256", 1, {{ kid: "1" }})];
         const unnamed = [published("RS256", 1), published("RS256", 0)];
-        const results = [];
-        for (const [keys, kid] of [[two, "0"], [two, "1"], [two, "2"], [two, undefined],
-            [unnamed, "0"], [unnamed, undefined]]) {{
-          results.push((await check([provider(keys)], token(CLAIMS, {{ kid }}))).subject ?? null);
+        for (const each of unnamed) delete each.kid;
+        const [custom, openId] = [[], []];
+        for (const [keys, kid] of [[two, "0"], [two, "1"], [two, "2"], [two, null],
+            [unnamed, "0"], [unnamed, null]]) {{
+          const told = (found) => found.subject ?? found[2];
+          custom.push(told(await check([provider(keys)], token(CLAIMS, {{ kid }}))));
+          const keySets = {{ of: async () => keys }};
+          openId.push(told(await check([oidc], token(ID_CLAIMS, {{ kid }}), keySets)));
         }}
-        return results;"""
+        return [custom, openId];"""
     )
-    assert found == ["ada", None, None, "ada", "ada", "ada"]
+    unknown = (
+        "Could not decode token. The JWT's 'kid' (key ID) header is '{}', does this key match any "
+        "key in the provider's JWKS?"
+    )
+    without = "Could not decode token. The JWT has no 'kid' (key ID) header."
+    wrong = SIGNATURE[2]
+    assert custom == ["ada", wrong, unknown.format("2"), without, unknown.format("0"), without]
+    assert open_id == ["ada", wrong, unknown.format("2"), "ada", "ada", "ada"]
+
+
+def test_what_is_no_key_signs_nothing(in_server: InServer) -> None:
+    found = in_server(
+        f"""{TOKENS}
+        const bad = [{{ kid: "0" }}, {{ kid: "0", kty: "oct", k: "x" }}, published("ES256")];
+        return [
+          await check([provider(bad)], token(CLAIMS)),
+          await check([provider([...bad, published("RS256")])], token(CLAIMS)),
+        ];"""
+    )
+    assert found == [SIGNATURE, ADA]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +137,12 @@ def test_a_key_is_found_by_its_name_where_both_have_one(in_server: InServer) -> 
         ({"exp": 0}, None),
         ({"exp": -5}, None),
         ({"exp": -6}, "it has expired"),
-        ({"exp": None}, "it has expired"),
+        ({"exp": None}, "it has no claim 'exp'"),
         ({"exp": 60, "nbf": 5}, None),
         ({"exp": 60, "nbf": 6}, "it is not valid yet"),
         ({"exp": 60, "nbf": -100}, None),
+        ({"exp": 60, "iat": 5}, None),
+        ({"exp": 60, "iat": 6}, "it is not valid yet"),
     ],
 )
 def test_a_token_has_its_time_and_some_leeway(
@@ -142,7 +173,6 @@ def test_a_token_has_its_time_and_some_leeway(
         ({"issuer": "http://a.example"}, {}, False),
         ({"issuer": "https://a.example/x"}, {}, False),
         ({}, {"iss": "https://b.example"}, False),
-        ({}, {"iss": None}, False),
         ({}, {"aud": ["other", "app"]}, True),
         ({}, {"aud": ["other"]}, False),
         ({}, {"aud": "other"}, False),
@@ -182,37 +212,45 @@ def test_of_several_providers_each_is_asked(in_server: InServer) -> None:
     assert found == ["ada", "InvalidAuthHeader", "ada", "NoAuthProvider", "NoAuthProvider"]
 
 
-def test_an_identity_has_the_claims_by_their_names(in_server: InServer) -> None:
-    claims = {
-        "given_name": "Ada",
-        "family_name": "L",
-        "email": "a@a.example",
-        "email_verified": True,
-        "phone_number": "1",
-        "phone_number_verified": False,
-        "preferred_username": "al",
-        "picture": "p",
-        "profile": "q",
-        "zoneinfo": "z",
-        "locale": "en",
-        "birthdate": "b",
-        "gender": "f",
-        "nickname": "n",
-        "name": "Ada L",
-        "address": {"x": 1},
-        "updated_at": 5,
-        "role": "poet",
-        "nbf": 1,
-        "iat": 2,
-        "jti": "x",
-    }
-    found = in_server(
+CLAIMS = {
+    "given_name": "Ada",
+    "family_name": "L",
+    "email": "a@a.example",
+    "email_verified": True,
+    "phone_number": "1",
+    "phone_number_verified": False,
+    "preferred_username": "al",
+    "picture": "p",
+    "profile": "q",
+    "zoneinfo": "z",
+    "locale": "en",
+    "birthdate": "b",
+    "gender": "f",
+    "nickname": "n",
+    "name": "Ada L",
+    "address": {"x": 1},
+    "updated_at": 5,
+    "role": "poet",
+    "nbf": 1,
+    "iat": 2,
+    "jti": "x",
+}
+
+
+def identity(in_server: InServer, kind: str, claims: dict[str, Any]) -> Any:
+    return in_server(
         f"""{TOKENS}
-        const trusted = [provider([published("RS256")])];
-        return await check(trusted, token({{ ...CLAIMS, ...args.claims }}));""",
+        const keys = [published("RS256")];
+        const trusted = args.kind === "oidc" ? oidc : provider(keys);
+        const given = token({{ ...ID_CLAIMS, ...args.claims }});
+        return await check([trusted], given, {{ of: async () => keys }});""",
+        kind=kind,
         claims=claims,
     )
-    assert found == {
+
+
+def test_an_open_id_identity_has_the_claims_by_the_names_of_its_fields(in_server: InServer) -> None:
+    assert identity(in_server, "oidc", CLAIMS) == {
         **ADA,
         "givenName": "Ada",
         "familyName": "L",
@@ -235,12 +273,86 @@ def test_an_identity_has_the_claims_by_their_names(in_server: InServer) -> None:
     }
 
 
+def test_an_identity_of_a_custom_token_has_the_claims_by_their_own_names(
+    in_server: InServer,
+) -> None:
+    times = ("nbf", "iat", "jti")
+    flat = {name: value for name, value in CLAIMS.items() if name not in (*times, "address")}
+    nested = {
+        "org": {"id": 7, "plan": {"name": "x", "until": None}, "roles": [{"a": 1}], "sub": "s"}
+    }
+    assert identity(in_server, "custom", {**CLAIMS, **nested}) == {
+        **ADA,
+        **flat,
+        "address.x": 1,
+        "org.id": 7,
+        "org.plan.name": "x",
+        "org.plan.until": None,
+        "org.roles": [{"a": 1}],
+        "org.sub": "s",
+    }
+
+
+@pytest.mark.parametrize("kind", ["oidc", "custom"])
+def test_no_claim_takes_the_place_of_who_somebody_is(kind: str, in_server: InServer) -> None:
+    claims = {"subject": "eve", "issuer": "https://b.example", "tokenIdentifier": "x|eve"}
+    assert identity(in_server, kind, claims) == ADA
+
+
 @pytest.mark.parametrize(
-    "text", ["", "x", "a.b", "e30", "e30.bnVsbA.x", "bnVsbA.e30.x", "..", "1.1.1"]
+    ("kind", "claims", "told"),
+    [
+        ("custom", {"sub": None}, "Could not validate token: it has no claim 'sub'"),
+        ("custom", {"sub": 5}, "Could not validate token: it has no claim 'sub'"),
+        ("custom", {"exp": "soon"}, "Could not validate token: it has no claim 'exp'"),
+        ("oidc", {"sub": None}, "OIDC-compliant JWT: it has no claim 'sub'."),
+        ("oidc", {"exp": None}, "OIDC-compliant JWT: it has no claim 'exp'."),
+        ("oidc", {"iat": None}, "OIDC-compliant JWT: it has no claim 'iat'."),
+        ("oidc", {"iat": "now"}, "OIDC-compliant JWT: it has no claim 'iat'."),
+        ("oidc", {"aud": ["app", "other"]}, "it has several audiences"),
+    ],
+)
+def test_claims_that_a_token_needs(
+    kind: str, claims: dict[str, Any], told: str, in_server: InServer
+) -> None:
+    status, code, message = identity(in_server, kind, claims)
+    assert (status, code) == (401, "InvalidAuthHeader")
+    assert told in message
+
+
+@pytest.mark.parametrize("claims", [{"iat": None}, {"aud": ["app", "other"]}])
+def test_claims_that_only_open_id_needs(claims: dict[str, Any], in_server: InServer) -> None:
+    assert identity(in_server, "custom", claims) == ADA
+    assert identity(in_server, "oidc", {"aud": ["app"]}) == ADA
+
+
+@pytest.mark.parametrize("issuer", [None, 5, {}])
+def test_a_token_names_its_issuer(issuer: object, in_server: InServer) -> None:
+    assert identity(in_server, "custom", {"iss": issuer}) == [
+        *(401, "InvalidAuthHeader"),
+        "Missing issuer claim ('iss') in JWT payload. The JWT must include an 'iss' claim that "
+        "matches one of your configured auth providers.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "a.b",
+        "e30",
+        "e30.e30",
+        "e30.e30.x.y",
+        "e30.bnVsbA.x",
+        "bnVsbA.e30.x",
+        "..",
+        "1.1.1",
+    ],
 )
 def test_what_is_no_token_is_told_so(text: str, in_server: InServer) -> None:
     found = in_server(f"{TOKENS} return await check([provider([])], args.text);", text=text)
-    assert found == [401, "InvalidAuthHeader", "The token can't be parsed as a JWT."]
+    assert found == [401, "InvalidAuthHeader", NO_JWT]
 
 
 KEYS = """

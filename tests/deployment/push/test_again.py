@@ -342,9 +342,6 @@ def test_variables_are_seen_as_they_are_without_another_push(
         assert deployment.action("e:acted").value == expected
         assert deployment.action("node:acted").value == expected
     assert deployment.query("e:built").value == [deployment.url, deployment.site_url]
-    deployment.set_environment({"CONVEX_SITE_URL": "mine"})
-    assert deployment.query("e:built").value == [deployment.url, "mine"]
-    deployment.set_environment({"CONVEX_SITE_URL": None})
 
 
 def test_an_error_is_placed_in_the_code_that_is_live(

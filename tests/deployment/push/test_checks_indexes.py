@@ -70,7 +70,7 @@ ROWS = [
         "index with a field twice",
         't: defineTable({ f: v.string() }).index("i", ["f", "f"])',
         "FieldsNotUniqueWithinIndex",
-        f"{INDEXES}Duplicate field f. Index fields must be unique within an index.",
+        f'{INDEXES}Duplicate field "f". Index fields must be unique within an index.',
         at='"i"',
         table="t",
         index="i",
@@ -224,7 +224,7 @@ ROWS = [
         "vector index on a string",
         't: defineTable({ f: v.string() }).vectorIndex("i", { vectorField: "f", dimensions: 3 })',
         "SchemaDefinitionError",
-        'In table "t" the vector index "i" is invalid because it references the field f that is '
+        'In table "t" the vector index "i" is invalid because it references the field "f" that is '
         "neither an array of float64 or optional array of float64.",
         at='"i"',
         table="t",
@@ -234,8 +234,8 @@ ROWS = [
         "index on a field that is not there",
         't: defineTable({ a: v.string() }).index("by_b", ["b"] as any)',
         "SchemaDefinitionError",
-        'In table "t" the index "by_b" is invalid because it references the field b that does not '
-        "exist.",
+        'In table "t" the index "by_b" is invalid because it references the field "b" that does '
+        "not exist.",
         at='"by_b"',
         table="t",
         index="by_b",
@@ -245,8 +245,8 @@ ROWS = [
             f"{kind} on a field that is not there",
             f"t: defineTable({{ a: v.array(v.number()), b: v.string() }}){index}",
             "SchemaDefinitionError",
-            f'In table "t" the {kind.removesuffix(FILTER)} "i" is invalid because it references '
-            "the field c that does not exist.",
+            f'In table "t" the {kind.removesuffix(FILTER).removeprefix("search ")} "i" is invalid '
+            'because it references the field "c" that does not exist.',
             at='"i"',
             table="t",
             index="i",
@@ -267,7 +267,7 @@ ROWS = [
         't: defineTable({ f: v.array(v.string()) }).vectorIndex("i", { vectorField: "f", '
         "dimensions: 3 })",
         "SchemaDefinitionError",
-        'In table "t" the vector index "i" is invalid because it references the field f that is '
+        'In table "t" the vector index "i" is invalid because it references the field "f" that is '
         "neither an array of float64 or optional array of float64.",
         table="t",
         index="i",
@@ -276,7 +276,7 @@ ROWS = [
         "index on a nested field that is not there",
         't: defineTable({ a: v.object({ b: v.string() }) }).index("i", ["a.c"] as any)',
         "SchemaDefinitionError",
-        'In table "t" the index "i" is invalid because it references the field a.c that does not '
+        'In table "t" the index "i" is invalid because it references the field "a.c" that does not '
         "exist.",
         table="t",
         index="i",

@@ -239,8 +239,8 @@ def test_what_the_server_refuses_is_a_finding_with_its_place(
     assert finding.code == "deploy/SchemaDefinitionError"
     assert finding.severity == "error"
     assert finding.message == (
-        'In table "users" the index "by_name_age" is invalid because it references the field agee '
-        "that does not exist."
+        'In table "users" the index "by_name_age" is invalid because it references the field '
+        '"agee" that does not exist.'
     )
     assert finding.location() == "convex/schema.ts:11:12"
     assert finding.excerpt is not None

@@ -212,7 +212,7 @@ def test_jobs_stay_in_their_order_and_need_no_arguments(in_server: InServer) -> 
         ),
         ({"type": "monthly", "day": 0, "hourUTC": 1}, "day must be from 1 to 31"),
         ({"type": "monthly", "day": 32, "hourUTC": 1}, "day must be from 1 to 31"),
-        ({"type": "cron", "cron": "* *"}, '"* *" has 2 fields instead of 5'),
+        ({"type": "cron", "cron": "* *"}, 'The cron spec "* *" has 2 fields instead of 5'),
         ({"type": "yearly"}, 'unknown schedule {"type":"yearly"}'),
     ],
 )

@@ -285,7 +285,7 @@ def test_http_actions_answer_on_both_ports(live: Push, ask: Ask) -> None:
     answer = app.http("GET", "/boom", {"Authorization": "Basic abc"})
     assert answer.status == 500
     error = json.loads(answer.body)
-    assert error["code"].endswith("] Server Error: b")
+    assert error["code"].endswith("] Server Error: Uncaught Error: b")
     assert error["trace"].startswith("Uncaught Error: b\n    at")
 
 

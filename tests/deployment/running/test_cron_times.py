@@ -154,9 +154,9 @@ PROBLEMS: dict[str, str | None] = {
     "0 0 * * 1#6": "has an invalid day of the week: 1#6",
     "0 0 * * 1#0": "has an invalid day of the week: 1#0",
     "0 0 * * XYZ": "has an invalid day of the week: XYZ",
-    "0 0 31 2 *": "can never match a date",
-    "0 0 30,31 2 ?": "can never match a date",
-    "0 0 31 4,6,9,11 *": "can never match a date",
+    "0 0 31 2 *": "will never match any time",
+    "0 0 30,31 2 ?": "will never match any time",
+    "0 0 31 4,6,9,11 *": "will never match any time",
 }
 
 

@@ -95,7 +95,8 @@ def test_a_token_that_is_refused_leaves_the_version_for_the_next_one(
     sync.send(authenticate(0, "User", value="no.token.atall"))
     assert sync.receive() == {
         "type": "AuthError",
-        "error": "The token can't be parsed as a JWT.",
+        "error": "Could not parse JWT payload. Check that the token is a valid JWT format with "
+        "three base64-encoded parts separated by dots.",
         "baseVersion": 0,
         "authUpdateAttempted": True,
     }

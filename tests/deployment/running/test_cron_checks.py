@@ -81,7 +81,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "monthly", "day": 0, "hourUTC": 1}, "day must be from 1 to 31"),
     ({"type": "monthly", "day": 32, "hourUTC": 1}, "day must be from 1 to 31"),
     ({"type": "monthly", "hourUTC": 1}, "day must be from 1 to 31"),
-    ({"type": "cron", "cron": "* * * *"}, '"* * * *" has 4 fields instead of 5'),
+    ({"type": "cron", "cron": "* * * *"}, 'The cron spec "* * * *" has 4 fields instead of 5'),
     ({"type": "yearly"}, 'unknown schedule {"type":"yearly"}'),
 ]
 

@@ -61,6 +61,7 @@ export type Validator =
   | { type: "id"; tableName: string }
   | { type: "array"; value: Validator }
   | { type: "record"; keys: Validator; values: Field }
+  | { type: "function"; fnType?: string; args?: Validator; returns?: Validator }
   | { type: "union"; value: Validator[] }
   | { type: "object"; value: { [field: string]: Field } };
 

@@ -16,6 +16,7 @@ const MODULES = [
     "values/values",
     "values/validation",
     "values/identifiers",
+    "values/handles",
     "values/timestamps",
   ],
   ...[
@@ -24,6 +25,8 @@ const MODULES = [
     "database/transaction",
     "database/history",
     "database/query",
+    "database/documents",
+    "database/index_range",
   ],
   ...[
     "database/search",

@@ -23,20 +23,25 @@ const COMPARISONS: Record<string, (a: Json | undefined, b: Json | undefined) => 
   $gte: (a, b) => compareValues(a, b) >= 0,
 };
 
-const ARITHMETIC: Record<
-  string,
-  { number: (a: number, b: number) => number; bigint: (a: bigint, b: bigint) => bigint }
-> = {
-  $add: { number: (a, b) => a + b, bigint: (a, b) => a + b },
-  $sub: { number: (a, b) => a - b, bigint: (a, b) => a - b },
-  $mul: { number: (a, b) => a * b, bigint: (a, b) => a * b },
-  $div: { number: (a, b) => a / b, bigint: (a, b) => a / b },
-  $mod: { number: (a, b) => a % b, bigint: (a, b) => a % b },
+type Operation = {
+  /** As errors call it: `Cannot add 1.0 (type Float64) and ...`. */
+  verb: string;
+  number: (a: number, b: number) => number;
+  bigint: (a: bigint, b: bigint) => bigint;
+  /** Whether int64s can't be asked for it with a zero at the right. */
+  divides?: true;
+};
+const ARITHMETIC: Record<string, Operation> = {
+  $add: { verb: "add", number: (a, b) => a + b, bigint: (a, b) => a + b },
+  $sub: { verb: "subtract", number: (a, b) => a - b, bigint: (a, b) => a - b },
+  $mul: { verb: "multiply", number: (a, b) => a * b, bigint: (a, b) => a * b },
+  $div: { verb: "divide", number: (a, b) => a / b, bigint: (a, b) => a / b, divides: true },
+  $mod: { verb: "mod", number: (a, b) => a % b, bigint: (a, b) => a % b, divides: true },
 };
 
-/** Whether a document passes: only exactly `true` does. */
+/** Whether a document passes. @throws UserError what the filter says is no boolean */
 export function passes(expression: Json, document: Document) {
-  return evaluate(expression, document) === true;
+  return truth(evaluate(expression, document));
 }
 
 /** @throws UserError */
@@ -53,7 +58,7 @@ export function evaluate(expression: Json, document: Document): Json | undefined
   const comparison = COMPARISONS[operator];
   if (comparison !== undefined) return comparison(operand(0), operand(1));
   const arithmetic = ARITHMETIC[operator];
-  if (arithmetic !== undefined) return calculate(operator, arithmetic, operand(0), operand(1));
+  if (arithmetic !== undefined) return calculate(arithmetic, operand(0), operand(1));
   switch (operator) {
     case "$literal":
       return isUndefined(operands) ? undefined : operands;
@@ -62,11 +67,11 @@ export function evaluate(expression: Json, document: Document): Json | undefined
     case "$neg":
       return negate(evaluate(operands, document));
     case "$not":
-      return !truth(operator, evaluate(operands, document));
+      return !truth(evaluate(operands, document));
     case "$and":
-      return list(operands).every((each) => truth(operator, evaluate(each, document)));
+      return list(operands).every((each) => truth(evaluate(each, document)));
     case "$or":
-      return list(operands).some((each) => truth(operator, evaluate(each, document)));
+      return list(operands).some((each) => truth(evaluate(each, document)));
     default:
       throw new UserError(`Unknown filter expression ${operator}`);
   }
@@ -76,9 +81,36 @@ function list(json: Json): Json[] {
   return Array.isArray(json) ? json : [];
 }
 
-function truth(operator: string, value: Json | undefined) {
+function truth(value: Json | undefined) {
   if (typeof value === "boolean") return value;
-  throw new UserError(`Expected a boolean in ${operator.slice(1)}, got ${display(value)}`);
+  throw new UserError(`Cannot use value ${typed(value)} as a Boolean`);
+}
+
+/** `"a" (type String)` */
+function typed(value: Json | undefined) {
+  return `${display(value)} (type ${typeName(value)})`;
+}
+
+function typeName(value: Json | undefined) {
+  if (value === undefined) return "undefined";
+  if (value === null) return "Null";
+  if (typeof value === "boolean") return "Boolean";
+  if (typeof value === "number") return "Float64";
+  if (typeof value === "string") return "String";
+  if (Array.isArray(value)) return "Array";
+  switch (special(value)) {
+    case "$integer":
+    case "$commitTs":
+      return "Int64";
+    case "$float":
+      return "Float64";
+    case "$bytes":
+      return "Bytes";
+    case "$undefined":
+      return "undefined";
+    default:
+      return "Object";
+  }
 }
 
 function numberOf(value: Json | undefined) {
@@ -101,22 +133,12 @@ function float(value: number): Json {
   return parseValue({ $float: bytes.toString("base64") });
 }
 
-function calculate(
-  operator: string,
-  by: (typeof ARITHMETIC)[string],
-  a: Json | undefined,
-  b: Json | undefined,
-) {
+function calculate({ verb, divides, ...by }: Operation, a: Json | undefined, b: Json | undefined) {
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== null && y !== null) return float(by.number(x, y));
   const [m, n] = [bigintOf(a), bigintOf(b)];
-  if (m === null || n === null) {
-    throw new UserError(
-      `Can't ${operator.slice(1)} ${display(a)} and ${display(b)}: both must be numbers of one type`,
-    );
-  }
-  if (n === 0n && (operator === "$div" || operator === "$mod"))
-    throw new UserError("Division by zero in a filter");
+  if (m === null || n === null) throw new UserError(`Cannot ${verb} ${typed(a)} and ${typed(b)}`);
+  if (n === 0n && divides) throw new UserError(`Cannot ${verb} ${m} by zero`);
   return integer(BigInt.asIntN(64, by.bigint(m, n)));
 }
 
@@ -124,6 +146,6 @@ function negate(value: Json | undefined) {
   const number = numberOf(value);
   if (number !== null) return float(-number);
   const bigint = bigintOf(value);
-  if (bigint === null) throw new UserError(`Can't negate ${display(value)}`);
+  if (bigint === null) throw new UserError(`Cannot negate ${typed(value)}`);
   return integer(BigInt.asIntN(64, -bigint));
 }

@@ -27,6 +27,8 @@ export class History {
   #commits: Commit[] = [];
   #bytes = 0;
   #timer: NodeJS.Timeout | null = null;
+  /** What is being committed knows it already, and nobody else. */
+  #reserved: bigint | null = null;
 
   constructor({
     milliseconds = KEPT_MILLISECONDS,
@@ -38,14 +40,27 @@ export class History {
   /** A timestamp whose state is the one of now. */
   now() {
     const now = BigInt(Date.now()) * 1_000_000n;
-    if (now > this.timestamp) this.timestamp = now;
+    // Whoever was told of a later one would miss the commit that has this one.
+    if (this.#reserved === null && now > this.timestamp) this.timestamp = now;
     return this.timestamp;
   }
 
-  /** Of what is committed next. */
+  /** The timestamp of the transaction that is committed next, or released. */
+  reserve(): bigint {
+    const now = BigInt(Date.now()) * 1_000_000n;
+    this.#reserved ??= now > this.timestamp ? now : this.timestamp + 1n;
+    return this.#reserved;
+  }
+
+  /** The reserved one is nobody's. */
+  release() {
+    this.#reserved = null;
+  }
+
+  /** Of what is committed now. */
   #next() {
-    const told = this.timestamp;
-    this.timestamp = this.now() > told ? this.timestamp : told + 1n;
+    this.timestamp = this.reserve();
+    this.#reserved = null;
     return this.timestamp;
   }
 
@@ -53,7 +68,11 @@ export class History {
   add(transaction: Transaction) {
     if (!transaction.isUndoable) return this.cut();
     const { changes } = transaction;
-    if (changes.length === 0) return;
+    if (changes.length === 0) {
+      // What it gave back may hold its timestamp.
+      if (this.#reserved !== null) this.#next();
+      return;
+    }
     const bytes = changes.reduce(
       (sum, { old }) => sum + CHANGE_BYTES + (old === null ? 0 : sizeOf(old)),
       0,

@@ -5,15 +5,19 @@
 
 import { createHash } from "node:crypto";
 
-import { keyOf, LAST } from "../values/keys.ts";
-import { isUndefined, sizeOf } from "../values/values.ts";
+import { LAST } from "../values/keys.ts";
+import { sizeOf } from "../values/values.ts";
+import { checkTableName } from "./documents.ts";
 import { passes } from "./expressions.ts";
+import { bounds } from "./index_range.ts";
 import { MAX_CANDIDATES, search } from "./search.ts";
 import { SortedIndex } from "./sorted_index.ts";
-import { checkTableName, LIMITS } from "./transaction.ts";
+import { LIMITS } from "./transaction.ts";
 import { UserError } from "./user_error.ts";
 import type { Json } from "../protocol.ts";
+import type { RangeExpression } from "./index_range.ts";
 import type { Document } from "./sorted_index.ts";
+import type { Table } from "./tables.ts";
 import type { Transaction } from "./transaction.ts";
 
 const MAX_PAGE = 32_000;
@@ -22,11 +26,6 @@ const SPLIT_RECOMMENDED = 6144;
 /** Likewise, of the bytes that a function can read. */
 const SPLIT_RECOMMENDED_BYTES = 0.75 * LIMITS.bytesRead;
 
-export type RangeExpression = {
-  type: "Eq" | "Gt" | "Gte" | "Lt" | "Lte";
-  fieldPath: string;
-  value: Json;
-};
 export type Source =
   | { type: "FullTableScan"; tableName: string; order: "asc" | "desc" | null }
   | {
@@ -51,18 +50,18 @@ function openSource(transaction: Transaction, component: string, source: Source)
   const { tables } = transaction;
   const [tableName = "", indexName = "by_creation_time"] =
     source.type === "FullTableScan" ? [source.tableName] : split(source.indexName);
-  checkTableName(tableName);
+  checkTableName(tableName, "db.query");
   transaction.dependOn(component, tableName);
   const table = tables.find(component, tableName);
   if (source.type === "Search") {
-    const results = search(table, indexName, source.filters);
+    const results = search(table, source.indexName, source.filters);
     const position = (i: number) => String(i).padStart(6, "0");
     return (after) => {
       const at = after === null ? 0 : Number(after) + 1;
-      if (at === MAX_CANDIDATES && results.length > at) {
+      if (at === MAX_CANDIDATES && results.length >= at) {
         throw new UserError(
           `Search query scanned too many documents (fetched ${MAX_CANDIDATES}). Consider using a smaller limit, paginating ` +
-            "the query, or using a filter field to limit pagination size.",
+            "the query, or using a filter field to limit the number of documents pulled from the search index.",
         );
       }
       const document = results[at];
@@ -72,7 +71,12 @@ function openSource(transaction: Transaction, component: string, source: Source)
   const range = source.type === "FullTableScan" ? [] : source.range;
   const index =
     table?.indexes.get(indexName) ?? (indexName.startsWith("by_") ? builtin(indexName) : undefined);
-  if (index === undefined) throw new UserError(`Index ${tableName}.${indexName} not found.`);
+  if (index === undefined) {
+    const isOfAnotherKind = table !== undefined && otherIndexes(table).has(indexName);
+    throw new UserError(
+      `Index ${tableName}.${indexName} ${isOfAnotherKind ? "is not a database index" : "not found."}`,
+    );
+  }
   if (index.staged) {
     throw new UserError(
       `Index ${tableName}.${indexName} is currently staged and not available to query until it is enabled.`,
@@ -97,39 +101,12 @@ function split(name: string): [string, string] {
   return at < 0 ? [name, ""] : [name.slice(0, at), name.slice(at + 1)];
 }
 
-/** The keys of a range: from the first, up to and without the second. */
-function bounds(name: string, fields: string[], range: RangeExpression[]): [string, string] {
-  const wrongOrder = (incorrect: string) => {
-    const quoted = (list: string[]) => `[${list.map((each) => JSON.stringify(each)).join(", ")}]`;
-    return new UserError(
-      `Tried to query index ${name} but the query didn't use the index fields in order.\n` +
-        `Index fields: ${quoted(fields.filter((field) => field !== "_id" || fields.length === 1))}\n` +
-        `Query fields: ${quoted(range.map((each) => each.fieldPath))}\n` +
-        `First incorrect field: ${incorrect}\nFor more information see https://docs.convex.dev/using/indexes.`,
-    );
-  };
-  let prefix = "";
-  let at = 0;
-  let lower: string | null = null;
-  let upper: string | null = null;
-  for (const { type, fieldPath, value } of range) {
-    if (fieldPath !== fields[at]) throw wrongOrder(fieldPath);
-    const key = keyOf(isUndefined(value) ? undefined : value);
-    if (type === "Eq") {
-      if (lower !== null || upper !== null) throw wrongOrder(fieldPath);
-      prefix += key;
-      at += 1;
-    } else if (type === "Gt" || type === "Gte") {
-      if (lower !== null)
-        throw new UserError(`Can't set lower bound on field ${fieldPath} twice in an index range.`);
-      lower = type === "Gt" ? key + LAST : key;
-    } else {
-      if (upper !== null)
-        throw new UserError(`Can't set upper bound on field ${fieldPath} twice in an index range.`);
-      upper = type === "Lte" ? key + LAST : key;
-    }
-  }
-  return [prefix + (lower ?? ""), prefix + (upper ?? LAST)];
+/** The names of a table's search and vector indexes. */
+function otherIndexes({ schema }: Table): Set<string> {
+  if (schema === null) return new Set();
+  const { searchIndexes, stagedSearchIndexes, vectorIndexes, stagedVectorIndexes } = schema;
+  const all = [searchIndexes, stagedSearchIndexes, vectorIndexes, stagedVectorIndexes];
+  return new Set(all.flat().map(({ indexDescriptor }) => indexDescriptor));
 }
 
 export type Place = { position: string | null; remaining: number[]; rows: number; bytes: number };
@@ -204,7 +181,7 @@ export class QueryStream {
 
 export interface PageRequest {
   query: SerializedQuery;
-  cursor: string | null;
+  cursor?: string | null;
   endCursor?: string | null;
   pageSize: number;
   maximumRowsRead?: number | null;
@@ -221,13 +198,14 @@ export function readPage(transaction: Transaction, component: string, request: P
     maximumRowsRead: maxRows = null,
     maximumBytesRead: maxBytes = null,
   } = request;
+  checkPageRequest(request);
   const fingerprint = createHash("sha256").update(JSON.stringify(query)).digest("hex").slice(0, 16);
   if (pageSize === 0) throw new UserError("Must request at least 1 document while paginating");
   if (pageSize > MAX_PAGE) throw new UserError(`Requested too many items: ${pageSize}`);
   if ((maxRows !== null && maxRows <= 0) || (maxBytes !== null && maxBytes <= 0)) {
     throw new UserError("maximumRowsRead and maximumBytesRead must be greater than 0");
   }
-  const start = readCursor(request.cursor, fingerprint);
+  const start = request.cursor == null ? { key: null } : readCursor(request.cursor, fingerprint);
   const until = request.endCursor == null ? null : readCursor(request.endCursor, fingerprint);
   const write = (cursor: Cursor) => writeCursor(cursor, fingerprint);
   if (start === "end") {
@@ -279,14 +257,32 @@ export function readPage(transaction: Transaction, component: string, request: P
   };
 }
 
+/** What a function gave as it liked: the client library looks at little of it. @throws UserError */
+function checkPageRequest({ cursor, endCursor, pageSize, ...most }: PageRequest) {
+  const wrong = (what: string, value: Json | undefined) =>
+    new UserError(`Invalid arguments for \`queryPage\`: ${what}, not ${JSON.stringify(value)}`);
+  if (!isCount(pageSize)) throw wrong("pageSize must be a natural number", pageSize);
+  for (const [name, value] of Object.entries({ cursor, endCursor }))
+    if (value != null && typeof value !== "string") throw wrong(`${name} must be a string`, value);
+  for (const name of ["maximumRowsRead", "maximumBytesRead"] as const) {
+    const value = most[name];
+    // Those below 1 have an error of their own.
+    if (value != null && !Number.isInteger(value))
+      throw wrong(`${name} must be a natural number`, value);
+  }
+}
+
+function isCount(value: unknown) {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
 function writeCursor(cursor: Cursor, fingerprint: string) {
   const place = cursor === "end" ? "e" : `k${cursor.key ?? ""}`;
   return fingerprint + Buffer.from(place, "latin1").toString("hex");
 }
 
-function readCursor(text: string | null, fingerprint: string): Cursor {
-  if (text === null) return { key: null };
-  if (typeof text !== "string" || !text.startsWith(fingerprint)) {
+function readCursor(text: string, fingerprint: string): Cursor {
+  if (!text.startsWith(fingerprint)) {
     const message =
       "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is from a different query.";
     throw new UserError(message, { isConvexSystemError: true, paginationError: "InvalidCursor" });

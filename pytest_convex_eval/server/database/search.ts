@@ -20,44 +20,57 @@ export const MAX_CANDIDATES = 1024;
 const MAX_VECTOR_RESULTS = 256;
 const MAX_VECTOR_FILTERS = 64;
 const DEFAULT_VECTOR_RESULTS = 10;
+/** What a word that only begins with the last term counts beside the term itself. */
+const PREFIX_WEIGHT = 0.5;
 
 function terms(text: string) {
   return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).map((each) => each.slice(0, MAX_TERM));
 }
 
-/** The documents that match any term (the last one as a prefix), the most relevant first. @throws UserError */
+export type SearchFilter = { type: "Search" | "Eq"; fieldPath: string; value: Json };
+
+/**
+ * The documents that match any term (the last one as a prefix), the most relevant first.
+ * @param name `table.index`
+ * @throws UserError
+ */
 export function search(
   table: Table | undefined,
-  indexName: string,
-  filters: { type: "Search" | "Eq"; fieldPath: string; value: Json }[],
+  name: string,
+  filters: SearchFilter[],
 ): Document[] {
-  const name = `${table?.name ?? "?"}.${indexName}`;
+  const own = name.slice(name.indexOf(".") + 1);
   const schema = table?.schema;
-  if (schema?.stagedSearchIndexes.some((each) => each.indexDescriptor === indexName)) {
+  if (schema?.stagedSearchIndexes.some((each) => each.indexDescriptor === own)) {
     throw new UserError(
       `Index ${name} is currently staged and not available to query until it is enabled.`,
     );
   }
-  const index = schema?.searchIndexes.find((each) => each.indexDescriptor === indexName);
-  if (table === undefined || index === undefined) throw new UserError(`Index ${name} not found.`);
+  const index = schema?.searchIndexes.find((each) => each.indexDescriptor === own);
+  if (table === undefined || index === undefined) throw noIndex(table, name, "search");
+  const wrong = (what: string) => new UserError(`Search query against ${name} ${what}`);
   const [query, ...others] = filters.filter(({ type }) => type === "Search");
-  if (query === undefined || others.length > 0)
-    throw new UserError("Search query must contain exactly one search filter.");
+  if (query === undefined) {
+    throw wrong(
+      `does not contain any search filters. You must include a search filter like \`q.search("${index.searchField}", searchText)\`.`,
+    );
+  }
+  if (others.length > 0)
+    throw wrong(
+      `contains multiple search filters against "${query.fieldPath}". Only one is allowed.`,
+    );
   if (query.fieldPath !== index.searchField) {
-    throw new UserError(
-      `Search query against ${name} contains a search filter against "${query.fieldPath}", which isn't its searchField.`,
+    throw wrong(
+      `contains a search filter against "${query.fieldPath}", which doesn't match the indexed \`searchField\` "${index.searchField}".`,
     );
   }
   const equalities = filters.filter(({ type }) => type === "Eq");
-  if (equalities.length > MAX_FILTERS) {
-    throw new UserError(
-      `Search query against ${name} has too many filters (${equalities.length} > maximum ${MAX_FILTERS}).`,
-    );
-  }
+  if (equalities.length > MAX_FILTERS)
+    throw wrong(`has too many filter conditions. Max: ${MAX_FILTERS} Actual: ${equalities.length}`);
   for (const { fieldPath } of equalities) {
     if (index.filterFields.includes(fieldPath)) continue;
-    throw new UserError(
-      `Search query against ${name} contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in \`filterFields\`.`,
+    throw wrong(
+      `contains an equality filter on "${fieldPath}" but that field isn't indexed for filtering in \`filterFields\`.`,
     );
   }
   const wanted = terms(String(query.value)).slice(0, MAX_TERMS);
@@ -67,11 +80,17 @@ export function search(
   });
   const average =
     texts.reduce((sum, { words }) => sum + words.length, 0) / Math.max(texts.length, 1);
-  const matchers = wanted.map((term, i) => {
-    const matches = (word: string) =>
-      i === wanted.length - 1 ? word.startsWith(term) : word === term;
-    const holding = texts.filter(({ words }) => words.some(matches)).length;
-    return { matches, weight: Math.log(1 + (texts.length - holding + 0.5) / (holding + 0.5)) };
+  const matchers = wanted.map((term, i): Matcher => {
+    const isLast = i === wanted.length - 1;
+    const count = (words: string[]) => {
+      let count = 0;
+      for (const word of words)
+        if (word === term) count += 1;
+        else if (isLast && word.startsWith(term)) count += PREFIX_WEIGHT;
+      return count;
+    };
+    const holding = texts.filter(({ words }) => count(words) > 0).length;
+    return { count, weight: Math.log(1 + (texts.length - holding + 0.5) / (holding + 0.5)) };
   });
   const passing = texts.filter(({ document }) =>
     equalities.every(
@@ -90,20 +109,36 @@ export function search(
     .map(({ document }) => document);
 }
 
+/** `count`: how often a term is among words */
+type Matcher = { count: (words: string[]) => number; weight: number };
+
 /** Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), k1 = 1.2, b = 0.75. */
-function bm25(
-  words: string[],
-  matchers: { matches: (word: string) => boolean; weight: number }[],
-  average: number,
-) {
+function bm25(words: string[], matchers: Matcher[], average: number) {
   let score = 0;
-  for (const { matches, weight } of matchers) {
-    const count = words.filter(matches).length;
+  for (const { count, weight } of matchers) {
+    const found = count(words);
     score +=
-      (weight * count * 2.2) /
-      (count + 1.2 * (0.25 + (0.75 * words.length) / Math.max(average, 1)));
+      (weight * found * 2.2) /
+      (found + 1.2 * (0.25 + (0.75 * words.length) / Math.max(average, 1)));
   }
   return score;
+}
+
+/** @param name `table.index` @param kind what it had to be */
+function noIndex(table: Table | undefined, name: string, kind: "search" | "vector") {
+  const own = name.slice(name.indexOf(".") + 1);
+  const { schema } = table ?? {};
+  const others = [
+    ...(table?.indexes.keys() ?? []),
+    ...[...(schema?.searchIndexes ?? []), ...(schema?.stagedSearchIndexes ?? [])].map(
+      ({ indexDescriptor }) => indexDescriptor,
+    ),
+    ...[...(schema?.vectorIndexes ?? []), ...(schema?.stagedVectorIndexes ?? [])].map(
+      ({ indexDescriptor }) => indexDescriptor,
+    ),
+  ];
+  const text = others.includes(own) ? `is not a ${kind} index` : "not found.";
+  return new UserError(`Index ${name} ${text}`);
 }
 
 export type VectorQuery = {
@@ -116,12 +151,18 @@ export type VectorQuery = {
 /** @returns the most similar first @throws UserError */
 export function vectorSearch(
   table: Table | undefined,
-  indexName: string,
   query: VectorQuery,
 ): { _id: string; _score: number }[] {
-  const index = table?.schema?.vectorIndexes.find((each) => each.indexDescriptor === indexName);
-  if (table === undefined || index === undefined)
-    throw new UserError(`Index ${query.indexName} not found.`);
+  const { indexName: name } = query;
+  const own = name.slice(name.indexOf(".") + 1);
+  const { schema } = table ?? {};
+  if (schema?.stagedVectorIndexes.some((each) => each.indexDescriptor === own)) {
+    throw new UserError(
+      `Index ${name} is currently staged and not available to query until it is enabled.`,
+    );
+  }
+  const index = schema?.vectorIndexes.find((each) => each.indexDescriptor === own);
+  if (table === undefined || index === undefined) throw noIndex(table, name, "vector");
   const limit = query.limit ?? DEFAULT_VECTOR_RESULTS;
   if (limit > MAX_VECTOR_RESULTS) {
     throw new UserError(
@@ -133,19 +174,19 @@ export function vectorSearch(
   const vector = numbers(query.vector);
   if (vector === null || vector.length !== index.dimensions) {
     throw new UserError(
-      `Your query vector has a length of ${vector?.length ?? 0} dimensions, but ${query.indexName} has been configured with ${index.dimensions} dimensions.`,
+      `Expected a vector with dimensions ${index.dimensions}, received ${vector?.length ?? 0}.`,
     );
   }
   const filtered = fieldsOf(query.expressions);
   if (filtered.length > MAX_VECTOR_FILTERS) {
     throw new UserError(
-      `Vector query against ${query.indexName} has too many filters (${filtered.length} > maximum ${MAX_VECTOR_FILTERS}).`,
+      `Vector query against ${name} has too many filter conditions. Max: ${MAX_VECTOR_FILTERS} Actual: ${filtered.length}`,
     );
   }
   for (const field of filtered) {
     if (index.filterFields.includes(field)) continue;
     throw new UserError(
-      `Vector query against ${query.indexName} filters on "${field}", which isn't in its \`filterFields\`.`,
+      `Vector query against ${name} contains a filter on "${field}" but that field isn't indexed for filtering in \`filterFields\`.`,
     );
   }
   return [...table.documents.values()]

@@ -4,24 +4,15 @@
  */
 
 import { decodeId } from "../values/ids.ts";
-import { mismatch, SYSTEM_FIELDS } from "../values/validation.ts";
-import { identifierProblem } from "../values/identifiers.ts";
-import {
-  displaySize,
-  MAX_DOCUMENT_NESTING,
-  nestingOf,
-  parseValue,
-  sizeOf,
-  special,
-  ValueError,
-} from "../values/values.ts";
+import { mismatch } from "../values/validation.ts";
+import { isPending, resolved, sizeOf, special } from "../values/values.ts";
+import { checkLimits, checkTableName, documentOf, fieldsOf, invalidArgument } from "./documents.ts";
 import { without } from "./history.ts";
 import { MAX_TABLES, type Table, type Tables } from "./tables.ts";
 import { UserError } from "./user_error.ts";
 import type { Json } from "../protocol.ts";
 import type { Document } from "./sorted_index.ts";
 
-const MAX_DOCUMENT_BYTES = 1024 * 1024;
 const MEBIBYTE = 1024 * 1024;
 
 /** The most that one function execution may use (https://docs.convex.dev/production/state/limits). */
@@ -66,7 +57,7 @@ const EXCEEDED: Record<Metric, (limit: number) => string> = {
     `Too many bytes written in a single function execution (limit: ${limit} bytes)`,
   functionsScheduled: (limit) => `Too many functions scheduled by this mutation (limit: ${limit})`,
   scheduledFunctionArgsBytes: (limit) =>
-    `Too large total size of the arguments of scheduled functions in this mutation (limit: ${limit} bytes)`,
+    `Too large total size of the arguments of scheduled functions from this mutation (limit: ${limit} bytes)`,
 };
 
 /** What undoes a write. `id` null: the table itself was made; `old` null: the document was. */
@@ -80,6 +71,8 @@ export class Transaction {
   /** run when it is committed */
   #afterwards: (() => void)[] = [];
   #written: Set<Table> = new Set();
+  /** Where documents were written that hold the timestamp of this commit, by their ids. */
+  #pending: Map<string, Table> = new Map();
   /** Whether what it may use is limited. */
   isLimited = true;
   /** By now. */
@@ -181,6 +174,21 @@ export class Transaction {
     this.functions = 0;
     this.reads.clear();
     this.#written.clear();
+    this.#pending.clear();
+  }
+
+  /** Whether documents may hold the timestamp of its commit. */
+  get isPending() {
+    return this.#pending.size > 0;
+  }
+
+  /** Puts the timestamp of its commit into what it wrote: it writes nothing any more. */
+  resolve(commitTs: bigint) {
+    for (const [id, table] of this.#pending) {
+      const document = table.documents.get(id);
+      if (document !== undefined) table.put(resolved(document, commitTs) as Document);
+    }
+    this.#pending.clear();
   }
 
   /** @returns what it changed: `component/table` */
@@ -219,7 +227,8 @@ export class Transaction {
     component: string,
     { id, isSystem, table: name }: { id: Json; isSystem: boolean; table?: Json },
   ): Document | null {
-    const table = this.#resolve(component, id, name, "db.get");
+    const method = isSystem ? "db.system.get" : "db.get";
+    const table = this.#resolve(component, id, name, method);
     this.use("databaseQueries");
     if (table === undefined) return null;
     if (table.isSystem !== isSystem) {
@@ -235,22 +244,20 @@ export class Transaction {
     return document;
   }
 
-  /** The table of an id; undefined where it is of no table of the component. */
+  /**
+   * The table of an id; undefined where it is of no table of the component.
+   * @param expected the table that it must be of, where one is named
+   * @param method as users call it: `db.get`
+   * @throws UserError
+   */
   #resolve(component: string, id: Json, expected: Json | undefined, method: string) {
-    const invalid = (why: string) =>
-      new UserError(`Invalid argument \`id\` for \`${method}\`: ${why}`);
-    if (typeof id !== "string") throw invalid("Unable to decode ID: not a string");
-    const decoded = decodeId(id);
-    if (decoded === null) {
-      const length = id.length < 31 || id.length > 37;
-      throw invalid(
-        `Unable to decode ID: ${length ? `Invalid ID length ${id.length}` : `Invalid ID ${JSON.stringify(id)}`}`,
-      );
-    }
-    const found = this.tables.tableOf(id);
+    const problem = decodingProblem(id);
+    if (problem !== null) throw invalidArgument("id", method, problem);
+    const found = this.tables.tableOf(String(id));
     const table = found?.component === component ? found : undefined;
     if (typeof expected === "string" && table !== undefined && table.name !== expected) {
-      throw invalid(`expected to be an Id<"${expected}">, got Id<"${table.name}"> instead.`);
+      const why = `expected to be an Id<"${expected}">, got Id<"${table.name}"> instead.`;
+      throw invalidArgument("id", method, why);
     }
     return table;
   }
@@ -259,21 +266,15 @@ export class Transaction {
 
   /** @returns the new id */
   insert(component: string, name: string, value: Json): string {
-    checkTableName(name);
+    checkTableName(name, "db.insert");
     if (name.startsWith("_"))
       throw new UserError("System tables (prefixed with `_`) are read-only.");
-    const fields = this.#parse(value, "db.insert");
-    for (const field of SYSTEM_FIELDS) {
-      if (field in fields)
-        throw new UserError(
-          `The system field \`${field}\` is set automatically and can't be inserted.`,
-        );
-    }
+    const given = fieldsOf(value, "db.insert");
     const table = this.table(component, name);
-    const id = this.tables.newId(table);
+    const _id = this.tables.newId(table);
     const _creationTime = this.tables.newCreationTime(this.now);
-    this.write(table, { _creationTime, _id: id, ...fields });
-    return id;
+    this.write(table, documentOf(given, { _id, _creationTime }));
+    return _id;
   }
 
   patch(component: string, { id, value, table: name }: { id: Json; value: Json; table?: Json }) {
@@ -300,19 +301,8 @@ export class Transaction {
   }
 
   #replaceWith(table: Table, old: Document, value: Json, method: string) {
-    const { _id, _creationTime, ...fields } = this.#parse(value, method);
-    const id = String(old["_id"]);
-    if (_id !== undefined && _id !== id) {
-      throw new UserError(
-        `Provided document ID ${JSON.stringify(_id)} doesn't match '_id' field ${JSON.stringify(id)}`,
-      );
-    }
-    if (_creationTime !== undefined && _creationTime !== old["_creationTime"]) {
-      throw new UserError(
-        "Provided '_creationTime' field doesn't match the document's '_creationTime' field",
-      );
-    }
-    this.write(table, { _creationTime: old["_creationTime"] ?? 0, _id: id, ...fields });
+    const { _id, _creationTime = 0 } = old;
+    this.write(table, documentOf(fieldsOf(value, method), { _id: String(_id), _creationTime }));
   }
 
   #existing(
@@ -331,42 +321,13 @@ export class Transaction {
     return [table, document];
   }
 
-  #parse(value: Json, method: string): Document {
-    let parsed: ReturnType<typeof parseValue>;
-    try {
-      parsed = parseValue(value);
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      throw new UserError(`Invalid argument \`value\` for \`${method}\`: ${error.message}`);
-    }
-    if (
-      typeof parsed !== "object" ||
-      parsed === null ||
-      Array.isArray(parsed) ||
-      special(parsed) !== null
-    ) {
-      throw new UserError(`Invalid argument \`value\` for \`${method}\`: Value must be an Object`);
-    }
-    for (const field of Object.keys(parsed)) {
-      if (!field.startsWith("_") || SYSTEM_FIELDS.has(field)) continue;
-      throw new UserError(
-        `Field '${field}' starts with an underscore, which is only allowed for system fields like '_id'`,
-      );
-    }
-    return parsed;
-  }
-
   /** Stores a document, checked against the schema. */
   write(table: Table, document: Document) {
-    const size = sizeOf(document);
-    if (size > MAX_DOCUMENT_BYTES)
-      throw new UserError(`Value is too large (${displaySize(size)} > maximum size 1 MiB)`);
-    if (nestingOf(document) > MAX_DOCUMENT_NESTING) {
-      throw new UserError(`Document is too nested (maximum nesting: ${MAX_DOCUMENT_NESTING})`);
-    }
+    const size = checkLimits(document);
     this.use("documentsWritten");
     this.use("bytesWritten", size);
     this.#checkSchema(table, document);
+    if (isPending(document)) this.#pending.set(String(document["_id"]), table);
     this.put(table, document);
   }
 
@@ -409,8 +370,10 @@ export class Transaction {
   }
 }
 
-export function checkTableName(name: string) {
-  const problem = identifierProblem(name.replace(/^_/, ""));
-  if (problem !== null)
-    throw new UserError(`Invalid table name: ${JSON.stringify(name)}. ${problem}`);
+/** Why a value is no id; null for one. */
+export function decodingProblem(id: Json): string | null {
+  if (typeof id !== "string") return "Unable to decode ID: not a string";
+  if (decodeId(id) !== null) return null;
+  const isOfAnotherLength = id.length < 31 || id.length > 37;
+  return `Unable to decode ID: ${isOfAnotherLength ? `Invalid ID length ${id.length}` : `Invalid ID ${JSON.stringify(id)}`}`;
 }

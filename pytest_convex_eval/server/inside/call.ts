@@ -46,6 +46,7 @@ const WRITES = new Set(
     "schedule",
     "cancel_job",
     "storageDelete",
+    "storageStore",
     "runUdf",
   ].map((name) => `1.0/${name}`),
 );

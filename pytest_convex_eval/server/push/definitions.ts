@@ -3,7 +3,7 @@
 import { Refusal } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { isStringLike, parseValidator } from "../values/validators.ts";
-import { identifierProblem } from "../values/identifiers.ts";
+import { pushedNameProblem } from "../values/identifiers.ts";
 import type {
   AnalyzedModule,
   ComponentSource,
@@ -88,7 +88,7 @@ export function checkDefinition(
   );
   const names = new Set();
   for (const { name } of childComponents) {
-    if (identifierProblem(name) !== null) {
+    if (pushedNameProblem(name) !== null) {
       throw refuse("TypecheckError", `Invalid component name ${JSON.stringify(name)} in ${owner}`);
     }
     if (names.has(name))

@@ -3,6 +3,7 @@
 import { HEAP_MEBIBYTES, IMPORT_SECONDS } from "../isolates/isolate.ts";
 import { checkCrons } from "./crons.ts";
 import { Refusal, Unsupported } from "../errors.ts";
+import { identifierProblem } from "../values/identifiers.ts";
 import { parseValidator } from "../values/validators.ts";
 
 import { isOwn } from "./modules.ts";
@@ -17,8 +18,6 @@ import type {
   Thrown,
 } from "../protocol.ts";
 import type { Origins } from "./modules.ts";
-
-const MAX_IDENTIFIER = 64;
 
 /** @throws Refusal */
 export function checkModule(
@@ -66,7 +65,7 @@ function checkFunction(each: ExportedFunction, module: Module, origins: Origins)
   const { path } = module;
   const pos = locate(each, module, origins);
   const where = { position: pos };
-  const wrong = identifierProblem(each.name);
+  const wrong = functionNameProblem(each.name);
   if (wrong !== null) {
     const text = `Invalid function name used in \`${path}\`: ${wrong}`;
     throw new Refusal("InvalidFunctionName", text, where);
@@ -87,32 +86,32 @@ function checkFunction(each: ExportedFunction, module: Module, origins: Origins)
     name: each.name,
     udfType: each.kind,
     visibility: each.visibility === null ? null : { kind: each.visibility },
-    args: checkValidator(each.args, `${name}.exportArgs()`, where),
+    args: checkValidator(each.args, `${name}.exportArgs()`, where, { ofArguments: true }),
     returns: checkValidator(each.returns, `${name}.exportReturns()`, where),
     pos,
   };
 }
 
-function identifierProblem(name: string): string | null {
-  if (name.length > MAX_IDENTIFIER) {
-    return `Identifier is too long (${name.length} > maximum ${MAX_IDENTIFIER}): ${name}`;
-  }
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-    return `Identifier "${name}" must start with a letter and can only contain letters, digits, and underscores.`;
-  }
-  return /^_+$/.test(name) ? `Identifier "${name}" cannot have exclusively underscores.` : null;
+function functionNameProblem(name: string): string | null {
+  if (/^_+$/.test(name)) return `Identifier "${name}" cannot have exclusively underscores.`;
+  return identifierProblem(name);
 }
 
 function checkValidator(
   exported: ExportedValidator,
   source: string,
   where: { position: import("../protocol.ts").Position | null },
+  { ofArguments = false }: { ofArguments?: boolean } = {},
 ) {
   if ("problem" in exported) throw new Refusal("InvalidModules", exported.problem, where);
   if (exported.json === null) return null;
   try {
-    return JSON.stringify(parseValidator(JSON.parse(exported.json)));
+    const validator = parseValidator(JSON.parse(exported.json));
+    if (ofArguments && validator.type !== "object" && validator.type !== "any")
+      throw new TypeError("Args validator must be an object or any");
+    return JSON.stringify(validator);
   } catch (error) {
+    if (error instanceof Unsupported) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     const code = error instanceof Refusal ? error.code : "InvalidModules";
     throw new Refusal(code, `Invalid JSON returned from ${source}: ${reason}`, where);

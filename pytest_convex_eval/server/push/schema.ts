@@ -1,10 +1,11 @@
 /** A schema module's export, checked table by table as the backend does. */
 
 import { MAX_TABLES } from "../database/tables.ts";
-import { Refusal } from "../errors.ts";
+import { Refusal, Unsupported } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { allowsVector, at, parseValidator, print } from "../values/validators.ts";
-import { identifierProblem } from "../values/identifiers.ts";
+import { fieldPathProblem, pushedNameProblem } from "../values/identifiers.ts";
+import { SYSTEM_FIELDS } from "../values/validation.ts";
 import type {
   DatabaseIndex,
   Module,
@@ -103,7 +104,10 @@ class TableCheck {
       documentType,
     };
     this.#checkTogether(table);
-    if (documentType !== null) this.#checkTopLevel(documentType);
+    if (documentType !== null) {
+      this.#checkTopLevel(documentType);
+      this.#checkSystemFields(documentType);
+    }
     if (documentType !== null && schemaValidation) this.#checkFields(table, documentType);
     for (const index of [...table.indexes, ...table.stagedDbIndexes])
       index.fields.push("_creationTime");
@@ -123,7 +127,7 @@ class TableCheck {
     if (/^_[A-Za-z0-9_]*$/.test(this.name)) {
       this.#refuse("TableNameReserved", `${this.name} is a reserved table name.`);
     }
-    const problem = identifierProblem(this.name);
+    const problem = pushedNameProblem(this.name);
     if (problem !== null) {
       this.#refuse(
         "InvalidTableName",
@@ -138,6 +142,7 @@ class TableCheck {
     try {
       return parseValidator(raw);
     } catch (error) {
+      if (error instanceof Unsupported) throw error;
       if (error instanceof Refusal)
         this.#refuse(error.code, `In table "${this.name}": ${error.message}`);
       const reason = error instanceof Error ? error.message : String(error);
@@ -161,7 +166,7 @@ class TableCheck {
         name,
       );
     }
-    if (identifierProblem(name) !== null) {
+    if (pushedNameProblem(name) !== null) {
       this.#refuse(
         "InvalidIndexName",
         `In table "${this.name}": Invalid index name: ${JSON.stringify(name)}. Identifiers must be 64 characters ` +
@@ -200,6 +205,7 @@ class TableCheck {
         const text = "Reserved fields (starting with `_`) are not allowed in indexes.";
         this.#refuseIndex("IndexFieldNameReserved", text, name);
       }
+      this.#fieldPath(field, name);
       if (seen.has(field)) {
         const text = `Duplicate field "${field}". Index fields must be unique within an index.`;
         this.#refuseIndex("FieldsNotUniqueWithinIndex", text, name);
@@ -219,7 +225,11 @@ class TableCheck {
   #search(raw: any): SearchIndex {
     const name = this.#indexName(raw);
     const filterFields = this.#filterFields(raw, name);
-    return { indexDescriptor: name, searchField: String(raw.searchField), filterFields };
+    return {
+      indexDescriptor: name,
+      searchField: this.#fieldPath(raw.searchField, name),
+      filterFields,
+    };
   }
 
   #vector(raw: any): VectorIndex {
@@ -232,7 +242,7 @@ class TableCheck {
     const filterFields = this.#filterFields(raw, name);
     return {
       indexDescriptor: name,
-      vectorField: String(raw.vectorField),
+      vectorField: this.#fieldPath(raw.vectorField, name),
       dimensions,
       filterFields,
     };
@@ -244,7 +254,15 @@ class TableCheck {
       const text = `Search indexes may have up to ${MAX_FILTER_FIELDS} filter fields.`;
       this.#refuseIndex("IndexTooManyFilterFields", text, name);
     }
+    for (const field of fields) this.#fieldPath(field, name);
     return fields.sort();
+  }
+
+  #fieldPath(raw: unknown, index: string) {
+    const path = String(raw);
+    const problem = fieldPathProblem(path);
+    if (problem !== null) this.#refuseIndex("InvalidIdentifier", problem, index);
+    return path;
   }
 
   /** What no index can break alone. */
@@ -318,6 +336,21 @@ class TableCheck {
       `In table "${this.name}": The document validator in a schema must be an object, a union of objects, or ` +
         `\`v.any()\`. Found ${print(documentType)}. ${DOCS}`,
     );
+  }
+
+  /** Only the system's own fields begin with an underscore, as in documents (`database/transaction.ts`). */
+  #checkSystemFields(documentType: Validator) {
+    const objects = documentType.type === "union" ? documentType.value : [documentType];
+    for (const each of objects) {
+      if (each.type !== "object") continue;
+      for (const field of Object.keys(each.value)) {
+        if (!field.startsWith("_") || SYSTEM_FIELDS.has(field)) continue;
+        this.#refuse(
+          "SchemaDefinitionError",
+          `In table "${this.name}": Field '${field}' starts with an underscore, which is only allowed for system fields like '_id'`,
+        );
+      }
+    }
   }
 
   #checkFields(table: Table, documentType: Validator) {

@@ -1,11 +1,12 @@
 /** What goes into functions and what comes out of them: its form, its size, and its validators. */
 
 import { parseValidator } from "../values/validators.ts";
-import { mismatch } from "../values/validation.ts";
-import { displaySize, parseValue, sizeOf, ValueError } from "../values/values.ts";
+import { isObject, mismatch } from "../values/validation.ts";
+import { display, displaySize, parseValue, sizeOf, ValueError } from "../values/values.ts";
 import { FunctionFailure } from "./failure.ts";
 import { canonical } from "./targets.ts";
 import type { AnalyzedFunction, Json, Validator } from "../protocol.ts";
+import type { Accepted } from "../values/values.ts";
 import type { Services } from "./services.ts";
 import type { Target } from "./targets.ts";
 
@@ -23,36 +24,45 @@ export class Checks {
   }
 
   /**
-   * @param given one object, or a list of it
+   * @param given one argument, or the list of them
+   * @returns the list
    * @throws FunctionFailure
    */
-  args(target: Target, given: Json): Json {
-    const raw = Array.isArray(given) ? (given[0] ?? {}) : given;
-    let args: ReturnType<typeof parseValue>;
+  args(target: Target, given: Json, accepted: Accepted = {}): Json[] {
+    let args: Json[];
     try {
-      args = parseValue(raw);
+      args = (Array.isArray(given) ? given : [given]).map((each) => parseValue(each, accepted));
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       throw new FunctionFailure(`Invalid arguments for ${canonical(target)}: ${error.message}`);
     }
     const limit = target.node ? MAX_NODE_ARGUMENT_BYTES : MAX_ARGUMENT_BYTES;
-    const size = sizeOf(args);
+    const size = args.reduce((sum: number, each) => sum + sizeOf(each), 0);
     if (size > limit) {
       throw new FunctionFailure(
         `Arguments for ${canonical(target)} are too large (actual: ${displaySize(size)}, limit: ${displaySize(limit)})`,
       );
     }
-    const tableOf = this.services.tables.namesFor(target.component);
-    const why = mismatch(this.#validatorsOf(target).args, args, { tableOf });
+    const { args: validator } = this.#validatorsOf(target);
+    const why = validator.type === "any" ? null : this.#mismatch(target, validator, args);
     if (why !== null) throw new FunctionFailure(`ArgumentValidationError: ${why}`);
     return args;
   }
 
+  #mismatch(target: Target, validator: Validator, args: Json[]) {
+    const [only] = args;
+    if (only === undefined || args.length > 1)
+      return `Expected to receive a single object as the function's argument. Instead received ${args.length} arguments: ${display(args)}`;
+    if (!isObject(only))
+      return `Expected to receive an object as the function's argument. Instead received: ${display(only)}`;
+    return mismatch(validator, only, { tableOf: this.services.tables.namesFor(target.component) });
+  }
+
   /** @throws FunctionFailure */
-  result(target: Target, returned: Json): Json {
-    let value: ReturnType<typeof parseValue>;
+  result(target: Target, returned: Json, accepted: Accepted = {}): Json {
+    let value: Json;
     try {
-      value = parseValue(returned);
+      value = parseValue(returned, accepted);
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       throw new FunctionFailure(

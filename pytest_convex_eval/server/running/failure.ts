@@ -13,10 +13,15 @@ export class FunctionFailure extends Error {
   logLines: string[];
   usage: import("./frame.ts").Usage | null;
   requestId: string;
-  /** @param data a ConvexError's */
-  constructor(text: string, data?: Json) {
+  /** Whether the text ends in frames. */
+  hasStack: boolean;
+  /**
+   * @param data a ConvexError's
+   */
+  constructor(text: string, data?: Json, { hasStack = false }: { hasStack?: boolean } = {}) {
     super(text);
     this.text = text;
+    this.hasStack = hasStack;
     this.data = data;
     this.logLines = [];
     this.usage = null;
@@ -37,7 +42,8 @@ export function asFailure(error: unknown): FunctionFailure {
   return new FunctionFailure(text);
 }
 
-/** As clients are told. */
-export function serverError(failure: FunctionFailure) {
-  return `[Request ID: ${failure.requestId}] Server Error\n${failure.text}`;
+/** As clients are told: a text without frames ends in a line break of its own. */
+export function serverError({ requestId, text, hasStack }: FunctionFailure) {
+  const end = hasStack || text.endsWith("\n") ? "" : "\n";
+  return `[Request ID: ${requestId}] Server Error\n${text}${end}`;
 }

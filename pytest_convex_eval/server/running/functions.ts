@@ -3,7 +3,7 @@
 import { APP } from "../push/definitions.ts";
 import { Transaction } from "../database/transaction.ts";
 import { UserError } from "../database/user_error.ts";
-import { integer } from "../values/values.ts";
+import { integer, isPending, resolved } from "../values/values.ts";
 import { Checks } from "./checks.ts";
 import { environmentOf } from "./environment.ts";
 import { asFailure, FunctionFailure } from "./failure.ts";
@@ -15,9 +15,9 @@ import {
   canonical,
   definitionIndex,
   definitionOf,
-  display,
   findTarget,
   parsePath,
+  shown,
 } from "./targets.ts";
 import { Descriptions } from "./thrown.ts";
 import type { Json, Push } from "../protocol.ts";
@@ -27,6 +27,7 @@ import type { Kind, Target } from "./targets.ts";
 import type { Services } from "./services.ts";
 
 const MAX_DEPTH = 8;
+const KINDS: Record<Kind, string> = { query: "Query", mutation: "Mutation", action: "Action" };
 
 /** Answers to an execution's own requests, by their names. */
 export type Operations = Map<string, (args: any) => Json | Promise<Json>>;
@@ -261,15 +262,15 @@ export class Functions {
 
   #lookUp(kind: Kind | null, component: string, path: string, caller: Caller): Target {
     const target = findTarget(this.push, component, path);
-    const shown = display(parsePath(path));
+    const name = shown(parsePath(path));
     // A function of a library too old to say is callable by everybody.
     const open = component === APP && target?.analyzed.visibility?.kind !== "internal";
     if (target === null || !(open || caller.admin)) {
       if (kind === null)
         throw new FunctionFailure(
-          `Could not find function for '${shown}'. Did you forget to run \`npx convex dev\`?`,
+          `Could not find function for '${name}'. Did you forget to run \`npx convex dev\`?`,
         );
-      throw new FunctionFailure(`Could not find public function for '${shown}'.`);
+      throw new FunctionFailure(`Could not find public function for '${name}'.`);
     }
     this.#checkKind(target, kind);
     return target;
@@ -278,7 +279,7 @@ export class Functions {
   #checkKind(target: Target, kind: Kind | null) {
     if (kind === null || kind === target.kind) return;
     throw new FunctionFailure(
-      `Function ${canonical(target)} is registered as ${article(target.kind)} but is being run as ${article(kind)}.`,
+      `Trying to execute ${canonical(target)} as ${KINDS[kind]}, but it is defined as ${KINDS[target.kind]}.`,
     );
   }
 
@@ -306,8 +307,8 @@ export class Functions {
       }
       const target = this.findNested(address, parent);
       this.#checkKind(target, kind);
-      const checked = this.checks.args(target, args);
       const { transaction } = parent;
+      const checked = this.checks.args(target, [args], { commitTs: transaction !== null });
       frame.enter(target, transaction);
       if (kind === "action") return await this.#act(frame, checked);
       if (transaction === null) return await this.#transact(frame, checked);
@@ -342,7 +343,7 @@ export class Functions {
       );
     }
     throw new FunctionFailure(
-      `Could not find function for '${display(parsed)}'. Did you forget to run \`npx convex dev\`?`,
+      `Could not find function for '${shown(parsed)}'. Did you forget to run \`npx convex dev\`?`,
     );
   }
 
@@ -368,6 +369,7 @@ export class Functions {
         return value;
       } catch (error) {
         transaction.abort();
+        history.release();
         throw error;
       }
     };
@@ -391,12 +393,12 @@ export class Functions {
 
   async #transact(
     frame: Frame,
-    args: Json,
+    args: Json[],
     { alongside = () => {}, at = null }: Pick<Invocation, "alongside" | "at"> = {},
   ) {
     return await this.transaction(
       async (transaction) => {
-        const value = await this.#attempt(frame, args, transaction);
+        const value = this.#resolve(await this.#attempt(frame, args, transaction), transaction);
         alongside(transaction, this.#result(frame, value));
         return value;
       },
@@ -404,7 +406,15 @@ export class Functions {
     );
   }
 
-  async #attempt(frame: Frame, args: Json, transaction: Transaction) {
+  /** With the timestamp of its commit in what a mutation wrote and gives back, where that stands for it. */
+  #resolve(value: Json, transaction: Transaction) {
+    if (!transaction.isPending && !isPending(value)) return value;
+    const timestamp = this.services.history.reserve();
+    transaction.resolve(timestamp);
+    return resolved(value, timestamp);
+  }
+
+  async #attempt(frame: Frame, args: Json[], transaction: Transaction) {
     frame.transaction = transaction;
     const epoch = this.#epoch;
     const calls = this.#calls;
@@ -425,12 +435,12 @@ export class Functions {
     }
   }
 
-  #act(frame: Frame, args: Json) {
+  #act(frame: Frame, args: Json[]) {
     frame.transaction = null;
     return this.#execute(frame.target?.node ? this.nodeActions : this.actions, frame, args);
   }
 
-  async #execute(isolate: FunctionIsolate, frame: Frame, args: Json): Promise<Json> {
+  async #execute(isolate: FunctionIsolate, frame: Frame, args: Json[]): Promise<Json> {
     const { target } = frame;
     if (target === null) throw new Error("A frame without a function can't be executed.");
     const { kind, definitionPath, module, name } = target;
@@ -440,9 +450,12 @@ export class Functions {
         definitionPath,
         module,
         name,
-        args: JSON.stringify([args]),
+        args: JSON.stringify(args),
       });
-      return this.checks.result(target, this.#value(outcome));
+      // What a mutation gives back may hold the timestamp of its commit, and so may what it is given by another.
+      const isPart = kind === "mutation" || frame.depth > 0;
+      const accepted = { commitTs: frame.transaction !== null && isPart };
+      return this.checks.result(target, this.#value(outcome), accepted);
     } finally {
       // What it began and did not wait for is part of its transaction, and must not go on after it.
       await frame.turn;
@@ -499,7 +512,10 @@ export class Functions {
 
   #value(outcome: Outcome): Json {
     if ("value" in outcome) return JSON.parse(outcome.value);
-    throw new FunctionFailure(this.descriptions.of(outcome.error), outcome.error.data);
+    const { frames, data } = outcome.error;
+    throw new FunctionFailure(this.descriptions.of(outcome.error), data, {
+      hasStack: frames.length > 0,
+    });
   }
 
   /** What a new process is given. */
@@ -514,8 +530,4 @@ export class Functions {
         .map(({ path: own, source }) => [own, source]),
     }));
   }
-}
-
-function article(kind: Kind) {
-  return kind === "action" ? "an action" : `a ${kind}`;
 }

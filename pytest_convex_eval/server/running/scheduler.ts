@@ -4,9 +4,11 @@
  */
 
 import { instances } from "../push/diffs.ts";
+import { invalidArgument } from "../database/documents.ts";
 import { SCHEDULED } from "../database/tables.ts";
+import { decodingProblem } from "../database/transaction.ts";
 import { UserError } from "../database/user_error.ts";
-import { displaySize, sizeOf } from "../values/values.ts";
+import { displaySize, parseValue, sizeOf, ValueError } from "../values/values.ts";
 import { nextTime } from "./cron_times.ts";
 import { asFailure } from "./failure.ts";
 import { SYSTEM } from "./identity.ts";
@@ -19,7 +21,7 @@ import type { Frame } from "./frame.ts";
 import type { Services } from "./services.ts";
 
 const MAX_ARGUMENT_BYTES = 4 * 1024 * 1024;
-const MAX_AHEAD = 5 * 366 * 24 * 3600 * 1000;
+const FIVE_YEARS = 5 * 365 * 24 * 3600 * 1000;
 /** The longest that a timer of Node's can wait. */
 const MAX_TIMER = 2 ** 31 - 1;
 
@@ -167,20 +169,14 @@ export class Scheduler {
           : `Attempted to schedule function at nonexistent path: ${module}`,
       );
     }
-    if (target.kind === "query") {
-      throw new UserError(
-        `Attempted to schedule a query function, only actions and mutations can be scheduled: ${canonical(target)}`,
-      );
-    }
-    const size = sizeOf(request.args);
+    const args = argumentOf(request.args);
+    const size = sizeOf(args);
     if (size > MAX_ARGUMENT_BYTES) {
       throw new UserError(
         `Arguments for ${canonical(target)} are too large to be scheduled (actual: ${displaySize(size)}, limit: ${displaySize(MAX_ARGUMENT_BYTES)})`,
       );
     }
-    const time = Math.round(request.ts * 1e6) / 1e3;
-    if (Math.abs(time - transaction.now) > MAX_AHEAD)
-      throw new UserError("Functions can be scheduled at most five years away.");
+    const time = timeOf(request.ts, transaction.now);
     transaction.use("functionsScheduled");
     transaction.use("scheduledFunctionArgsBytes", size);
     const owner = frame.component;
@@ -189,7 +185,7 @@ export class Scheduler {
     transaction.put(table, {
       _creationTime: transaction.tables.newCreationTime(transaction.now),
       _id: id,
-      args: [request.args],
+      args: [args],
       name: canonical(target),
       scheduledTime: time,
       state: { kind: "pending" },
@@ -204,6 +200,13 @@ export class Scheduler {
   }
 
   cancel(transaction: Transaction, component: string, id: Json) {
+    const problem = decodingProblem(id);
+    if (problem !== null) throw invalidArgument("id", "db.cancel_job", problem);
+    const table = transaction.tables.tableOf(String(id));
+    if (table?.component === component && table.name !== SCHEDULED) {
+      const why = `expected to be an Id<"${SCHEDULED}">, got Id<"${table.name}"> instead.`;
+      throw invalidArgument("id", "db.cancel_job", why);
+    }
     const document = this.#row(transaction, component, String(id));
     if (document === null) throw new UserError(`Scheduled function with ID ${id} not found.`);
     if (stateOf(document) !== "pending") return;
@@ -355,9 +358,11 @@ export class Scheduler {
       if (row !== null) this.#setState(transaction, owner, row, { kind: "success" });
       isOver = true;
     };
+    // A query can be scheduled, and fails then.
+    const isQuery = findTarget(this.services.push(), component, path)?.kind === "query";
     try {
       await functions.run({
-        kind: null,
+        kind: isQuery ? "mutation" : null,
         component,
         path,
         args,
@@ -374,6 +379,26 @@ export class Scheduler {
       await setState({ kind: "failed", error: failure.text });
     }
   }
+}
+
+function argumentOf(args: Json): Json {
+  try {
+    return parseValue(args);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new UserError(`Invalid arguments for \`schedule\`: ${error.message}`);
+  }
+}
+
+/** @param seconds since 1970, as a function gave them @returns milliseconds */
+function timeOf(seconds: unknown, now: number): number {
+  if (typeof seconds !== "number" || Number.isNaN(seconds))
+    throw new UserError("Invalid arguments for `schedule`: ts must be a number");
+  const time = Math.round(seconds * 1e6) / 1e3;
+  if (Math.abs(time - now) <= FIVE_YEARS) return time;
+  const date = new Date(time);
+  const shown = Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString();
+  throw new UserError(`${shown} is more than 5 years in the ${time > now ? "future" : "past"}`);
 }
 
 function stateOf(document: Document) {

@@ -26,6 +26,8 @@ export class Storage {
   #files: Map<string, { id: string; component: string; bytes: Buffer | null }> = new Map();
   /** UUIDs by storage id */
   #uuids: Map<string, string> = new Map();
+  /** By storage id: what a transaction has stored, which nobody else knows yet. */
+  #uncommitted: WeakMap<Transaction, Map<string, { uuid: string; bytes: Buffer }>> = new WeakMap();
   #tokens: Map<string, { component: string; until: number }> = new Map();
 
   /** @param now milliseconds */
@@ -93,6 +95,8 @@ export class Storage {
     const table = transaction.tables.create(component, STORAGE);
     const id = givenId ?? transaction.tables.newId(table);
     const uuid = randomUUID();
+    const own = this.#uncommitted.get(transaction) ?? new Map();
+    this.#uncommitted.set(transaction, own.set(id, { uuid, bytes }));
     transaction.put(table, {
       _creationTime: creationTime ?? transaction.tables.newCreationTime(transaction.now),
       _id: id,
@@ -133,7 +137,9 @@ export class Storage {
 
   url(transaction: Transaction, component: string, storageId: string): string | null {
     const document = this.#find(transaction, component, storageId);
-    const uuid = document === null ? undefined : this.#uuids.get(String(document["_id"]));
+    if (document === null) return null;
+    const id = String(document["_id"]);
+    const uuid = this.#uncommitted.get(transaction)?.get(id)?.uuid ?? this.#uuids.get(id);
     return uuid === undefined ? null : `${this.urls.cloud}/api/storage/${uuid}`;
   }
 
@@ -151,8 +157,12 @@ export class Storage {
 
   load(transaction: Transaction, component: string, storageId: string): File | null {
     const document = this.#find(transaction, component, storageId);
-    const file = document === null ? null : this.at(this.#uuids.get(String(document["_id"])) ?? "");
-    return file === null ? null : { bytes: file.bytes, contentType: contentTypeOf(document) };
+    if (document === null) return null;
+    const id = String(document["_id"]);
+    const bytes =
+      this.#uncommitted.get(transaction)?.get(id)?.bytes ??
+      this.at(this.#uuids.get(id) ?? "")?.bytes;
+    return bytes === undefined ? null : { bytes, contentType: contentTypeOf(document) };
   }
 
   /** The bytes of a file whose row is there. */

@@ -4,9 +4,10 @@ import { QueryStream, readPage } from "../database/query.ts";
 import { vectorSearch } from "../database/search.ts";
 import { LIMITS } from "../database/transaction.ts";
 import { UserError } from "../database/user_error.ts";
+import { functionHandle } from "../values/handles.ts";
 import { takeBack } from "./frame.ts";
 import { fetchOwn } from "./own_fetch.ts";
-import { display, functionHandle, resolveAddress } from "./targets.ts";
+import { display, resolveAddress } from "./targets.ts";
 import type { Json } from "../protocol.ts";
 import type { PageRequest, Place, SerializedQuery } from "../database/query.ts";
 import type { VectorQuery } from "../database/search.ts";
@@ -73,6 +74,19 @@ const WRITES: Record<string, (asked: Asked, transaction: Transaction) => unknown
     services.storage.uploadUrl(frame.component),
   "1.0/storageDelete": ({ services, frame, args }, transaction) =>
     nothing(services.storage.delete(transaction, frame.component, args.storageId)),
+  "1.0/storageStore": (asked, transaction) => {
+    transaction.use("documentsWritten");
+    transaction.use("bytesWritten", Buffer.byteLength(String(asked.args.blob), "base64"));
+    return store(asked, transaction);
+  },
+  "1.0/storageGet": (asked, transaction) => {
+    const found = load(asked, transaction);
+    if (found !== null) {
+      transaction.use("documentsRead");
+      transaction.use("bytesRead", Buffer.byteLength(found.blob, "base64"));
+    }
+    return found;
+  },
   "1.0/signJwt": ({ services, frame, args }, transaction) =>
     services.ownTokens.sign(frame.component, transaction.now, args),
 };
@@ -248,7 +262,10 @@ function page(frame: Frame, transaction: Transaction, request: PageRequest) {
       "This query or mutation function ran multiple paginated queries. Convex only supports a single paginated query in each function.",
     );
   }
-  if (frame.component !== "") throw new UserError("paginate() is only supported in the app.");
+  if (frame.component !== "")
+    throw new UserError(
+      "paginate() is only supported in the app. Learn more at https://docs.convex.dev/components/authoring#pagination",
+    );
   frame.hasPaginated = true;
   return readPage(transaction, frame.component, request);
 }
@@ -264,17 +281,16 @@ function metrics(transaction: Transaction) {
 
 function vectors({ frame, args }: Asked, transaction: Transaction) {
   const query = args.query as VectorQuery;
-  const [tableName = "", indexName = ""] = query.indexName.split(".");
-  return {
-    results: vectorSearch(transaction.tables.find(frame.component, tableName), indexName, query),
-  };
+  const [tableName = ""] = query.indexName.split(".");
+  return { results: vectorSearch(transaction.tables.find(frame.component, tableName), query) };
 }
 
 function store({ services, frame, args }: Asked, transaction: Transaction) {
   const bytes = Buffer.from(String(args.blob), "base64");
   return services.storage.store(transaction, frame.component, {
     bytes,
-    contentType: args.contentType ?? null,
+    // The client library gives the empty type of a Blob that has none.
+    contentType: args.contentType || null,
     sha256: args.sha256,
   });
 }

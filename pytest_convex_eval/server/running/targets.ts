@@ -4,6 +4,7 @@ import { APP } from "../push/definitions.ts";
 import { instances } from "../push/diffs.ts";
 import { UserError } from "../database/user_error.ts";
 import { BadRequest } from "../errors.ts";
+import { parseFunctionHandle } from "../values/handles.ts";
 import type { AnalyzedFunction, EvaluatedDefinition, Json, Push } from "../protocol.ts";
 
 export type Kind = "query" | "mutation" | "action";
@@ -33,6 +34,11 @@ export function parsePath(path: string): { module: string; name: string } {
 
 export function canonical({ module, name }: { module: string; name: string }) {
   return `${module}:${name}`;
+}
+
+/** As errors name it: a default export by its module alone. */
+export function shown(parsed: { module: string; name: string }) {
+  return display(parsed).replace(/:default$/, "");
 }
 
 /** As users write it. */
@@ -90,10 +96,9 @@ export function resolveAddress(
 ): { component: string; path: string; byHandle?: boolean } {
   if (typeof name === "string") return { component, path: name };
   if (typeof functionHandle === "string") {
-    const [, handle = ""] = functionHandle.split("function://");
-    const at = handle.indexOf(";");
-    if (at < 0) throw new UserError(`Invalid function handle: ${functionHandle}`);
-    return { component: handle.slice(0, at), path: handle.slice(at + 1), byHandle: true };
+    const handled = parseFunctionHandle(functionHandle);
+    if (handled === null) throw new UserError(`Invalid function handle: ${functionHandle}`);
+    return { ...handled, byHandle: true };
   }
   const parts = typeof reference === "string" ? reference.split("/") : [];
   const [prefix, kind, child = "", ...rest] = parts;
@@ -113,8 +118,4 @@ export function resolveAddress(
     component: component === APP ? child : `${component}/${child}`,
     path: `${rest.join("/")}:${function_}`,
   };
-}
-
-export function functionHandle({ component, path }: { component: string; path: string }) {
-  return `function://${component};${path}`;
 }

@@ -6,11 +6,11 @@
 import { randomUUID } from "node:crypto";
 
 import { STORAGE } from "../database/tables.ts";
-import { checkTableName } from "../database/transaction.ts";
+import { documentOf } from "../database/documents.ts";
 import { UserError } from "../database/user_error.ts";
 import { APP } from "../push/definitions.ts";
 import { ApiError } from "../errors.ts";
-import { SYSTEM_FIELDS } from "../values/validation.ts";
+import { pushedNameProblem } from "../values/identifiers.ts";
 import { decodeId } from "../values/ids.ts";
 import { integer, parseValue, ValueError } from "../values/values.ts";
 import { fileKey, FormatError, readData } from "./formats.ts";
@@ -97,7 +97,9 @@ export class Imports {
   #preview(imported: ImportedTable[], mode: Mode) {
     let deletes = false;
     const lines = imported.map(({ component, table: name, rows }) => {
-      if (name !== STORAGE) checkTableName(name);
+      const problem = name === STORAGE ? null : pushedNameProblem(name);
+      if (problem !== null)
+        throw new UserError(`Invalid table name: ${JSON.stringify(name)}. ${problem}`);
       if (!this.services.tables.schemas.has(component))
         throw new UserError(`there is no component ${component}`);
       const size = this.services.tables.find(component, name)?.documents.size ?? 0;
@@ -191,13 +193,17 @@ export class Imports {
   ) {
     const { tables, storage } = this.services;
     const { _id: givenId, _creationTime: givenTime, ...fields } = row;
-    const id = typeof givenId === "string" ? givenId : tables.newId(table);
-    if (givenId !== undefined && decodeId(id)?.table !== table.number)
+    if (
+      givenId !== undefined &&
+      (typeof givenId !== "string" || decodeId(givenId)?.table !== table.number)
+    )
       throw new UserError(`${where}: ${JSON.stringify(givenId)} is no id of it`);
+    if (givenTime !== undefined && typeof givenTime !== "number")
+      throw new UserError(`${where}: ${JSON.stringify(givenTime)} is no time of creation`);
+    const id = givenId ?? tables.newId(table);
     if (table.documents.has(id))
       throw new UserError(`${where}: there is a document with the id ${id} already`);
-    const time =
-      typeof givenTime === "number" ? givenTime : tables.newCreationTime(transaction.now);
+    const time = givenTime ?? tables.newCreationTime(transaction.now);
     if (table.name === STORAGE) {
       const bytes = files.get(fileKey(table.component, id));
       if (bytes === undefined) throw new UserError(`${where}: the archive has no file ${id}`);
@@ -209,12 +215,8 @@ export class Imports {
       return;
     }
     try {
-      const value = parseValue(fields) as Row;
-      for (const field of Object.keys(value)) {
-        if (field.startsWith("_") && !SYSTEM_FIELDS.has(field))
-          throw new UserError(`the field ${field} starts with an underscore`);
-      }
-      transaction.write(table, { _creationTime: time, _id: id, ...value });
+      const system = { _creationTime: time, _id: id };
+      transaction.write(table, documentOf(parseValue(fields) as Row, system));
     } catch (error) {
       if (error instanceof UserError || error instanceof ValueError)
         throw new UserError(`${where}: ${error.message}`);

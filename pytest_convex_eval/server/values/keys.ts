@@ -19,6 +19,7 @@ const STRING = "\x06";
 const BYTES = "\x07";
 const ARRAY = "\x08";
 const OBJECT = "\x0a";
+const GREATEST_INT64 = INT64 + "\xff".repeat(8);
 /** Ends arrays and objects: below every tag, so that the shorter comes first. */
 const END = "\x00";
 /** Ends texts, in which a zero byte becomes `\0\xff`. */
@@ -48,6 +49,9 @@ export function keyOf(value: Json | undefined): string {
         BigInt.asUintN(64, specialBytes(value).readBigInt64LE()) ^ (1n << 63n),
       );
       return INT64 + scratch.toString("latin1");
+    case "$commitTs":
+      // Greater than what any commit before had, as the client library compares it too: the greatest int64.
+      return GREATEST_INT64;
     case "$float":
       return FLOAT64 + floatKey(specialBytes(value).readDoubleLE());
     case "$bytes":

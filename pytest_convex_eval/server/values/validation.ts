@@ -1,6 +1,7 @@
 /** Whether a value is what a validator allows, and the sentence that says why not. */
 
 import { print } from "./validators.ts";
+import { parseFunctionHandle } from "./handles.ts";
 import { compareValues } from "./keys.ts";
 import { display, special } from "./values.ts";
 import type { Json, Validator } from "../protocol.ts";
@@ -39,6 +40,8 @@ function check(validator: Validator, value: Json, path: string, context: Context
       return special(value) === "$bytes" ? null : wrong();
     case "commitTs":
       return special(value) === "$commitTs" || special(value) === "$integer" ? null : wrong();
+    case "function":
+      return typeof value === "string" && parseFunctionHandle(value) !== null ? null : wrong();
     case "literal":
       if (compareValues(validator.value, value) === 0) return null;
       return `\`${display(value)}\` does not match literal validator \`${print(validator)}\`.${at(path)}`;
@@ -57,17 +60,17 @@ function check(validator: Validator, value: Json, path: string, context: Context
         ? null
         : wrong();
     case "record": {
-      if (!isPlainObject(value)) return wrong();
+      if (!isObject(value)) return wrong();
       for (const [name, each] of Object.entries(value)) {
         const found =
-          check(validator.keys, name, step(path, name), context) ??
-          check(validator.values.fieldType, each, step(path, name), context);
+          check(validator.keys, name, `${path}.keys()`, context) ??
+          check(validator.values.fieldType, each, `${path}.values()`, context);
         if (found !== null) return found;
       }
       return null;
     }
     case "object":
-      return isPlainObject(value) ? checkObject(validator, value, path, context) : wrong();
+      return isObject(value) ? checkObject(validator, value, path, context) : wrong();
   }
 }
 
@@ -111,12 +114,15 @@ function checkObject(
   const known = (name: string) =>
     Object.hasOwn(validator.value, name) ||
     (context.isDocument && path === "" && SYSTEM_FIELDS.has(name));
-  const extra = Object.keys(value).find((name) => !known(name));
+  const extra = Object.keys(value)
+    .sort()
+    .find((name) => !known(name));
   if (extra === undefined) return null;
   return `Object contains extra field \`${extra}\` that is not in the validator.${tail()}`;
 }
 
-function isPlainObject(value: Json): value is { [key: string]: Json } {
+/** Whether a value is an object, and not one of those that stand for others. */
+export function isObject(value: Json): value is { [key: string]: Json } {
   return (
     typeof value === "object" && value !== null && !Array.isArray(value) && special(value) === null
   );

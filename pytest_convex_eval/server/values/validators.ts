@@ -1,7 +1,8 @@
-/** Validators as data: their form in errors, what they allow, and the rules on records. */
+/** Validators as data: their form in errors, what they allow, and the rules on names and records. */
 
-import { Refusal } from "../errors.ts";
-import { specialBytes } from "./values.ts";
+import { Refusal, Unsupported } from "../errors.ts";
+import { identifierProblem } from "./identifiers.ts";
+import { display, specialBytes } from "./values.ts";
 import type { Field, Json, Validator } from "../protocol.ts";
 
 const SIMPLE = new Set([
@@ -15,7 +16,12 @@ const SIMPLE = new Set([
   "commitTs",
 ]);
 
-/** A validator's JSON, checked. @throws TypeError it is none @throws Refusal InvalidRecordType */
+/**
+ * A validator's JSON, checked; objects have their fields by alphabet, as they are shown and compared.
+ * @throws TypeError it is none
+ * @throws Refusal InvalidIdentifier, InvalidRecordType
+ * @throws Unsupported a newer library's
+ */
 export function parseValidator(json: unknown): Validator {
   if (typeof json !== "object" || json === null)
     throw new TypeError("a validator must be an object");
@@ -28,6 +34,7 @@ export function parseValidator(json: unknown): Validator {
     case "id": {
       const { tableName } = json as { tableName?: unknown };
       if (typeof tableName !== "string") throw new TypeError("v.id() needs a table name");
+      requireIdentifier(tableName);
       return { type, tableName };
     }
     case "array":
@@ -38,14 +45,38 @@ export function parseValidator(json: unknown): Validator {
     case "object": {
       if (typeof value !== "object" || value === null)
         throw new TypeError("v.object() needs fields");
-      const fields = Object.entries(value).map(([name, field]) => [name, parseField(field)]);
+      const fields = Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, field]) => {
+          requireIdentifier(name);
+          return [name, parseField(field)];
+        });
       return { type, value: Object.fromEntries(fields) };
     }
+    case "function":
+      return parseFunction(json);
     case "record":
       return parseRecord(json);
     default:
-      throw new TypeError(`unknown validator type ${type}`);
+      // A validator of a newer library: that it is not known here is no fault of the code.
+      throw new Unsupported(`The validator v.${type}() is not known to this deployment.`);
   }
+}
+
+function requireIdentifier(name: string) {
+  const problem = identifierProblem(name);
+  if (problem !== null) throw new Refusal("InvalidIdentifier", problem);
+}
+
+/** Its signature is for types and generated code alone, and kept for those. */
+function parseFunction(json: object): Validator {
+  const { fnType, args, returns } = json as { [key: string]: unknown };
+  return {
+    type: "function",
+    ...(typeof fnType === "string" && { fnType }),
+    ...(args !== undefined && { args: parseValidator(args) }),
+    ...(returns !== undefined && { returns: parseValidator(returns) }),
+  };
 }
 
 function parseLiteral(value: unknown): Json {
@@ -139,7 +170,7 @@ export function at(validator: Validator, path: string[]): Validator[] {
   }
 }
 
-/** As errors show it: `v.object({a: v.optional(v.string())})`. */
+/** As errors show it: `v.object({a: v.optional(v.string())})`, fields by alphabet. */
 export function print(validator: Validator): string {
   switch (validator.type) {
     case "number":
@@ -147,7 +178,7 @@ export function print(validator: Validator): string {
     case "bigint":
       return "v.int64()";
     case "literal":
-      return `v.literal(${printLiteral(validator.value)})`;
+      return `v.literal(${display(validator.value)})`;
     case "id":
       return `v.id(${JSON.stringify(validator.tableName)})`;
     case "array":
@@ -165,12 +196,4 @@ export function print(validator: Validator): string {
     default:
       return `v.${validator.type}()`;
   }
-}
-
-function printLiteral(value: Json) {
-  if (typeof value === "number") return Number.isInteger(value) ? value.toFixed(1) : String(value);
-  if (typeof value === "object" && value !== null && "$integer" in value) {
-    return `${Buffer.from(String(value["$integer"]), "base64").readBigInt64LE()}n`;
-  }
-  return JSON.stringify(value);
 }

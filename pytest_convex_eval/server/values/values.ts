@@ -17,6 +17,9 @@ export class ValueError extends Error {}
 
 export type JsonObject = { [key: string]: Json };
 
+/** `commitTs`: within a mutation, a value may stand for the timestamp of its commit. */
+export type Accepted = { commitTs?: boolean };
+
 /** The one key of `{"$integer": ...}` and its like, or null for what is encoded as itself. */
 export function special(
   value: Json | undefined,
@@ -56,27 +59,35 @@ export function integer(value: bigint): JsonObject {
 
 /**
  * A value from outside, checked, its objects' fields sorted as the backend stores them.
- * @param nesting how deep it may be
  * @throws ValueError
  */
-export function parseValue(json: Json, nesting: number = MAX_NESTING): Json {
-  if (json === null || typeof json === "boolean" || typeof json === "string") return json;
+export function parseValue(json: Json, accepted: Accepted = {}): Json {
+  return parse(json, MAX_NESTING, accepted);
+}
+
+function parse(json: Json, nesting: number, accepted: Accepted): Json {
+  if (json === null || typeof json === "boolean") return json;
+  if (typeof json === "string") {
+    if (json.isWellFormed()) return json;
+    throw new ValueError("Strings must be well-formed UTF-16: this one has half of a character.");
+  }
   if (typeof json === "number") {
     if (Number.isFinite(json)) return json;
     throw new ValueError(`${json} is not a number in JSON`);
   }
-  if (nesting <= 0) throw new ValueError(`Value is too nested (maximum nesting: ${MAX_NESTING})`);
+  const keys = Array.isArray(json) ? [] : Object.keys(json);
+  if (keys.length === 1 && keys[0]?.startsWith("$"))
+    return parseSpecial(keys[0], (json as JsonObject)[keys[0]] ?? null, accepted);
+  if (nesting <= 0)
+    throw new ValueError(tooNested(Array.isArray(json) ? "Array" : "Object", MAX_NESTING));
   if (Array.isArray(json)) {
     if (json.length > MAX_ARRAY_LENGTH) {
       throw new ValueError(
         `Array length is too long (${json.length} > maximum length ${MAX_ARRAY_LENGTH})`,
       );
     }
-    return json.map((each) => parseValue(each, nesting - 1));
+    return json.map((each) => parse(each, nesting - 1, accepted));
   }
-  const keys = Object.keys(json);
-  if (keys.length === 1 && keys[0]?.startsWith("$"))
-    return parseSpecial(keys[0], json[keys[0]] ?? null);
   if (keys.length > MAX_FIELDS) {
     throw new ValueError(
       `Object has too many fields (${keys.length} > maximum number ${MAX_FIELDS})`,
@@ -87,32 +98,65 @@ export function parseValue(json: Json, nesting: number = MAX_NESTING): Json {
     checkFieldName(key);
     // Not an assignment: a field can be called `__proto__`.
     Object.defineProperty(sorted, key, {
-      value: parseValue(json[key] ?? null, nesting - 1),
+      value: parse(json[key] ?? null, nesting - 1, accepted),
       ...{ enumerable: true, configurable: true, writable: true },
     });
   }
   return sorted;
 }
 
-function parseSpecial(key: string, encoded: Json): Json {
-  if (typeof encoded !== "string") throw new ValueError(`${key} must be encoded as a string`);
-  const bytes = Buffer.from(encoded, "base64");
+function parseSpecial(key: string, encoded: Json, { commitTs = false }: Accepted): Json {
   switch (key) {
     case "$bytes":
-      return { $bytes: bytes.toString("base64") };
-    case "$integer":
-      if (bytes.length !== 8) throw new ValueError("Received bytes of wrong length for an int64");
+      return { $bytes: bytesOf(key, encoded).toString("base64") };
+    case "$integer": {
+      const bytes = bytesOf(key, encoded);
+      if (bytes.length !== 8)
+        throw new ValueError(`Received ${bytes.length} bytes, expected 8 for $integer`);
       return { $integer: bytes.toString("base64") };
-    case "$float": {
-      if (bytes.length !== 8) throw new ValueError("Received bytes of wrong length for a float64");
-      const value = bytes.readDoubleLE();
-      return Number.isFinite(value) && !Object.is(value, -0)
-        ? value
-        : { $float: bytes.toString("base64") };
     }
+    case "$float": {
+      const bytes = bytesOf(key, encoded);
+      if (bytes.length !== 8)
+        throw new ValueError(`Received ${bytes.length} bytes, expected 8 for $float`);
+      const value = bytes.readDoubleLE();
+      if (Number.isFinite(value) && !Object.is(value, -0))
+        throw new ValueError(`Float ${displayFloat(value)} should be encoded as a number`);
+      return { $float: bytes.toString("base64") };
+    }
+    case "$commitTs":
+      if (encoded !== null) throw new ValueError("$commitTs must be encoded as null");
+      if (!commitTs)
+        throw new ValueError(
+          "The commit timestamp is not known here: only what a mutation writes or gives to others can hold it.",
+        );
+      return { $commitTs: null };
+    case "$set":
+    case "$map":
+      throw new ValueError(
+        `Received a ${key === "$set" ? "Set" : "Map"} which is no longer supported as a Convex type.`,
+      );
     default:
-      throw new ValueError(`Field name ${key} starts with '$', which is reserved.`);
+      throw new ValueError(reserved(key));
   }
+}
+
+/** Base64 with its padding, and nothing else. */
+function bytesOf(key: string, encoded: Json): Buffer {
+  if (typeof encoded !== "string") throw new ValueError(`${key} must be encoded as a string`);
+  const bytes = Buffer.from(encoded, "base64");
+  if (bytes.toString("base64") !== encoded)
+    throw new ValueError(`${key} must be encoded as base64`);
+  return bytes;
+}
+
+function reserved(name: string) {
+  return `Field name ${name} starts with '$', which is reserved.`;
+}
+
+/** @param what `Array`, `Object` or `Document` */
+export function tooNested(what: string, maximum: number) {
+  return `${what} is too nested (nested ${maximum + 1} levels deep > maximum nesting ${maximum})`;
 }
 
 /** @throws ValueError */
@@ -120,14 +164,33 @@ export function checkFieldName(name: string) {
   if (name.length > MAX_FIELD_NAME) {
     throw new ValueError(`Field name is too long (${name.length} > maximum ${MAX_FIELD_NAME}).`);
   }
-  if (name.startsWith("$"))
-    throw new ValueError(`Field name ${name} starts with '$', which is reserved.`);
-  if (!/^[ -~]+$/.test(name)) {
-    if (name === "") throw new ValueError("Field names must be nonempty.");
-    throw new ValueError(
-      `Field name ${JSON.stringify(name)} has an invalid character. Field names can only contain non-control ASCII characters.`,
-    );
-  }
+  if (name.startsWith("$")) throw new ValueError(reserved(name));
+  const wrong = [...name].find((character) => !/^[ -~]$/.test(character));
+  if (wrong === undefined) return;
+  throw new ValueError(
+    `Field name ${name} has invalid character '${wrong}': Field names can only contain non-control ASCII characters`,
+  );
+}
+
+/** Whether a value, or one in it, stands for the timestamp of a commit that is still to come. */
+export function isPending(value: Json): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (Array.isArray(value)) return value.some(isPending);
+  return special(value) === "$commitTs" || Object.values(value).some(isPending);
+}
+
+/** A value with the timestamp in all places that stand for it. */
+export function resolved(value: Json, commitTs: bigint): Json {
+  if (!isPending(value)) return value;
+  if (Array.isArray(value)) return value.map((each) => resolved(each, commitTs));
+  return resolvedObject(value as JsonObject, commitTs);
+}
+
+function resolvedObject(value: JsonObject, commitTs: bigint): JsonObject {
+  if (special(value) === "$commitTs") return integer(commitTs);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [name, resolved(each, commitTs)]),
+  );
 }
 
 /** The size in bytes that the limits count. */
@@ -174,7 +237,7 @@ export function nestingOf(value: Json): number {
   return deepest + 1;
 }
 
-/** As errors show a value: `{a: 1.0, b: [2n]}`. */
+/** As errors show a value: `{a: 1.0, b: [2]}`, fields by alphabet. */
 export function display(value: Json | undefined): string {
   if (value === undefined) return "undefined";
   if (value === null || typeof value === "boolean") return String(value);
@@ -183,25 +246,32 @@ export function display(value: Json | undefined): string {
   if (Array.isArray(value)) return `[${value.map(display).join(", ")}]`;
   switch (special(value)) {
     case "$integer":
-      return `${specialBytes(value).readBigInt64LE()}n`;
+      return String(specialBytes(value).readBigInt64LE());
     case "$float":
       return displayFloat(specialBytes(value).readDoubleLE());
     case "$bytes":
-      return `Bytes(${specialBytes(value).toString("hex")})`;
+      return `b"${specialBytes(value).toString("base64")}"`;
     case "$undefined":
       return "undefined";
+    case "$commitTs":
+      return "[unresolved commit timestamp]";
     default: {
-      const fields = Object.entries(value).map(
-        ([name, each]) => `${displayName(name)}: ${display(each)}`,
-      );
+      const fields = Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, each]) => `${displayName(name)}: ${display(each)}`);
       return `{${fields.join(", ")}}`;
     }
   }
 }
 
+/** As Rust's `{:?}` does: the shortest digits, an exponent below 1e-4 and from 1e16 on. */
 function displayFloat(value: number) {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
   if (Object.is(value, -0)) return "-0.0";
-  return Number.isInteger(value) && Math.abs(value) < 1e21 ? `${value}.0` : String(value);
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e16)) return value.toExponential().replace("e+", "e");
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
 function displayName(name: string) {

@@ -49,13 +49,13 @@ def test_only_admins_call_a_components_public_functions(
     nobody = Client(deployment.url, "").send("POST", "/api/mutation", {}, json.dumps(body).encode())
     refused = json.loads(nobody.body)
     assert refused["status"] == "error"
-    assert refused["errorMessage"].endswith("Could not find public function for 'a:add'.")
+    assert refused["errorMessage"].endswith("Could not find public function for 'a:add'.\n")
     assert ask("POST", "/api/mutation", body).body["status"] == "success"
 
     with SyncSocket(deployment.url) as sync:
         call = {"type": "Mutation", "udfPath": "a:add", "args": [{}], "componentPath": "yours"}
         sync.send({**call, "requestId": 0})
-        assert sync.receive()["result"].endswith("Could not find public function for 'a:add'.")
+        assert sync.receive()["result"].endswith("Could not find public function for 'a:add'.\n")
         sync.receive()
         key = {"tokenType": "Admin", "value": deployment.admin_key}
         sync.send({"type": "Authenticate", "baseVersion": 0, **key}, {**call, "requestId": 1})

@@ -105,12 +105,34 @@ LIMITS: dict[str, tuple[str, str]] = {
     "arguments of all scheduled functions": (
         "for (let i = 0; i < 5; i++)"
         "  await ctx.scheduler.runAfter(0, internal.a.nothing, { x: big.repeat(4) } as any);",
-        "Too large total size of the arguments of scheduled functions in this mutation "
+        "Too large total size of the arguments of scheduled functions from this mutation "
         "(limit: 16777216 bytes)",
     ),
     "scheduled too far away": (
-        "await ctx.scheduler.runAfter(6 * 366 * 24 * 3600 * 1000, internal.a.nothing, {});",
-        "Functions can be scheduled at most five years away.",
+        "await ctx.scheduler.runAt(Date.UTC(9999, 0), internal.a.nothing, {});",
+        "9999-01-01T00:00:00.000Z is more than 5 years in the future",
+    ),
+    "scheduled long ago": (
+        "await ctx.scheduler.runAt(0, internal.a.nothing, {});",
+        "1970-01-01T00:00:00.000Z is more than 5 years in the past",
+    ),
+    "scheduled at no time": (
+        "await ctx.scheduler.runAt(new Date(NaN), internal.a.nothing, {});",
+        "Invalid arguments for `schedule`: ts must be a number",
+    ),
+    "scheduled with what is no value": (
+        "await ctx.scheduler.runAfter(0, internal.a.nothing, { a: '\\ud83d' } as any);",
+        "Invalid arguments for `schedule`: Strings must be well-formed UTF-16: this one has half "
+        "of a character.",
+    ),
+    "cancelled what is no id": (
+        "await ctx.scheduler.cancel('abc' as any);",
+        "Invalid argument `id` for `db.cancel_job`: Unable to decode ID: Invalid ID length 3",
+    ),
+    "cancelled a document": (
+        "await ctx.scheduler.cancel((await ctx.db.insert('other', { a: 1 })) as any);",
+        "Invalid argument `id` for `db.cancel_job`: expected to be an "
+        'Id<"_scheduled_functions">, got Id<"other"> instead.',
     ),
     "scheduled at a nonexistent path": (
         "await ctx.scheduler.runAfter(0, 'nowhere:f' as any, {});",
@@ -131,11 +153,11 @@ LIMITS: dict[str, tuple[str, str]] = {
     ),
     "nesting of a document": (
         "await ctx.db.insert('t', { x: nested(16) });",
-        "Document is too nested (maximum nesting: 16)",
+        "Document is too nested (nested 17 levels deep > maximum nesting 16)",
     ),
     "nesting of a value": (
         "await ctx.db.insert('t', { x: nested(64) });",
-        f"{DOCUMENT}Value is too nested (maximum nesting: 64)",
+        f"{DOCUMENT}Array is too nested (nested 65 levels deep > maximum nesting 64)",
     ),
     "length of an array": (
         "await ctx.db.insert('t', { x: new Array(8193).fill(0) });",
@@ -158,18 +180,28 @@ LIMITS: dict[str, tuple[str, str]] = {
         "Field name ä has invalid character 'ä': Field names can only contain non-control ASCII "
         "characters",
     ),
-    "name of a field that is reserved": (
-        "await ctx.db.insert('t', { _x: 1 });",
-        "Field '_x' starts with an underscore, which is only allowed for system fields like '_id'",
+    "half a character": (
+        "await ctx.db.insert('t', { a: ['\\ud83d'] });",
+        f"{DOCUMENT}Strings must be well-formed UTF-16: this one has half of a character.",
     ),
     "name of a table": (
         "await ctx.db.insert('my-table', {});",
-        'Invalid table name: "my-table". Identifiers must start with a letter and can only contain '
-        "letters, digits, and underscores.",
+        "Invalid argument `table` for `db.insert`: Identifier my-table has invalid character '-': "
+        "Identifiers can only contain alphanumeric characters or underscores",
+    ),
+    "first character of a table's name": (
+        "await ctx.db.insert('1bad', {});",
+        "Invalid argument `table` for `db.insert`: Invalid first character '1' in 1bad: "
+        "Identifiers must start with an alphabetic character or underscore",
     ),
     "length of a table's name": (
         "await ctx.db.insert('x'.repeat(65), {});",
-        f'Invalid table name: "{"x" * 65}". Identifier is too long (65 > maximum 64).',
+        "Invalid argument `table` for `db.insert`: Identifier is too long (65 > maximum 64)",
+    ),
+    "name of a table that is read": (
+        "await ctx.db.query('1bad' as any).first();",
+        "Invalid argument `table` for `db.query`: Invalid first character '1' in 1bad: "
+        "Identifiers must start with an alphabetic character or underscore",
     ),
     "system table": (
         "await ctx.db.insert('_storage', {});",
@@ -217,12 +249,11 @@ LIMITS: dict[str, tuple[str, str]] = {
         "await (ctx.db.query('staged') as any).withIndex('later').collect();",
         "Index staged.later is currently staged and not available to query until it is enabled.",
     ),
-    "index fields out of order": (
+    "field of no index": (
         "await (ctx.db.query('t') as any)"
         ".withIndex('by_creation_time', (q) => q.eq('x', 1)).first();",
-        "Tried to query index t.by_creation_time but the query didn't use the index fields in "
-        'order.\nIndex fields: ["_creationTime"]\nQuery fields: ["x"]\nFirst incorrect field: x\n'
-        "For more information see https://docs.convex.dev/using/indexes.",
+        'The index range included a comparison with "x", but t.by_creation_time with fields '
+        '["_creationTime"] doesn\'t index this field.',
     ),
     **{
         f"{method} of what is no id": (
@@ -240,6 +271,10 @@ LIMITS: dict[str, tuple[str, str]] = {
         )
         for method, value in METHODS.items()
     },
+    "system get of what is no id": (
+        "await ctx.db.system.get('abc' as any);",
+        "Invalid argument `id` for `db.system.get`: Unable to decode ID: Invalid ID length 3",
+    ),
     "system document": (
         "const id = await ctx.scheduler.runAfter(9e6, internal.a.nothing, {});"
         "await ctx.db.get(id as any);",
@@ -350,7 +385,10 @@ def test_components_have_no_pages(
     result = push_project(make_project(COMPONENT))
     assert result.findings == (), result.output
     error = str(deployment.query("a:page").error)
-    assert "paginate() is only supported in the app." in error
+    assert (
+        "paginate() is only supported in the app. Learn more at "
+        "https://docs.convex.dev/components/authoring#pagination\n" in error
+    )
 
 
 NESTED: dict[str, tuple[dict[str, JsonValue], str]] = {

@@ -37,6 +37,15 @@ RANGES: dict[str, tuple[list[list[Any]], list[tuple[int, int]]]] = {
     "gt lt": ([["Eq", "a", 1], ["Gt", "b", 1], ["Lt", "b", 3]], [(1, 2)]),
     "gte lte": ([["Eq", "a", 1], ["Lte", "b", 3], ["Gte", "b", 3]], [(1, 3)]),
     "gt lt of none": ([["Eq", "a", 1], ["Gt", "b", 2], ["Lt", "b", 2]], []),
+    "equalities turned round": ([["Eq", "b", 3], ["Eq", "a", 2]], [(2, 3)]),
+    "an equality after the bound on the next": (
+        [["Gt", "b", 1], ["Eq", "a", 2]],
+        [(2, 2), (2, 3)],
+    ),
+    "an equality between the bounds on the next": (
+        [["Gte", "b", 2], ["Eq", "a", 2], ["Lt", "b", 3]],
+        [(2, 2)],
+    ),
     "turned round": ([["Gt", "a", 2], ["Lt", "a", 2]], []),
     "none": ([["Eq", "a", 9]], []),
     "of another type": ([["Gt", "a", "1"]], []),
@@ -104,41 +113,72 @@ ORDER = (
     'Index fields: ["a", "b", "_creationTime"]\nQuery fields: [{}]\nFirst incorrect field: {}\n'
     "For more information see https://docs.convex.dev/using/indexes."
 )
+TWICE = "Already defined {} bound in index range. Can't add {}."
 REFUSED: dict[str, tuple[str, str]] = {
-    "not the first field": ('query(range(["Eq", "b", 1]))', ORDER.format('"b"', "b")),
-    "after a bound": (
+    "not the first field": ('query(range(["Eq", "b", 1]))', ORDER.format('"b"', '"b"')),
+    "a bound on another than the next": (
+        'query(range(["Eq", "a", 1], ["Gt", "_creationTime", 1]))',
+        ORDER.format('"a", "_creationTime"', '"_creationTime"'),
+    ),
+    "a bound on the first and an equality on the second": (
         'query(range(["Gt", "a", 1], ["Eq", "b", 1]))',
-        ORDER.format('"a", "b"', "b"),
+        ORDER.format('"b", "a"', '"b"'),
+    ),
+    "equalities that leave one out": (
+        'query(range(["Eq", "b", 1], ["Eq", "_creationTime", 1]))',
+        ORDER.format('"_creationTime", "b"', '"_creationTime"'),
+    ),
+    "equal twice": (
+        'query(range(["Eq", "a", 1], ["Eq", "a", "x"]))',
+        TWICE.format("equality", '"a" == "x"'),
+    ),
+    "a bound after an equality": (
+        'query(range(["Eq", "a", 1], ["Gt", "a", "x"]))',
+        TWICE.format("equality", '"a" > "x"'),
     ),
     "equal after a lower bound": (
         'query(range(["Gt", "a", 1], ["Eq", "a", 1]))',
-        ORDER.format('"a", "a"', "a"),
+        TWICE.format("inequality", '"a" == 1.0'),
     ),
     "equal after an upper bound": (
-        'query(range(["Lte", "a", 1], ["Eq", "a", 1]))',
-        ORDER.format('"a", "a"', "a"),
+        'query(range(["Lte", "a", 1], ["Eq", "a", { $undefined: null }]))',
+        TWICE.format("inequality", '"a" == undefined'),
     ),
     "two lower bounds": (
-        'query(range(["Gt", "a", 1], ["Gte", "a", 1]))',
-        "Can't set lower bound on field a twice in an index range.",
+        'query(range(["Gt", "a", 1], ["Gte", "a", "b"]))',
+        TWICE.format("lower", '"a" >= "b"'),
     ),
     "two upper bounds": (
-        'query(range(["Lt", "a", 1], ["Lte", "a", 1]))',
-        "Can't set upper bound on field a twice in an index range.",
+        'query(range(["Lte", "a", 1], ["Lt", "a", integer(1n)]))',
+        TWICE.format("upper", '"a" < 1'),
+    ),
+    "two upper bounds with a lower": (
+        'query(range(["Lt", "a", 1], ["Gt", "a", 0], ["Lte", "a", 1]))',
+        TWICE.format("upper", '"a" <= 1.0'),
+    ),
+    "bounds on two fields": (
+        'query(range(["Gt", "a", 1], ["Lt", "b", 1]))',
+        "Upper and lower bounds in `range` can only be applied to a single index field. This query "
+        'against index t.by_ab attempted to set a range bound on both "a" and "b". Consider using '
+        "`filter` instead.",
+    ),
+    "a field of no index": (
+        'query(range(["Eq", "a", 1], ["Eq", "nope", 1]))',
+        'The index range included a comparison with "nope", but t.by_ab with fields ["a", "b", '
+        '"_creationTime"] doesn\'t index this field.',
     ),
     "no such index": ('query([], "asc", [], "t.by_none")', "Index t.by_none not found."),
     "no index": ('query([], "asc", [], "t")', "Index t. not found."),
     "an index of no table": ('query([], "asc", [], "none.by_a")', "Index none.by_a not found."),
     "a range of ids by another field": (
         'query(range(["Eq", "a", 1]), "asc", [], "t.by_id")',
-        "Tried to query index t.by_id but the query didn't use the index fields in order.\n"
-        'Index fields: ["_id"]\nQuery fields: ["a"]\nFirst incorrect field: a\n'
-        "For more information see https://docs.convex.dev/using/indexes.",
+        'The index range included a comparison with "a", but t.by_id with fields ["_id"] '
+        "doesn't index this field.",
     ),
     "no table's name": (
         'query([], "asc", [], "a-b.by_id")',
-        'Invalid table name: "a-b". Identifiers must start with a letter and can only contain '
-        "letters, digits, and underscores.",
+        "Invalid argument `table` for `db.query`: Identifier a-b has invalid character '-': "
+        "Identifiers can only contain alphanumeric characters or underscores",
     ),
 }
 
@@ -153,6 +193,31 @@ def test_what_is_no_range_of_an_index_is_refused(
         made=made,
     )
     assert found == message
+
+
+def test_an_index_of_another_kind_is_no_database_index(in_server: InServer) -> None:
+    found = in_server("""
+      const tables = open({ t: { search: { s: { searchField: "x", filterFields: [] } }, vector: {
+        v: { vectorField: "x", dimensions: 2, filterFields: [] } } } });
+      const read = (name) => thrown(() => new QueryStream(begin(tables), "", { source: { type:
+        "IndexRange", indexName: name, range: [], order: null }, operators: [] }));
+      return [await read("t.s"), await read("t.v"), await read("t.none")];
+    """)
+    assert found == [
+        "Index t.s is not a database index",
+        "Index t.v is not a database index",
+        "Index t.none not found.",
+    ]
+
+
+def test_a_page_without_a_cursor_is_the_first(in_server: InServer) -> None:
+    found = in_server(
+        f"""{PAGES}
+        return [undefined, null].map((cursor) => of(page({{ cursor }})));
+        """,
+        rows=[{"a": a, "b": 0} for a in (1, 2, 3)],
+    )
+    assert found == [[[1, 2], False, None]] * 2
 
 
 def test_a_table_that_is_not_there_yet_is_empty_and_a_query_depends_on_it(
@@ -391,6 +456,7 @@ def test_a_large_page_is_better_split(in_server: InServer) -> None:
     assert found == [None, "SplitRecommended", None, "SplitRecommended"]
 
 
+PAGE = "Invalid arguments for `queryPage`: {}"
 INVALID = (
     "InvalidCursor: Tried to run a query starting from a cursor, but it looks like this cursor is "
     "from a different query."
@@ -405,7 +471,20 @@ INVALID = (
         ("{ maximumRowsRead: 0 }", "maximumRowsRead and maximumBytesRead must be greater than 0"),
         ("{ maximumBytesRead: 0 }", "maximumRowsRead and maximumBytesRead must be greater than 0"),
         ('{ cursor: "nonsense" }', INVALID),
-        ("{ cursor: 5 }", INVALID),
+        ("{ cursor: 5 }", PAGE.format("cursor must be a string, not 5")),
+        ("{ endCursor: {} }", PAGE.format("endCursor must be a string, not {}")),
+        ("{ pageSize: 1.5 }", PAGE.format("pageSize must be a natural number, not 1.5")),
+        ("{ pageSize: -1 }", PAGE.format("pageSize must be a natural number, not -1")),
+        ("{ pageSize: null }", PAGE.format("pageSize must be a natural number, not null")),
+        ('{ pageSize: "1" }', PAGE.format('pageSize must be a natural number, not "1"')),
+        (
+            "{ maximumRowsRead: 0.5 }",
+            PAGE.format("maximumRowsRead must be a natural number, not 0.5"),
+        ),
+        (
+            '{ maximumBytesRead: "1" }',
+            PAGE.format('maximumBytesRead must be a natural number, not "1"'),
+        ),
         ('{ endCursor: "nonsense" }', INVALID),
         ("{ cursor: other }", INVALID),
     ],

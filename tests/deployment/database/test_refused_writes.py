@@ -7,6 +7,10 @@ import pytest
 from tests.deployment.database.opened import OPEN
 from tests.deployment.server_modules import InServer
 
+RESERVED = (
+    "isn't a valid document: Field '_own' starts with an underscore, which is only allowed for "
+    "system fields like '_id'"
+)
 SYSTEM = "System tables (prefixed with `_`) are read-only."
 
 REFUSED: dict[str, tuple[str, str]] = {
@@ -34,6 +38,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         'it.get("", { id, isSystem: false, table: "u" })',
         'Invalid argument `id` for `db.get`: expected to be an Id<"u">, got Id<"t"> instead.',
     ),
+    "get no id of the system's": (
+        'it.get("", { id: "x", isSystem: true })',
+        "Invalid argument `id` for `db.system.get`: Unable to decode ID: Invalid ID length 1",
+    ),
     "get a file": (
         'it.get("", { id: file, isSystem: false })',
         "System tables can only be accessed with db.system.",
@@ -45,25 +53,33 @@ REFUSED: dict[str, tuple[str, str]] = {
     "insert into the system's": ('it.insert("", "_storage", {})', SYSTEM),
     "insert into no table": (
         'it.insert("", "a-b", {})',
-        'Invalid table name: "a-b". Identifiers must start with a letter and can only contain '
-        "letters, digits, and underscores.",
+        "Invalid argument `table` for `db.insert`: Identifier a-b has invalid character '-': "
+        "Identifiers can only contain alphanumeric characters or underscores",
     ),
     "insert into a long name": (
         'it.insert("", "a".repeat(65), {})',
-        f'Invalid table name: "{"a" * 65}". Identifier is too long (65 > maximum 64).',
+        "Invalid argument `table` for `db.insert`: Identifier is too long (65 > maximum 64)",
     ),
     "insert an id": (
         'it.insert("", "t", { _id: "x" })',
-        "The system field `_id` is set automatically and can't be inserted.",
+        'Provided document ID "NEW" doesn\'t match \'_id\' field "x"',
+    ),
+    "insert another's id": (
+        'it.insert("", "t", { _id: id })',
+        'Provided document ID "NEW" doesn\'t match \'_id\' field "ID"',
+    ),
+    "insert a number as id": (
+        'it.insert("", "t", { _id: 1 })',
+        "Provided document ID \"NEW\" doesn't match '_id' field 1.0",
     ),
     "insert a time": (
-        'it.insert("", "t", { _creationTime: 1 })',
-        "The system field `_creationTime` is set automatically and can't be inserted.",
+        'it.insert("", "t", { _creationTime: 1, a: 2 })',
+        "Provided creation time TIME doesn't match '_creationTime' field in "
+        "{_creationTime: 1.0, a: 2.0}",
     ),
     "insert an underscore": (
-        'it.insert("", "t", { _own: 1 })',
-        "Field '_own' starts with an underscore, which is only allowed for system fields like "
-        "'_id'",
+        'it.insert("", "t", { b: 1, _own: 1 })',
+        f'Document(value: {{_creationTime: TIME, _id: "NEW", _own: 1.0, b: 1.0}}) {RESERVED}',
     ),
     "insert a list": (
         'it.insert("", "t", [])',
@@ -87,16 +103,29 @@ REFUSED: dict[str, tuple[str, str]] = {
     "patch with null": ('it.patch("", { id, value: null })', "Value must be an object"),
     "patch the id": (
         'it.patch("", { id, value: { _id: "x" } })',
-        'Provided document ID "x" doesn\'t match \'_id\' field "ID"',
+        'Provided document ID "ID" doesn\'t match \'_id\' field "x"',
     ),
     "patch the time": (
         'it.patch("", { id, value: { _creationTime: 1 } })',
-        "Provided '_creationTime' field doesn't match the document's '_creationTime' field",
+        "Provided creation time TIME doesn't match '_creationTime' field in "
+        '{_creationTime: 1.0, _id: "ID", a: 1.0, b: 2.0}',
     ),
     "patch an underscore": (
         'it.patch("", { id, value: { _own: 1 } })',
-        "Field '_own' starts with an underscore, which is only allowed for system fields like "
-        "'_id'",
+        'Document(value: {_creationTime: TIME, _id: "ID", _own: 1.0, a: 1.0, b: 2.0}) '
+        f"{RESERVED}",
+    ),
+    "replace the id": (
+        'it.replace("", { id, value: { _id: other } })',
+        'Provided document ID "ID" doesn\'t match \'_id\' field "OTHER"',
+    ),
+    "replace the time": (
+        'it.replace("", { id, value: { _creationTime: 1 } })',
+        "Provided creation time TIME doesn't match '_creationTime' field in {_creationTime: 1.0}",
+    ),
+    "replace an underscore": (
+        'it.replace("", { id, value: { _own: 1 } })',
+        f'Document(value: {{_creationTime: TIME, _id: "ID", _own: 1.0}}) {RESERVED}',
     ),
     "patch another table's": (
         'it.patch("", { id, value: {}, table: "u" })',
@@ -108,8 +137,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "patch a file": ('it.patch("", { id: file, value: {} })', SYSTEM),
     "replace with no value": (
-        'it.replace("", { id, value: { a: { "": 1 } } })',
-        "Invalid argument `value` for `db.replace`: Field names must be nonempty.",
+        'it.replace("", { id, value: { a: { "é": 1 } } })',
+        "Invalid argument `value` for `db.replace`: Field name é has invalid character 'é': Field "
+        "names can only contain non-control ASCII characters",
     ),
     "replace what is gone": (
         'it.replace("", { id: gone, value: {} })',
@@ -142,8 +172,9 @@ def test_what_can_not_be_done_is_told_and_changes_nothing(
         const state = () => JSON.stringify(tables.all().map((each) => [...each.documents]));
         const before = state();
         const message = await thrown(() => eval(args.work));
-        return [message.replaceAll(id, "ID").replaceAll(gone, "ID"), state() === before,
-          it.changes.length];
+        const shown = message.replaceAll(id, "ID").replaceAll(gone, "ID").replaceAll(other, "OTHER")
+          .replace(/"[0-9a-z]{{32}}"/g, '"NEW"').replace(/\\b1\\d{{3}}(\\.\\d+)+\\b/g, "TIME");
+        return [shown, state() === before, it.changes.length];
         """,
         work=work,
     )

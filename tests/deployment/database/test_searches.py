@@ -14,7 +14,7 @@ TEXTS = """
   commit(tables, (it) => { for (const row of args.rows) it.insert("", "t", row); });
   const filters = (text, ...equal) => [{ type: "Search", fieldPath: "text", value: text },
     ...equal.map(([fieldPath, value]) => ({ type: "Eq", fieldPath, value }))];
-  const find = (text, ...equal) => search(tables.find("", "t"), "by_text", filters(text,
+  const find = (text, ...equal) => search(tables.find("", "t"), "t.by_text", filters(text,
     ...equal)).map(({ n }) => n);
 """
 
@@ -26,6 +26,13 @@ def texts(*some: Any) -> list[dict[str, Any]]:
 SEARCHES: dict[str, tuple[list[Any], str, list[int]]] = {
     "any term": (["red house", "blue car", "green"], "blue red x", [1, 0]),
     "the last one as a prefix": (["household", "house", "mouse"], "hous", [1, 0]),
+    "an exact one before one that only begins so": (
+        ["cats x", "cat y", "catalogue"],
+        "cat",
+        [1, 2, 0],
+    ),
+    "an exact one in a longer text": (["cats y", "cat y z w"], "cat", [1, 0]),
+    "twice begun like once whole": (["cats catty", "cat dog", "x y"], "cat", [1, 0]),
     "the others as a whole": (["household", "car"], "house car", [1]),
     "whatever the case": (["RED Ünder", "blue"], "ÜNDER", [0]),
     "letters and digits alone": (["a-b,c", "d"], "c!", [0]),
@@ -79,28 +86,39 @@ def test_a_search_is_filtered_by_what_equals(in_server: InServer) -> None:
 
 SEARCH = "Search query against t.by_text"
 REFUSED: dict[str, tuple[str, str]] = {
-    "no such index": ('search(table, "none", filters("x"))', "Index t.none not found."),
-    "no such table": ('search(undefined, "none", filters("x"))', "Index ?.none not found."),
+    "no such index": ('search(table, "t.none", filters("x"))', "Index t.none not found."),
+    "no such table": ('search(undefined, "u.none", filters("x"))', "Index u.none not found."),
+    "an index of the database": (
+        'search(table, "t.by_creation_time", filters("x"))',
+        "Index t.by_creation_time is not a search index",
+    ),
     "no search": (
-        'search(table, "by_text", [])',
-        "Search query must contain exactly one search filter.",
+        'search(table, "t.by_text", [])',
+        f"{SEARCH} does not contain any search filters. You must include a search filter like "
+        '`q.search("text", searchText)`.',
+    ),
+    "equalities alone": (
+        'search(table, "t.by_text", filters("x", ["tag", 1]).slice(1))',
+        f"{SEARCH} does not contain any search filters. You must include a search filter like "
+        '`q.search("text", searchText)`.',
     ),
     "two searches": (
-        'search(table, "by_text", [...filters("x"), ...filters("y")])',
-        "Search query must contain exactly one search filter.",
+        'search(table, "t.by_text", [...filters("x"), ...filters("y")])',
+        f'{SEARCH} contains multiple search filters against "text". Only one is allowed.',
     ),
     "another field": (
-        'search(table, "by_text", [{ type: "Search", fieldPath: "tag", value: "x" }])',
-        f'{SEARCH} contains a search filter against "tag", which isn\'t its searchField.',
+        'search(table, "t.by_text", [{ type: "Search", fieldPath: "tag", value: "x" }])',
+        f'{SEARCH} contains a search filter against "tag", which doesn\'t match the indexed '
+        '`searchField` "text".',
     ),
     "a field that is no filter": (
-        'search(table, "by_text", filters("x", ["n", 1]))',
+        'search(table, "t.by_text", filters("x", ["n", 1]))',
         f'{SEARCH} contains an equality filter on "n" but that field isn\'t indexed for '
         "filtering in `filterFields`.",
     ),
     "many filters": (
-        'search(table, "by_text", filters("x", ...Array(9).fill(["tag", 1])))',
-        f"{SEARCH} has too many filters (9 > maximum 8).",
+        'search(table, "t.by_text", filters("x", ...Array(9).fill(["tag", 1])))',
+        f"{SEARCH} has too many filter conditions. Max: 8 Actual: 9",
     ),
 }
 
@@ -148,24 +166,31 @@ def test_a_search_is_read_in_pages_and_ends_with_the_1024th(in_server: InServer)
           pageSize: 1 }});
         commit(tables, (it) => {{ for (let n = 0; n < 1020;
           n++) it.insert("", "t", {{ n, text: "x" }}); }});
-        const exact = page(null, 1024).page.length;
-        const last = page(page(null, 1024).continueCursor, 1);
-        commit(tables, (it) => it.insert("", "t", {{ n: 1, text: "x" }}));
-        const fits = page(null, 1024);
+        const collect = (operators = []) => {{
+          const stream = new QueryStream(it, "", {{ ...query, operators }});
+          let n = 0;
+          while (stream.next() !== null) n += 1;
+          return n;
+        }};
+        const exact = page(null, 1024);
+        const taken = collect([{{ limit: 1024 }}]);
+        const tooMany = [await thrown(() => collect()),
+          await thrown(() => page(exact.continueCursor, 1)), await thrown(() => collect([{{ limit: 1025 }}]))];
+        commit(tables, (it) => it.remove("", {{ id: rows(tables, "t")[0]._id }}));
         return [[first, second, until].map(({{ page, isDone }}) => [page.map(({{ n }}) => n),
-          isDone]), exact,
-          [last.page, last.isDone], fits.page.length, await thrown(() => page(fits.continueCursor,
-            1)), [...it.reads]];
+          isDone]), exact.page.length, taken, tooMany, collect(), [...it.reads]];
         """,
         rows=texts("x", "x", "x", "x"),
     )
-    pages, exact, last, fits, message, reads = found
+    pages, exact, taken, too_many, fewer, reads = found
     assert pages == [[[3, 2], False], [[1, 0], False], [[3, 2], False]]
-    assert (exact, last, fits) == (1024, [[], True], 1024)
-    assert message == (
+    assert (exact, taken, fewer) == (1024, 1024, 1023)
+    message = (
         "Search query scanned too many documents (fetched 1024). Consider using a smaller limit, "
-        "paginating the query, or using a filter field to limit pagination size."
+        "paginating the query, or using a filter field to limit the number of documents pulled "
+        "from the search index."
     )
+    assert too_many == [message] * 3
     assert reads == ["/t"]
 
 
@@ -176,7 +201,7 @@ VECTORS = """
   const table = tables.find("", "t");
   const names = new Map([...table.documents].map(([id, { n }]) => [id, n]));
   const query = (more) => ({ indexName: "t.by_own", vector: [1, 0], expressions: null, ...more });
-  const find = (more = {}) => vectorSearch(table, "by_own", query(more)).map(({ _id, _score }) =>
+  const find = (more = {}) => vectorSearch(table, query(more)).map(({ _id, _score }) =>
     [names.get(_id), Math.round(_score * 1000) / 1000]);
 """
 POINTS: list[dict[str, Any]] = [
@@ -218,10 +243,14 @@ def test_ten_vectors_are_found_where_nobody_says_how_many(in_server: InServer) -
 FIELD = '{ $eq: [{ $field: "FIELD" }, { $literal: { $field: "literal" } }] }'
 NO_VECTORS: dict[str, tuple[str, str]] = {
     "no such index": (
-        'vectorSearch(table, "none", query({ indexName: "t.none" }))',
+        'vectorSearch(table, query({ indexName: "t.none" }))',
         "Index t.none not found.",
     ),
-    "no such table": ('vectorSearch(undefined, "by_own", query())', "Index t.by_own not found."),
+    "no such table": ("vectorSearch(undefined, query())", "Index t.by_own not found."),
+    "an index of the database": (
+        'find({ indexName: "t.by_creation_time" })',
+        "Index t.by_creation_time is not a vector index",
+    ),
     "too many": (
         "find({ limit: 257 })",
         "Vector queries can fetch at most 256 results, requested 257.",
@@ -236,21 +265,20 @@ NO_VECTORS: dict[str, tuple[str, str]] = {
     ),
     "other dimensions": (
         "find({ vector: [1, 2, 3] })",
-        "Your query vector has a length of 3 dimensions, but t.by_own has been configured with 2 "
-        "dimensions.",
+        "Expected a vector with dimensions 2, received 3.",
     ),
     "no vector": (
         'find({ vector: ["1", "2"] })',
-        "Your query vector has a length of 0 dimensions, but t.by_own has been configured with 2 "
-        "dimensions.",
+        "Expected a vector with dimensions 2, received 0.",
     ),
     "no filter": (
         f"find({{ expressions: {FIELD.replace('FIELD', 'n')} }})",
-        'Vector query against t.by_own filters on "n", which isn\'t in its `filterFields`.',
+        'Vector query against t.by_own contains a filter on "n" but that field isn\'t indexed for '
+        "filtering in `filterFields`.",
     ),
     "many filters": (
         f"find({{ expressions: {{ $or: Array(65).fill({FIELD.replace('FIELD', 'tag')}) }} }})",
-        "Vector query against t.by_own has too many filters (65 > maximum 64).",
+        "Vector query against t.by_own has too many filter conditions. Max: 64 Actual: 65",
     ),
 }
 
@@ -334,27 +362,84 @@ NO_EXPRESSIONS = {
     "1": "Invalid filter expression 1",
     "null": "Invalid filter expression null",
     "{ $none: 1 }": "Unknown filter expression $none",
-    "{ $not: { $literal: 1 } }": "Expected a boolean in not, got 1.0",
-    "{ $and: [{ $literal: null }] }": "Expected a boolean in and, got null",
-    "{ $or: [{ $field: 'none' }] }": "Expected a boolean in or, got undefined",
-    "{ $neg: { $literal: 'x' } }": 'Can\'t negate "x"',
-    "{ $add: [{ $literal: 1 }, { $literal: 'x' }] }": (
-        'Can\'t add 1.0 and "x": both must be numbers of one type'
-    ),
-    "{ $mul: [{ $literal: 1 }, { $literal: integer(2n) }] }": (
-        "Can't mul 1.0 and 2n: both must be numbers of one type"
-    ),
-    "{ $mul: [{ $literal: integer(2n) }, { $literal: 1 }] }": (
-        "Can't mul 2n and 1.0: both must be numbers of one type"
-    ),
-    "{ $div: [{ $literal: integer(2n) }, { $literal: integer(0n) }] }": (
-        "Division by zero in a filter"
-    ),
-    "{ $mod: [{ $literal: integer(2n) }, { $literal: integer(0n) }] }": (
-        "Division by zero in a filter"
-    ),
     "{ $eq: 1 }": "Invalid filter expression null",
 }
+
+
+TYPED = {
+    "null": "null (type Null)",
+    "1": "1.0 (type Float64)",
+    "{ $float: 'AAAAAAAA8H8=' }": "inf (type Float64)",
+    "integer(2n)": "2 (type Int64)",
+    "{ $commitTs: null }": "[unresolved commit timestamp] (type Int64)",
+    "true": "true (type Boolean)",
+    "'a'": '"a" (type String)',
+    "{ $bytes: 'AQID' }": 'b"AQID" (type Bytes)',
+    "[1]": "[1.0] (type Array)",
+    "{ a: 1 }": "{a: 1.0} (type Object)",
+    "{ $undefined: null }": "undefined (type undefined)",
+}
+"""Values of all types, as errors of filters show them."""
+VERBS = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "mod": "mod"}
+
+
+@pytest.mark.parametrize(("value", "typed"), TYPED.items(), ids=TYPED.keys())
+def test_operations_say_which_types_they_do_not_take(
+    in_server: InServer, value: str, typed: str
+) -> None:
+    """With a text at their side: no operation takes two types."""
+    found = in_server(
+        """
+        const value = { $literal: eval(`(${args.value})`) };
+        const text = { $literal: "x" };
+        const why = async (expression) => (await thrown(() => evaluate(expression, {}))) ?? null;
+        return [await why({ $neg: value }), ...await Promise.all(args.verbs.flatMap((verb) =>
+          [why({ [`$${verb}`]: [value, text] }), why({ [`$${verb}`]: [text, value] })]))];
+        """,
+        value=value,
+        verbs=list(VERBS),
+    )
+    is_number = "Float64" in typed or ("Int64" in typed and "commit" not in typed)
+    expected = [None if is_number else f"Cannot negate {typed}"]
+    for verb in VERBS.values():
+        expected += [f'Cannot {verb} {typed} and "x" (type String)']
+        expected += [f'Cannot {verb} "x" (type String) and {typed}']
+    assert found == expected
+
+
+@pytest.mark.parametrize(("value", "typed"), TYPED.items(), ids=TYPED.keys())
+def test_only_a_boolean_is_a_boolean(in_server: InServer, value: str, typed: str) -> None:
+    found = in_server(
+        """
+        const value = { $literal: eval(`(${args.value})`) };
+        const ask = async (work) => (await thrown(work)) ?? work();
+        const of = (expression) => ask(() => evaluate(expression, {}));
+        const [no, yes] = [{ $literal: false }, { $literal: true }];
+        return [await ask(() => passes(value, {})), await of({ $not: value }),
+          await of({ $and: [yes, value] }), await of({ $or: [no, value] }),
+          await of({ $and: [no, value] }), await of({ $or: [yes, value] })];
+        """,
+        value=value,
+    )
+    wrong = f"Cannot use value {typed} as a Boolean"
+    whole = [True, False, True, True] if typed.startswith("true") else [wrong] * 4
+    assert found == [*whole, False, True]
+
+
+def test_operations_do_not_mix_numbers_nor_divide_integers_by_zero(in_server: InServer) -> None:
+    found = in_server("""
+      const [one, two, zero] = [1, integer(2n), integer(0n)].map(($literal) => ({ $literal }));
+      const why = (operator, a, b) => thrown(() => evaluate({ [operator]: [a, b] }, {}));
+      return [await why("$mul", one, two), await why("$sub", two, one),
+        await why("$div", two, zero), await why("$mod", two, zero), await why("$div", one, { $literal: 0 })];
+    """)
+    assert found == [
+        "Cannot multiply 1.0 (type Float64) and 2 (type Int64)",
+        "Cannot subtract 2 (type Int64) and 1.0 (type Float64)",
+        "Cannot divide 2 by zero",
+        "Cannot mod 2 by zero",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -366,9 +451,3 @@ def test_what_has_no_value_is_told(in_server: InServer, expression: str, message
         expression=expression,
     )
     assert found == message
-
-
-def test_only_what_is_true_passes(in_server: InServer) -> None:
-    assert in_server("""
-      return [true, false, 1, "true", null].map((value) => passes({ $literal: value }, {}));
-    """) == [True, False, False, False, False]

@@ -60,7 +60,7 @@ def test_documents_have_a_largest_size_and_nesting(in_server: InServer) -> None:
         None,
         "Value is too large (1 MiB > maximum size 1 MiB)",
         None,
-        "Document is too nested (maximum nesting: 16)",
+        "Document is too nested (nested 17 levels deep > maximum nesting 16)",
     ]
 
 
@@ -131,7 +131,7 @@ LIMITS: dict[str, tuple[int, str]] = {
     ),
     "scheduledFunctionArgsBytes": (
         16 * 2**20,
-        "Too large total size of the arguments of scheduled functions in this mutation (limit: "
+        "Too large total size of the arguments of scheduled functions from this mutation (limit: "
         "16777216 bytes)",
     ),
 }

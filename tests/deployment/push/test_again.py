@@ -101,7 +101,7 @@ def push(bundle: Bundle, push_over_http: PushOverHttp) -> PushFiles:
 
 def text_of(error: str | None) -> str:
     assert error is not None
-    return error.partition("\n")[2]
+    return error.partition("\n")[2].removesuffix("\n")
 
 
 def test_the_second_push_is_what_runs(push: PushFiles, deployment: EmbeddedDeployment) -> None:
@@ -135,7 +135,7 @@ def test_functions_come_go_and_change(push: PushFiles, deployment: EmbeddedDeplo
     assert deployment.query("a:takes", {"a": 2}).value == 2
     refused = {
         "gone": "Could not find public function for 'a:gone'.",
-        "kind": "Function a.js:kind is registered as a mutation but is being run as a query.",
+        "kind": "Trying to execute a.js:kind as Query, but it is defined as Mutation.",
         "hidden": "Could not find public function for 'a:hidden'.",
     }
     assert {name: text_of(deployment.query(f"a:{name}").error) for name in refused} == refused

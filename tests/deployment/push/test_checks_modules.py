@@ -12,6 +12,14 @@ from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import PLAIN, Row, module
 
+WITH_DASH = (
+    "Identifier a-b has invalid character '-': Identifiers can only contain alphanumeric "
+    "characters or underscores"
+)
+DIGIT_FIRST = (
+    "Invalid first character '1' in 1bad: Identifiers must start with an alphabetic character or "
+    "underscore"
+)
 ROWS = [
     # Paths
     Row(
@@ -148,8 +156,56 @@ ROWS = [
         'import { query } from "./_generated/server";\n'
         "export const $f = query({ args: {}, handler: async () => 1 });\n",
         "InvalidFunctionName",
-        "Invalid function name used in `a.js`: …",
+        "Invalid function name used in `a.js`: Invalid first character '$' in $f: Identifiers must "
+        "start with an alphabetic character or underscore",
         at=(2, 46),
+    ),
+    *(
+        module(
+            f"{what} of {where}",
+            'import { query } from "./_generated/server";\n'
+            'import { v } from "convex/values";\n'
+            f"export const f = query({{ {where}: {validator}, handler: async () => 1 as any }});\n",
+            "InvalidIdentifier",
+            f"Invalid JSON returned from a.js:f.export{where.capitalize()}(): {message}",
+        )
+        for where in ("args", "returns")
+        for what, validator, message in (
+            ("field with a dash", '{ "a-b": v.string() }', WITH_DASH),
+            ("field with a digit first", '{ "1bad": v.string() }', DIGIT_FIRST),
+            (
+                "field that is too long",
+                f"{{ {'a' * 65}: v.string() }}",
+                "Identifier is too long (65 > maximum 64)",
+            ),
+            (
+                "deep field",
+                '{ a: v.optional(v.array(v.union(v.null(), v.object({ "a-b": v.any() })))) }',
+                WITH_DASH,
+            ),
+            ("table of an id", '{ a: v.id("a-b" as any) }', WITH_DASH),
+            (
+                "table of a record's keys",
+                '{ a: v.record(v.id("1bad" as any), v.any()) }',
+                DIGIT_FIRST,
+            ),
+        )
+    ),
+    *(
+        module(
+            f"arguments that are {name}",
+            'import { query } from "./_generated/server";\n'
+            'import { v } from "convex/values";\n'
+            f"export const f = query({{ args: {validator} as any, handler: async () => 1 }});\n",
+            "InvalidModules",
+            "Invalid JSON returned from a.js:f.exportArgs(): Args validator must be an object or "
+            "any",
+        )
+        for name, validator in {
+            "a text": "v.string()",
+            "a union of objects": "v.union(v.object({}), v.object({}))",
+            "a record": "v.record(v.string(), v.any())",
+        }.items()
     ),
     module(
         "function name of underscores",
@@ -163,8 +219,7 @@ ROWS = [
         'import { query } from "./_generated/server";\n'
         f"export const {'f' * 65} = query({{ args: {{}}, handler: async () => 1 }});\n",
         "InvalidFunctionName",
-        "Invalid function name used in `a.js`: Identifier is too long (65 > maximum 64): "
-        + "f" * 65,
+        "Invalid function name used in `a.js`: Identifier is too long (65 > maximum 64)",
     ),
     module(
         "handler that is no function",

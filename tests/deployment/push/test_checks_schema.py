@@ -9,6 +9,10 @@ from tests.deployment.fixtures import Bundle, PushOverHttp
 from tests.deployment.push.conftest import CheckRefusal
 from tests.deployment.push.rows import DOCS, FIELDS, MANY, NAMES, SCHEMA, Row, schema
 
+WITH_DASH = (
+    "Identifier a-b has invalid character '-': Identifiers can only contain alphanumeric "
+    "characters or underscores"
+)
 ROWS = [
     # The schema file
     Row(
@@ -95,6 +99,67 @@ ROWS = [
         f"or `v.any()`. Found v.union(v.object({{}}), v.string()). {DOCS}",
         table="t",
     ),
+    *(
+        schema(
+            name,
+            f"t: defineTable({document})",
+            "InvalidIdentifier",
+            f'In table "t": {message}',
+            table="t",
+        )
+        for name, document, message in (
+            ("field with a dash", '{ "a-b": v.string() }', WITH_DASH),
+            ("nested field with a dash", '{ a: v.object({ "a-b": v.any() }) }', WITH_DASH),
+            (
+                "field of a member of a union",
+                'v.union(v.object({}), v.object({ "a-b": v.any() }))',
+                WITH_DASH,
+            ),
+            (
+                "field of a record's values",
+                '{ a: v.record(v.string(), v.object({ "a-b": v.any() })) }',
+                WITH_DASH,
+            ),
+            (
+                "field that is too long",
+                f"{{ {'a' * 65}: v.any() }}",
+                "Identifier is too long (65 > maximum 64)",
+            ),
+            ("table of an id with a dash", '{ a: v.id("a-b") }', WITH_DASH),
+        )
+    ),
+    *(
+        schema(
+            f"{name} with a dash",
+            f"t: defineTable(v.any()).{index}",
+            "InvalidIdentifier",
+            f'In table "t": In index "i": {WITH_DASH}',
+            index="i",
+            table="t",
+        )
+        for name, index in {
+            "indexed field": 'index("i", ["x.a-b" as any])',
+            "searched field": 'searchIndex("i", { searchField: "a-b" as any })',
+            "field that filters a search": (
+                'searchIndex("i", { searchField: "a", filterFields: ["a-b" as any] })'
+            ),
+            "field of a vector": 'vectorIndex("i", { vectorField: "a-b" as any, dimensions: 2 })',
+        }.items()
+    ),
+    *(
+        schema(
+            f"field of the system's in {name}",
+            f"t: defineTable({document})",
+            "SchemaDefinitionError",
+            "In table \"t\": Field '_a' starts with an underscore, which is only allowed for "
+            "system fields like '_id'",
+            table="t",
+        )
+        for name, document in {
+            "a document": "{ _a: v.string() }",
+            "a member of a union": "v.union(v.object({}), v.object({ _a: v.string() }))",
+        }.items()
+    ),
     schema(
         "record with number keys",
         "t: defineTable({ a: v.record(v.number() as any, v.string()) })",
@@ -132,6 +197,10 @@ def test_the_cli_prints_what_the_backend_says(check_refusal: CheckRefusal) -> No
 
 
 GOOD_SCHEMAS = {
+    "fields of the system": "t: defineTable({ _id: v.id('t'), _creationTime: v.number() })",
+    "nested fields with underscores": "t: defineTable({ a: v.object({ _b: v.any() }) })",
+    "ids of files": 't: defineTable({ a: v.id("_storage"), b: v.id("_scheduled_functions") })',
+    "ids of no table": 't: defineTable({ a: v.id("nowhere") })',
     "index of 15 fields": f't: defineTable({{ {FIELDS} }}).index("i", [{NAMES[:-7]}] as any)',
     "64 indexes": f"t: defineTable({{ {FIELDS} }}){MANY.rpartition('.index')[0]}",
     "index on nested fields": "t: defineTable({ a: v.object({ b: v.optional(v.string()) }) })"

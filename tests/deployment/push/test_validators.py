@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,13 +50,15 @@ ID = {"type": "id", "tableName": "t"}
 PRINTED = [
     *((({"type": name}), f"v.{name}()") for name in ("null", "boolean", "string", "bytes", "any")),
     ({"type": "commitTs"}, "v.commitTs()"),
+    ({"type": "function"}, "v.function()"),
+    ({"type": "function", "fnType": "query", "args": obj(), "returns": NULL}, "v.function()"),
     (NUMBER, "v.float64()"),
     ({"type": "bigint"}, "v.int64()"),
     (literal("a"), 'v.literal("a")'),
     (literal(1), "v.literal(1.0)"),
     (literal(1.5), "v.literal(1.5)"),
     (literal(True), "v.literal(true)"),
-    (literal(SEVEN), "v.literal(7n)"),
+    (literal(SEVEN), "v.literal(7)"),
     (ID, 'v.id("t")'),
     (array(NULL), "v.array(v.null())"),
     (union(STRING, NULL), "v.union(v.string(), v.null())"),
@@ -88,13 +91,19 @@ def test_what_is_not_said_is_required(in_server: InServer) -> None:
     assert found == obj(a=field(STRING))
 
 
+NO_KEY = (
+    "Records can only have string keys. Your validator contains a record with key typed as `{}`, "
+    "which is not a subtype of `v.string()`"
+)
+
+
 @pytest.mark.parametrize(
     ("validator", "error"),
     [
         (None, "a validator must be an object"),
         ("string", "a validator must be an object"),
         ({}, "a validator must have a type"),
-        ({"type": "date"}, "unknown validator type date"),
+        ({"type": "date"}, "The validator v.date() is not known to this deployment."),
         (literal(None), "a literal must be a string, number, bigint or boolean"),
         (literal({"a": 1}), "a literal must be a string, number, bigint or boolean"),
         (literal(INFINITY), "a literal must be finite"),
@@ -104,6 +113,8 @@ def test_what_is_not_said_is_required(in_server: InServer) -> None:
         (union(STRING, 1), "a validator must be an object"),
         ({"type": "object", "value": None}, "v.object() needs fields"),
         (obj(a=None), "a validator must be an object"),
+        ({"type": "function", "args": 1}, "a validator must be an object"),
+        (record({"type": "function"}, ANY), NO_KEY.format("v.function()")),
         (record(literal("a"), ANY), "Records cannot have string literal keys"),
         (record(union(STRING, literal("a")), ANY), "Records cannot have string literal keys"),
         (
@@ -188,3 +199,58 @@ def test_a_vector_is_a_list_of_numbers(validator: Any, allows: bool, in_server: 
         validator=validator,
     )
     assert found is allows
+
+
+BAD = (
+    "Identifier a-b has invalid character '-': Identifiers can only contain alphanumeric "
+    "characters or underscores"
+)
+PLACES = [
+    obj(**{"a-b": field(STRING)}),
+    obj(**{"a-b": field(STRING, optional=True)}),
+    {"type": "id", "tableName": "a-b"},
+]
+
+
+@pytest.mark.parametrize("inner", PLACES, ids=["field", "optional field", "table"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: inner,
+        array,
+        lambda inner: obj(x=field(inner)),
+        lambda inner: union(NULL, inner),
+        lambda inner: record(STRING, inner),
+        lambda inner: array(union(NUMBER, obj(y=field(array(inner), optional=True)))),
+        lambda inner: {"type": "function", "args": obj(x=field(inner))},
+        lambda inner: {"type": "function", "returns": inner},
+    ],
+    ids=["alone", "array", "object", "union", "record", "deep", "arguments", "returns"],
+)
+def test_names_are_identifiers_wherever_they_stand(
+    around: Callable[[Any], Any], inner: Any, in_server: InServer
+) -> None:
+    found = in_server(
+        """const { parseValidator } = await load("values/validators");
+        try { parseValidator(args.validator); }
+        catch (error) { return [error.code, error.message]; }
+        return null;""",
+        validator=around(inner),
+    )
+    assert found == ["InvalidIdentifier", BAD]
+
+
+def test_a_table_of_the_systems_and_the_keys_of_a_record_by_id_are_names_too(
+    in_server: InServer,
+) -> None:
+    found = in_server(
+        """const { parseValidator } = await load("values/validators");
+        const why = (each) => thrown(() => parseValidator(each));
+        return await Promise.all(args.validators.map(why));""",
+        validators=[
+            {"type": "id", "tableName": "_storage"},
+            record({"type": "id", "tableName": "a-b"}, ANY),
+            obj(_x=field(STRING), __proto__=field(STRING)),
+        ],
+    )
+    assert found == [None, BAD, None]

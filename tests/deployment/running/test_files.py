@@ -125,7 +125,8 @@ def test_an_id_of_another_table_is_no_files(in_server: InServer) -> None:
         'Invalid storage ID: "{}". Storage ID should be an Id of '
         "'_storage' table, or a UUID string."
     )
-    assert found == [invalid.format("ID"), invalid.format("x"), None, None, "of one", None]
+    other = "Invalid storage ID. Storage ID cannot be an ID on any table other than '_storage'."
+    assert found == [other, invalid.format("x"), None, None, "of one", None]
 
 
 def test_a_look_at_a_file_depends_on_the_files(in_server: InServer) -> None:

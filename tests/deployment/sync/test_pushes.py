@@ -74,7 +74,7 @@ def test_a_function_that_goes_fails_and_comes_back(
     def errors() -> list[str]:
         changed = sync.receive()
         return [
-            each["errorMessage"].partition("\n")[2]
+            each["errorMessage"].partition("\n")[2].removesuffix("\n")
             for each in changed["modifications"]
             if each["type"] == "QueryFailed"
         ]
@@ -83,9 +83,7 @@ def test_a_function_that_goes_fails_and_comes_back(
     push(APP.replace("export const two", "export const other"))
     assert errors() == ["Could not find public function for 'app:two'."]
     push(APP.replace("two = query", "two = mutation"))
-    assert errors() == [
-        "Function app.js:two is registered as a mutation but is being run as a query."
-    ]
+    assert errors() == ["Trying to execute app.js:two as Query, but it is defined as Mutation."]
     push(APP.replace("two = query", "two = internalQuery").replace("{ m", "{ internalQuery, m"))
     assert errors() == ["Could not find public function for 'app:two'."]
     push(APP.replace("v.optional(v.string())", "v.string()"))

@@ -147,11 +147,11 @@ def test_a_plain_error_has_no_data(sync: SyncSocket) -> None:
         ("Mutation", "app:put", {}, "ArgumentValidationError: Object is missing the required"),
         (
             *("Mutation", "app:act", {"n": 1}),
-            "Function app.js:act is registered as an action but is being run as a mutation.",
+            "Trying to execute app.js:act as Mutation, but it is defined as Action.",
         ),
         (
             *("Action", "app:put", {"n": 1}),
-            "Function app.js:put is registered as a mutation but is being run as an action.",
+            "Trying to execute app.js:put as Action, but it is defined as Mutation.",
         ),
     ],
 )

@@ -21,6 +21,8 @@ VALUES: dict[str, Any] = {
     "bytes": BYTES,
     "array": [1],
     "object": {"a": 1},
+    "handle": "function://;a:f",
+    "commit": {"$commitTs": None},
 }
 
 
@@ -36,9 +38,14 @@ ALLOWED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "boolean": ({"type": "boolean"}, {"true"}),
     "number": (NUMBER, {"number", "infinity"}),
     "bigint": ({"type": "bigint"}, {"integer"}),
-    "string": (STRING, {"string"}),
+    "string": (STRING, {"string", "handle"}),
     "bytes": ({"type": "bytes"}, {"bytes"}),
-    "commitTs": ({"type": "commitTs"}, {"integer"}),
+    "commitTs": ({"type": "commitTs"}, {"integer", "commit"}),
+    "function": ({"type": "function"}, {"handle"}),
+    "function with a signature": (
+        {"type": "function", "fnType": "query", "args": {"type": "object", "value": {}}},
+        {"handle"},
+    ),
     "literal": ({"type": "literal", "value": 1.5}, {"number"}),
     "literal integer": ({"type": "literal", "value": INTEGER}, {"integer"}),
     "array": ({"type": "array", "value": NUMBER}, {"array"}),
@@ -115,13 +122,39 @@ MESSAGES: dict[str, tuple[dict[str, Any], Any, str]] = {
     "deep in a record": (
         NESTED,
         {"list": [], "odd name": {"b c": "x"}},
-        'Value does not match validator.\nPath: ["odd name"]["b c"]\nValue: "x"\nValidator: '
+        'Value does not match validator.\nPath: ["odd name"].values()\nValue: "x"\nValidator: '
         "v.float64()\n",
     ),
     "the keys of a record": (
         {"type": "record", "keys": {"type": "literal", "value": "a"}, "values": field(NUMBER)},
         {"b": 1},
-        '`"b"` does not match literal validator `v.literal("a")`.Path: .b',
+        '`"b"` does not match literal validator `v.literal("a")`.Path: .keys()',
+    ),
+    "the keys of a record in an object": (
+        {
+            "type": "object",
+            "value": {
+                "r": field(
+                    {
+                        "type": "record",
+                        "keys": {"type": "id", "tableName": "t"},
+                        "values": field(NUMBER),
+                    }
+                )
+            },
+        },
+        {"r": {"b": 1}},
+        'Value does not match validator.\nPath: .r.keys()\nValue: "b"\nValidator: v.id("t")\n',
+    ),
+    "the values of a record of records": (
+        {
+            "type": "record",
+            "keys": STRING,
+            "values": field({"type": "record", "keys": STRING, "values": field(NUMBER)}),
+        },
+        {"a": {"b": "x"}},
+        'Value does not match validator.\nPath: .values().values()\nValue: "x"\nValidator: '
+        "v.float64()\n",
     ),
     "a missing field": (
         {
@@ -136,8 +169,8 @@ MESSAGES: dict[str, tuple[dict[str, Any], Any, str]] = {
     "an extra field": (
         {"type": "object", "value": {"a": field(NUMBER)}},
         {"a": 1, "_id": "x"},
-        "Object contains extra field `_id` that is not in the validator.\n\nObject: {a: 1.0, "
-        '_id: "x"}\nValidator: v.object({a: v.float64()})\n',
+        "Object contains extra field `_id` that is not in the validator.\n\n"
+        'Object: {_id: "x", a: 1.0}\nValidator: v.object({a: v.float64()})\n',
     ),
     "a field that every object has": (
         {"type": "object", "value": {"constructor": field(NUMBER)}},
@@ -161,6 +194,40 @@ def test_a_mismatch_is_told_with_its_place(
     assert found == message
 
 
+BY_ALPHABET = {
+    "type": "object",
+    "value": {"b": field(NUMBER), "a": field(NUMBER), "C": field(STRING, optional=True)},
+}
+SHOWN_VALIDATOR = "v.object({C: v.optional(v.string()), a: v.float64(), b: v.float64()})"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "Object is missing the required field `a`."),
+        ({"a": 1}, "Object is missing the required field `b`."),
+        ({"a": "x"}, "Value does not match validator.\nPath: .a\n"),
+        ({"a": "x", "b": "x", "C": 1}, "Value does not match validator.\nPath: .C\n"),
+        ({"a": 1, "b": 1, "z": 1, "y": 1}, "Object contains extra field `y` "),
+        ({"a": 1, "z": 1}, "Object is missing the required field `b`."),
+    ],
+)
+def test_fields_are_looked_at_by_alphabet(
+    in_server: InServer, value: dict[str, Any], message: str
+) -> None:
+    found = in_server(
+        """
+        const { parseValidator, print } = await load("values/validators");
+        const parsed = parseValidator(args.validator);
+        return [mismatch(parsed, args.value, { tableOf: () => null }), print(parsed)];
+        """,
+        validator=BY_ALPHABET,
+        value=value,
+    )
+    assert found[0].startswith(message)
+    assert found[1] == SHOWN_VALIDATOR
+
+
 def test_what_the_system_adds_is_no_extra_field_of_a_document(in_server: InServer) -> None:
     system = {"_id": "x", "_creationTime": 1}
     validator = {
@@ -177,7 +244,7 @@ def test_what_the_system_adds_is_no_extra_field_of_a_document(in_server: InServe
         validator=validator,
         system=system,
     )
-    extra = "Object contains extra field `_id`"
+    extra = "Object contains extra field `_creationTime`"
     assert found == [None, extra, extra]
 
 
@@ -208,16 +275,23 @@ DISPLAYED: dict[str, tuple[Any, str, int]] = {
     "false": (False, "false", 1),
     "a whole number": (3, "3.0", 9),
     "a fraction": (-0.5, "-0.5", 9),
-    "a large number": (1e21, "1e+21", 9),
-    "a number below": (1e20, "100000000000000000000.0", 9),
+    "a large number": (1e21, "1e21", 9),
+    "the least with an exponent": (1e16, "1e16", 9),
+    "one with digits and an exponent": (1.2345e17, "1.2345e17", 9),
+    "the largest without": (9999999999999998, "9999999999999998.0", 9),
+    "a small number": (0.0001, "0.0001", 9),
+    "a smaller one": (-0.00001, "-1e-5", 9),
+    "the smallest": (5e-324, "5e-324", 9),
+    "not a number": ({"$float": "AAAAAAAA+H8="}, "NaN", 9),
     "minus zero": ({"$float": "AAAAAAAAAIA="}, "-0.0", 9),
-    "infinity": (FLOAT, "Infinity", 9),
-    "an integer": (INTEGER, "2n", 9),
-    "bytes": (BYTES, "Bytes(000102)", 5),
+    "infinity": (FLOAT, "inf", 9),
+    "an integer": (INTEGER, "2", 9),
+    "bytes": (BYTES, 'b"AAEC"', 5),
+    "a commit's timestamp": ({"$commitTs": None}, "[unresolved commit timestamp]", 9),
     "undefined": ({"$undefined": None}, "undefined", 1),
     "a text": ('a"é', '"a\\"é"', 6),
     "an array": ([1, [None]], "[1.0, [null]]", 2 + 9 + 2 + 1),
-    "an object": ({"a": 1, "b c": "", "$d": True}, '{a: 1.0, "b c": "", $d: true}', 2 + 11 + 6 + 4),
+    "an object": ({"a": 1, "b c": "", "$d": True}, '{$d: true, a: 1.0, "b c": ""}', 2 + 11 + 6 + 4),
 }
 
 
@@ -251,7 +325,7 @@ def test_values_are_as_large_as_they_may_be(in_server: InServer) -> None:
     assert found == [
         *(None, "Array length is too long (8193 > maximum length 8192)"),
         *(None, "Object has too many fields (1025 > maximum number 1024)"),
-        *(None, "Value is too nested (maximum nesting: 64)"),
+        *(None, "Array is too nested (nested 65 levels deep > maximum nesting 64)"),
         *(None, "Field name is too long (1025 > maximum 1024)."),
         *([0, 1, 5], 3, 0),
     ]
@@ -260,20 +334,35 @@ def test_values_are_as_large_as_they_may_be(in_server: InServer) -> None:
 NO_VALUES: dict[str, tuple[str, str]] = {
     "not finite": ("Infinity", "Infinity is not a number in JSON"),
     "no text": ("{ $bytes: 1 }", "$bytes must be encoded as a string"),
-    "a short integer": ('{ $integer: "AAAA" }', "Received bytes of wrong length for an int64"),
-    "a short float": ('{ $float: "AAAA" }', "Received bytes of wrong length for a float64"),
+    "an integer of nonsense": ('{ $integer: "nonsense!" }', "$integer must be encoded as base64"),
+    "bytes of nonsense": ('{ $bytes: "*" }', "$bytes must be encoded as base64"),
+    "bytes without their padding": ('{ $bytes: "AAE" }', "$bytes must be encoded as base64"),
+    "bytes with bits left over": ('{ $bytes: "AAF=" }', "$bytes must be encoded as base64"),
+    "a float of nonsense": ("{ $float: null }", "$float must be encoded as a string"),
+    "a short integer": ('{ $integer: "AAAA" }', "Received 3 bytes, expected 8 for $integer"),
+    "a short float": ('{ $float: "AAAA" }', "Received 3 bytes, expected 8 for $float"),
+    "a float that is a number": (
+        '{ $float: "AAAAAAAA+D8=" }',
+        "Float 1.5 should be encoded as a number",
+    ),
+    "a set": ("{ $set: [] }", "Received a Set which is no longer supported as a Convex type."),
+    "a map": ("{ $map: [] }", "Received a Map which is no longer supported as a Convex type."),
+    "a timestamp of nonsense": ('{ $commitTs: "x" }', "$commitTs must be encoded as null"),
+    "half a character": (
+        '["a\\ud83d"]',
+        "Strings must be well-formed UTF-16: this one has half of a character.",
+    ),
     "another sign": ('{ $other: "x" }', "Field name $other starts with '$', which is reserved."),
     "a sign among others": ("{ a: 1, $b: 2 }", "Field name $b starts with '$', which is reserved."),
-    "no name": ('{ "": 1 }', "Field names must be nonempty."),
     "a control character": (
         '{ "a\\n": 1 }',
-        'Field name "a\\n" has an invalid character. Field names can only contain non-control '
-        "ASCII characters.",
+        "Field name a\n has invalid character '\n': Field names can only contain non-control ASCII "
+        "characters",
     ),
     "no ASCII": (
         '{ "é": 1 }',
-        'Field name "é" has an invalid character. Field names can only contain non-control ASCII '
-        "characters.",
+        "Field name é has invalid character 'é': Field names can only contain non-control ASCII "
+        "characters",
     ),
 }
 
@@ -292,18 +381,40 @@ def test_values_are_kept_in_one_form(in_server: InServer) -> None:
         return { $float: bytes.toString("base64") }; };
       const text = (value) => JSON.stringify(parseValue(value));
       const proto = JSON.parse('{"b": 1, "__proto__": 2, "a": {"d": 1, "c": 2}}');
-      return [text(proto), parseValue(float(1.5)), text(float(-0)),
+      return [text(proto), text(float(-0)),
         text(float(NaN)) === JSON.stringify(float(NaN)),
-        text({ $bytes: "AAEC" }), [special({ $commitTs: null }), special({}), special([]),
-          special({ a: 1 }), special({ $bytes: "" })],
+        text({ $bytes: "AAEC" }), text({ "": 1 }),
+        [special({ $commitTs: null }), special({}), special([]), special({ a: 1 }),
+          special({ $bytes: "" })],
         [undefined, { $undefined: null }, null].map(isUndefined)];
     """)
     assert found == [
         '{"__proto__":2,"a":{"c":2,"d":1},"b":1}',
-        1.5,
         '{"$float":"AAAAAAAAAIA="}',
         True,
         '{"$bytes":"AAEC"}',
+        '{"":1}',
         ["$commitTs", None, None, None, "$bytes"],
         [True, True, False],
+    ]
+
+
+def test_a_value_that_waits_for_its_commit_is_one_where_that_is_allowed(
+    in_server: InServer,
+) -> None:
+    found = in_server("""
+      const value = { a: [{ $commitTs: null }], b: { c: { $commitTs: null } }, d: 1 };
+      const parsed = parseValue(value, { commitTs: true });
+      const known = resolved(parsed, 2n);
+      return [await thrown(() => parseValue(value)), isPending(parsed), known, isPending(known),
+        resolved(known, 3n) === known, sizeOf(known) === sizeOf(parsed)];
+    """)
+    assert found == [
+        "The commit timestamp is not known here: only what a mutation writes or gives to others "
+        "can hold it.",
+        True,
+        {"a": [INTEGER], "b": {"c": INTEGER}, "d": 1},
+        False,
+        True,
+        True,
     ]

@@ -1,7 +1,7 @@
 /** System functions over documents and tables. */
 
 import { QueryStream, readPage } from "../../database/query.ts";
-import { checkTableName } from "../../database/transaction.ts";
+import { pushedNameProblem } from "../../values/identifiers.ts";
 import { UserError } from "../../database/user_error.ts";
 import { FunctionFailure } from "../../running/failure.ts";
 import type { Json } from "../../protocol.ts";
@@ -125,7 +125,9 @@ function clearTablePage({ transaction, component, args }: Asked) {
 }
 
 function createTable({ deployment, transaction, component, args }: Asked) {
-  checkTableName(args.table);
+  const problem = pushedNameProblem(args.table.replace(/^_/, ""));
+  if (problem !== null)
+    throw new UserError(`Invalid table name: ${JSON.stringify(args.table)}. ${problem}`);
   if (args.table.startsWith("_")) throw new UserError(`${args.table} is a reserved table name.`);
   const { tables } = transaction;
   tables.create(component, args.table);

@@ -175,7 +175,8 @@ def test_a_search_is_read_in_pages_and_ends_with_the_1024th(in_server: InServer)
         const exact = page(null, 1024);
         const taken = collect([{{ limit: 1024 }}]);
         const tooMany = [await thrown(() => collect()),
-          await thrown(() => page(exact.continueCursor, 1)), await thrown(() => collect([{{ limit: 1025 }}]))];
+          await thrown(() => page(exact.continueCursor, 1)),
+          await thrown(() => collect([{{ limit: 1025 }}]))];
         commit(tables, (it) => it.remove("", {{ id: rows(tables, "t")[0]._id }}));
         return [[first, second, until].map(({{ page, isDone }}) => [page.map(({{ n }}) => n),
           isDone]), exact.page.length, taken, tooMany, collect(), [...it.reads]];
@@ -431,7 +432,8 @@ def test_operations_do_not_mix_numbers_nor_divide_integers_by_zero(in_server: In
       const [one, two, zero] = [1, integer(2n), integer(0n)].map(($literal) => ({ $literal }));
       const why = (operator, a, b) => thrown(() => evaluate({ [operator]: [a, b] }, {}));
       return [await why("$mul", one, two), await why("$sub", two, one),
-        await why("$div", two, zero), await why("$mod", two, zero), await why("$div", one, { $literal: 0 })];
+        await why("$div", two, zero), await why("$mod", two, zero),
+        await why("$div", one, { $literal: 0 })];
     """)
     assert found == [
         "Cannot multiply 1.0 (type Float64) and 2 (type Int64)",

@@ -196,6 +196,18 @@ class Generated(_WellFormed):
 
 
 @dataclass(frozen=True, slots=True)
+class CaseFingerprint:
+    """What a case was, 16 hexadecimal digits each: `prompt` is what the model sees of it, `checks`
+    what an answer is held to (expect, behaviour, lint, environment), `reference` its own answer.
+    Summary, tags and mutants are in none of them.
+    """
+
+    prompt: str
+    checks: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class ItemResult(_WellFormed):
     """The verdict of one item with all that led to it; travels between processes as JSON.
 
@@ -220,6 +232,7 @@ class ItemResult(_WellFormed):
     generation: Generated = Generated()
     artefacts: str | None = None
     rounds: tuple[Round, ...] = ()
+    fingerprint: CaseFingerprint | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Builtins only: xdist and JSON refuse anything else."""
@@ -240,9 +253,11 @@ class ItemResult(_WellFormed):
         rounds = tuple(
             Round(**{**one, "verdict": Verdict(one["verdict"])}) for one in data["rounds"]
         )
+        fingerprint = data.get("fingerprint")
         return cls(
             **{
                 **data,
+                "fingerprint": None if fingerprint is None else CaseFingerprint(**fingerprint),
                 "verdict": Verdict(data["verdict"]),
                 "stages": stages,
                 "rounds": rounds,

@@ -101,7 +101,7 @@ PYTHON: Mapping[str, Room] = {
         ),
     ),
     "runs.manifest": Room(
-        ("runs.manifest",), ("ground", "options", "generation", "stages"), knows_pytest=True
+        ("runs.manifest",), ("ground", "runs", "options", "generation", "stages"), knows_pytest=True
     ),
     "session": Room(
         ("session",),

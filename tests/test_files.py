@@ -95,6 +95,39 @@ def test_each_file_that_can_change_a_verdict_changes_the_fingerprint(
     assert len({before, changed, renamed, _anew()}) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "judges"),
+    [
+        ("stages/a.py", True),
+        ("server/push/b.ts", True),
+        ("toolchain/lint/plugin/c.mjs", True),
+        ("generation/reading/d.py", True),
+        ("generation/prompts.py", False),
+        ("runs/e.py", False),
+        ("statistics/f.py", False),
+        ("plugin.py", False),
+    ],
+)
+def test_the_checker_is_what_judges_an_answer_and_nothing_else(
+    package: Path, name: str, judges: bool
+) -> None:
+    def anew() -> str:
+        fingerprint.checker_fingerprint.cache_clear()
+        return fingerprint.checker_fingerprint()
+
+    before = anew()
+    (package / name).parent.mkdir(parents=True, exist_ok=True)
+    (package / name).write_text("new")
+    changed = anew() != before
+    fingerprint.checker_fingerprint.cache_clear()
+    assert changed == judges
+
+
+def test_each_folder_that_judges_is_there() -> None:
+    root = Path(fingerprint.__file__).parent
+    assert [name for name in fingerprint.JUDGES if not (root / name).is_dir()] == []
+
+
 def test_the_fingerprint_knows_no_other_files_and_no_place(package: Path) -> None:
     before = _anew()
     (package / "e.txt").write_text("changed")

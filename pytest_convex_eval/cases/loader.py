@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias, Union, get_args, get_origin
@@ -15,7 +17,7 @@ from pydantic_core import ErrorDetails
 from pytest_convex_eval.behaviour.checks import block_problems
 from pytest_convex_eval.cases.model import Case, Slug
 from pytest_convex_eval.cases.source import Location, Problem, Source, read_source
-from pytest_convex_eval.outcomes import DIFFICULTIES, CaseError, Difficulty
+from pytest_convex_eval.outcomes import DIFFICULTIES, CaseError, CaseFingerprint, Difficulty
 from pytest_convex_eval.places import Position
 
 _Adder: TypeAlias = Callable[[Position, str], None]
@@ -34,6 +36,25 @@ class LoadedCase:
     category: str
     difficulty: Difficulty
     source: Source
+
+    def fingerprint(self) -> CaseFingerprint:
+        """What tells this case from what it was in another run."""
+        written: Mapping[str, object] = self.source.data
+        return CaseFingerprint(
+            prompt=_digest([self.case.prompt.strip(), dict(self.case.files)]),
+            # As they were written: what a default means is the checker's.
+            checks=_digest([written.get(key) for key in _CHECKS]),
+            reference=_digest(dict(self.case.reference)),
+        )
+
+
+_CHECKS = ("expect", "behaviour", "lint", "env")
+
+
+def _digest(value: object) -> str:
+    # Keys of a mapping may be numbers, and stand in any order.
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class CaseProblemsError(CaseError):

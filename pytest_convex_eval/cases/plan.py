@@ -44,6 +44,7 @@ class Plan:
             message=message,
             mutant=None if mutant is None else mutant.name,
             expected=expected,
+            fingerprint=self.loaded.fingerprint(),
         )
 
 

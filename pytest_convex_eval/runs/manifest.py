@@ -6,6 +6,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_convex_eval import __version__
-from pytest_convex_eval.fingerprint import package_fingerprint
+from pytest_convex_eval.fingerprint import checker_fingerprint, package_fingerprint
+from pytest_convex_eval.runs.machine import this_machine
 
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.prompts import Arm
@@ -50,10 +52,18 @@ def manifest(
             "suite": _digest(repr(sorted(cases.items())).encode()),
             "prompts": prompts,
             "toolchain": tools.toolchain.fingerprint,
+            "checker": checker_fingerprint(),
             "harness": package_fingerprint(),
         },
+        "machine": asdict(this_machine(_workers(config))),
         "cases": cases,
     }
+
+
+def _workers(config: pytest.Config) -> int | None:
+    """xdist's; None where there is no `-n`."""
+    workers = config.getoption("numprocesses", None)
+    return workers if isinstance(workers, int) and workers else None
 
 
 def _version(package: str) -> str | None:

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pytest_convex_eval.outcomes import ConvexEvalError, ItemResult, Verdict
+from pytest_convex_eval.outcomes import CaseFingerprint, ConvexEvalError, ItemResult, Verdict
+from pytest_convex_eval.runs.machine import Machine
 from pytest_convex_eval.runs.record import FORMAT, ITEMS, MANIFEST
 
 _RESULT_KEYS = frozenset(field.name for field in fields(ItemResult))
@@ -32,43 +33,12 @@ class RunError(ConvexEvalError):
 
 
 @dataclass(frozen=True, slots=True)
-class CaseFingerprint:
-    """What a case was: `prompt` is what the model sees of it, `checks` what its answer is held to
-    (expect, behaviour, lint, environment), `reference` its own answer. Mutants are in none of them.
-    """
-
-    prompt: str
-    checks: str
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What a run ran on. Memory is in bytes; `load` is the average of the last minute at the start.
-    None is what could not be told, or has no limit.
-    """
-
-    cores: int | None = None
-    cpu_limit: float | None = None
-    memory_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    load: float | None = None
-    workers: int | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Machine:
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a run was made of.
 
     `arms` tells the text of each arm apart, with the instructions that stand before it; `toolchain`
-    the programs that check code, and `checker` our own code that judges. `cases` are those of the
-    run by `category/difficulty/name`, empty for a run of format 1, which has them as whole files.
-    `parent` is the run whose replies this one judged again.
+    the programs that check code, and `checker` our own code that judges. What the cases were stands
+    with each item. `parent` is the run whose replies this one judged again.
     """
 
     format: int
@@ -79,7 +49,6 @@ class Manifest:
     arms: Mapping[str, str]
     toolchain: str | None
     checker: str | None
-    cases: Mapping[str, CaseFingerprint]
     machine: Machine
     outcome: Mapping[str, Any]
     parent: str | None
@@ -101,13 +70,6 @@ class Manifest:
             toolchain=fingerprints.get("toolchain"),
             # Format 1 tells the whole package in one word.
             checker=fingerprints.get("checker", fingerprints.get("harness")),
-            cases=_fixed(
-                {
-                    case: CaseFingerprint(one["prompt"], one["checks"], one["reference"])
-                    for case, one in data.get("cases", {}).items()
-                    if isinstance(one, dict)
-                }
-            ),
             machine=Machine.from_json(data.get("machine", {})),
             outcome=_fixed(data.get("outcome", {})),
             parent=data.get("parent"),
@@ -148,6 +110,8 @@ class Outcome:
     passed_stages: int
     """Of those that ran: what partial scores are made of."""
     ran_stages: int
+    fingerprint: CaseFingerprint | None
+    """None in records of format 1, which had none."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +174,7 @@ class Run:
         """One for each case, model, arm and trial: the last, where one was recorded twice (an item
         that was lost with its worker and then run again). Mutants are left out."""
         last: dict[tuple[str, str, str, int], Outcome] = {}
-        shared: dict[str, str] = {}
+        shared = _Shared()
         for data in self.lines():
             if data.get("mutant") is not None:
                 continue
@@ -275,10 +239,27 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _outcome(data: Mapping[str, Any], shared: dict[str, str]) -> Outcome:
-    def text(value: str) -> str:
-        return shared.setdefault(value, value)
+class _Shared:
+    """Values that many items of a run have in common, each kept once."""
 
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._fingerprints: dict[tuple[str, str, str], CaseFingerprint] = {}
+
+    def text(self, value: str) -> str:
+        return self._texts.setdefault(value, value)
+
+    def fingerprint(self, data: Mapping[str, str] | None) -> CaseFingerprint | None:
+        if data is None:
+            return None
+        key = data["prompt"], data["checks"], data["reference"]
+        if key not in self._fingerprints:
+            self._fingerprints[key] = CaseFingerprint(*key)
+        return self._fingerprints[key]
+
+
+def _outcome(data: Mapping[str, Any], shared: _Shared) -> Outcome:
+    text = shared.text
     stages: Sequence[Mapping[str, Any]] = data["stages"]
     statuses = [stage["status"] for stage in stages]
     generation = data["generation"]
@@ -300,6 +281,7 @@ def _outcome(data: Mapping[str, Any], shared: dict[str, str]) -> Outcome:
         rounds=len(data.get("rounds", ())),
         passed_stages=statuses.count("passed"),
         ran_stages=statuses.count("passed") + statuses.count("failed"),
+        fingerprint=shared.fingerprint(data.get("fingerprint")),
     )
 
 

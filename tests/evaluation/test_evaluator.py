@@ -63,6 +63,7 @@ def test_an_answer_that_passes_every_stage_passes(
         verdict=Verdict.PASSED,
         stages=tuple(workbench.emitted),
         generation=result.generation,
+        fingerprint=result.fingerprint,
     )
     assert [stage.stage for stage in workbench.emitted] == ["format", "package", "lint"]
     assert result.generation.source == "reference"

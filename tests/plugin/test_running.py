@@ -263,7 +263,13 @@ def test_the_manifest_names_versions_fingerprints_and_settings(
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["versions"]["convex"].startswith("1.")
     assert manifest["settings"]["stages"] == ["format", "package"]
-    assert set(manifest["fingerprints"]) == {"suite", "prompts", "toolchain", "harness"}
+    assert set(manifest["fingerprints"]) == {
+        "suite",
+        "prompts",
+        "toolchain",
+        "checker",
+        "harness",
+    }
     assert len(manifest["cases"]) == 4
     assert manifest["outcome"] == {
         "passed": 2, "failed": 2, "error": 0, "lost": 0, "unpaid": 0, "exit_status": 1

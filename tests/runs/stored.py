@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_convex_eval.outcomes import (
+    CaseFingerprint,
     Generated,
     ItemResult,
     RequestFacts,
@@ -17,6 +18,7 @@ from pytest_convex_eval.outcomes import (
 from pytest_convex_eval.runs import Run, load_run
 from pytest_convex_eval.runs.record import RunRecord
 
+FINGERPRINT = CaseFingerprint("p", "c", "r")
 STARTED = "2026-11-30T10:00:00.000+00:00"
 
 
@@ -31,6 +33,7 @@ def item(
     difficulty: Any = "easy",
     code: str = "TS2322",
     usd: float | None = 0.01,
+    fingerprint: CaseFingerprint | None = FINGERPRINT,
 ) -> ItemResult:
     """An item that passed every stage, failed at typecheck with `code`, or came to no verdict."""
     ended = Verdict(verdict)
@@ -55,6 +58,7 @@ def item(
         code=code if failed else None,
         message="it broke" if ended is not Verdict.PASSED else "",
         generation=Generated(model, "tags", (request,)),
+        fingerprint=fingerprint,
     )
 
 
@@ -72,12 +76,10 @@ def write_run(
     results: Iterable[ItemResult],
     *,
     finished: bool = True,
-    cases: Mapping[str, Mapping[str, str]] | None = None,
     **changes: Any,
 ) -> Run:
     """A record in `folder` as a run leaves it; `changes` are of its manifest's keys."""
     written = list(results)
-    names = sorted({f"{one.category}/{one.difficulty}/{one.case}" for one in written})
     models = list(dict.fromkeys(one.model for one in written))
     arms = list(dict.fromkeys(one.arm for one in written))
     manifest: dict[str, Any] = {
@@ -87,8 +89,6 @@ def write_run(
             "toolchain": "t1",
             "checker": "c1",
         },
-        "cases": cases
-        or {name: {"prompt": "p", "checks": "c", "reference": "r"} for name in names},
     }
     record = RunRecord.begin(folder, {**manifest, **changes})
     lines = [_line(one) for one in written]

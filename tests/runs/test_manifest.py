@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_convex_eval import __version__
-from pytest_convex_eval.fingerprint import package_fingerprint
+from pytest_convex_eval.fingerprint import checker_fingerprint, package_fingerprint
 from pytest_convex_eval.generation.prompts import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.runs import manifest as module
@@ -40,7 +40,9 @@ class Run:
             path.write_text(text)
             paths.append(path)
         config = SimpleNamespace(
-            rootpath=root, invocation_params=SimpleNamespace(args=("cases", "-n", "2"))
+            rootpath=root,
+            invocation_params=SimpleNamespace(args=("cases", "-n", "2")),
+            getoption=lambda name, default: {"numprocesses": 2}.get(name, default),
         )
         packages = SimpleNamespace(convex_version="1.48.0")
         tools = SimpleNamespace(
@@ -60,7 +62,7 @@ class Run:
 def test_a_manifest_names_all_that_decides_a_verdict(tmp_path: Path) -> None:
     elsewhere = str(tmp_path / "elsewhere.yaml")
     made = Run(tmp_path, cases={"b/c.yaml": "c", "../elsewhere.yaml": "e"}).manifest()
-    assert set(made) == {"arguments", "settings", "versions", "fingerprints", "cases"}
+    assert set(made) == {"arguments", "settings", "versions", "fingerprints", "machine", "cases"}
     assert made["arguments"] == ["cases", "-n", "2"]
     assert made["settings"] == {"keep": "all"}
     names = ("pytest", "pytest-xdist", "pytest-timeout", "anthropic", "pydantic", "PyYAML")
@@ -74,6 +76,9 @@ def test_a_manifest_names_all_that_decides_a_verdict(tmp_path: Path) -> None:
     }
     assert made["fingerprints"]["toolchain"] == "f1"
     assert made["fingerprints"]["harness"] == package_fingerprint()
+    assert made["fingerprints"]["checker"] == checker_fingerprint()
+    assert made["machine"]["cores"] >= 1
+    assert made["machine"]["workers"] == 2
     assert set(made["fingerprints"]["prompts"]) == {"default", "none"}
     # Relative to the project where it is in there, with forward slashes.
     assert sorted(Path(name).name for name in made["cases"]) == ["c.yaml", "elsewhere.yaml"]

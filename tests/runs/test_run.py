@@ -11,7 +11,7 @@ import pytest
 
 from pytest_convex_eval.outcomes import Verdict
 from pytest_convex_eval.runs import RunError, find_run, load_run
-from tests.runs.stored import item, trials, write_run
+from tests.runs.stored import FINGERPRINT, item, trials, write_run
 
 
 def test_a_run_gives_back_what_was_recorded(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_run_gives_back_what_was_recorded(tmp_path: Path) -> None:
     assert {one.worker for one in run.items()} == {"gw0"}
     assert run.whole
     assert run.manifest.arms == {"default": "text of default"}
-    assert run.manifest.cases["fundamentals/easy/one"].prompt == "p"
+    assert {one.fingerprint for one in run.outcomes} == {FINGERPRINT}
     assert (run.manifest.toolchain, run.manifest.checker) == ("t1", "c1")
 
 
@@ -76,7 +76,11 @@ def test_what_a_later_version_adds_to_items_is_passed_over(tmp_path: Path) -> No
 
 
 def test_runs_of_format_1_are_still_read(tmp_path: Path) -> None:
-    write_run(tmp_path / "r", [item("one")], cases={"cases/a/easy/one.yaml": "digest"})  # type: ignore[dict-item]
+    run = write_run(tmp_path / "r", [item("one")])
+    lines = [json.loads(line) for line in (run.folder / "items.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["fingerprint"]
+    (run.folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     path = tmp_path / "r/manifest.json"
     data = json.loads(path.read_text())
     data["format"] = 1
@@ -88,7 +92,9 @@ def test_runs_of_format_1_are_still_read(tmp_path: Path) -> None:
     }
     path.write_text(json.dumps(data))
     manifest = load_run(tmp_path / "r").manifest
-    assert (manifest.checker, dict(manifest.cases), manifest.machine.cores) == ("h", {}, None)
+    assert (manifest.checker, manifest.machine.cores) == ("h", None)
+    assert [one.fingerprint for one in load_run(tmp_path / "r").outcomes] == [None]
+    assert [one.result.fingerprint for one in load_run(tmp_path / "r").items()] == [None]
 
 
 def edited(change: Callable[[dict[str, object]], object]) -> Callable[[str], str]:

@@ -125,6 +125,7 @@ def test_the_checker_is_what_judges_an_answer_and_nothing_else(
 
 def test_each_folder_that_judges_is_there() -> None:
     root = Path(fingerprint.__file__).parent
+    assert len(fingerprint.JUDGES) == 8
     assert [name for name in fingerprint.JUDGES if not (root / name).is_dir()] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block
-from pytest_convex_eval.behaviour.fields import ErrorName, Throws, UsageLimit
-from pytest_convex_eval.behaviour.matching import IdsOf, mismatches
+from pytest_convex_eval.behaviour.fields import Bounds, ErrorName, Throws, UsageLimit
+from pytest_convex_eval.behaviour.matching import IdsOf, operators_in
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.steps import (
     ActionStep,
@@ -27,6 +28,8 @@ from pytest_convex_eval.deployment.model import Deployment, FunctionResult, Http
 from pytest_convex_eval.functions import FunctionKind
 
 MOST_PAGES = 500
+
+_TEXT_OPERATORS = frozenset({"$matches"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,15 @@ class Caller:
         """What is answered to the request of `step`."""
         request = step.http
         headers = {name: scope.text(value) for name, value in request.headers.items()}
-        body: str | None = None
+        body: str | bytes | None = None
         if "json_" in request.model_fields_set:
             body = json.dumps(scope.given(request.json_))
             if "content-type" not in {name.lower() for name in headers}:
                 headers["Content-Type"] = "application/json"
         elif request.text is not None:
             body = scope.text(request.text)
+        elif request.base64 is not None:
+            body = _bytes(scope.text(request.base64))
         to = scope.text(request.url or "" if request.path is None else request.path)
         ask = self.deployment.fetch if request.path is None else self.deployment.http
         try:
@@ -104,18 +109,32 @@ class Caller:
             )
         parsed = _json(text)
         if "body" in step.model_fields_set:
-            expected_body = scope.expected(step.body)
-            is_text = not mismatches(expected_body, text, self.ids_of)
-            compare("body", "body", expected_body, text if is_text else parsed, self.ids_of)
+            of_text = isinstance(step.body, str) or _TEXT_OPERATORS & set(
+                operators_in(step.body) or ()
+            )
+            of_body = scope.expected(step.body)
+            compare("body", "body", of_body, text if of_text else parsed, self.ids_of)
+        if "text" in step.model_fields_set:
+            compare("body", "text", scope.expected(step.text), text, self.ids_of)
+        if "json_" in step.model_fields_set:
+            if parsed == text:
+                raise StepFailedError("body", "the body is no JSON", context)
+            compare("body", "json", scope.expected(step.json_), parsed, self.ids_of)
+        if step.base64 is not None:
+            sent = base64.b64encode(answer.body).decode()
+            compare("body", "base64", scope.text(step.base64), sent, self.ids_of)
         return parsed
 
     def upload(self, step: UploadStep, scope: Scope) -> JsonValue:
         """The storage id of the file. Raises StepFailedError."""
         url = scope.text(step.upload.to)
+        body = (
+            scope.text(step.upload.text or "")
+            if step.upload.base64 is None
+            else _bytes(scope.text(step.upload.base64))
+        )
         try:
-            answer = self.deployment.fetch(
-                "POST", url, {"Content-Type": step.upload.type}, scope.text(step.upload.text)
-            )
+            answer = self.deployment.fetch("POST", url, {"Content-Type": step.upload.type}, body)
         except ValueError as error:
             raise StepFailedError("upload", str(error)) from None
         text = answer.body.decode("utf-8", "replace")
@@ -133,6 +152,9 @@ class Caller:
         cursor: JsonValue = None
         for _ in range(MOST_PAGES):
             options: dict[str, JsonValue] = {"numItems": step.page_size, "cursor": cursor}
+            options |= _object(
+                scope.given({str(name): value for name, value in step.options.items()})
+            )
             page_args: dict[str, JsonValue] = {**args, "paginationOpts": options}
             result = self.deployment.call("query", step.paginate, page_args, identity=identity)
             context = [self._sent(step, page_args, scope), *log_block(result.log_lines)]
@@ -284,23 +306,35 @@ def _check_logs(patterns: Sequence[str], log_lines: Sequence[str], context: Sequ
         place += 1
 
 
-def _check_usage(most: UsageLimit | None, usage: Usage | None, context: Sequence[str]) -> None:
-    if most is None or usage is None:
+def _check_usage(bounds: UsageLimit | None, usage: Usage | None, context: Sequence[str]) -> None:
+    if bounds is None or usage is None:
         return
-    for name in type(most).model_fields:
-        limit = getattr(most, name)
+    for name in type(bounds).model_fields:
+        bound: Bounds | None = getattr(bounds, name)
         used = getattr(usage, name)
-        if limit is not None and used > limit:
-            what = name.replace("_", " ")
-            raise StepFailedError("uses", f"{what}: at most {limit}, used {used}", context)
+        if bound is None:
+            continue
+        what = name.replace("_", " ")
+        if bound.lte is not None and used > bound.lte:
+            raise StepFailedError("uses", f"{what}: at most {bound.lte}, used {used}", context)
+        if bound.gte is not None and used < bound.gte:
+            raise StepFailedError("uses", f"{what}: at least {bound.gte}, used {used}", context)
 
 
 def _json(text: str) -> JsonValue:
+    """The value that a JSON text says; the text itself where it is none."""
     try:
         value: JsonValue = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise StepFailedError("reference", f"no base64: {show(text)}") from None
 
 
 def _object(value: JsonValue) -> dict[str, JsonValue]:

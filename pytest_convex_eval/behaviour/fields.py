@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     JsonValue,
     WithJsonSchema,
+    model_validator,
 )
 
 from pytest_convex_eval.behaviour.durations import seconds_of
@@ -127,17 +128,58 @@ ThrowsText = Annotated[
 ]
 
 
-class UsageLimit(StrictModel):
-    """The most that a call may use, with everything that it calls; not checked on a deployment
-    that does not tell."""
+class Bounds(StrictModel):
+    """How much of something a call uses: at least, at most, or both (the same: exactly)."""
 
-    documents_read: Annotated[int | None, Field(ge=0)] = None
-    bytes_read: Annotated[int | None, Field(ge=0)] = None
-    index_ranges: Annotated[
-        int | None, Field(ge=0, description="Database queries and point reads")
-    ] = None
-    documents_written: Annotated[int | None, Field(ge=0)] = None
-    bytes_written: Annotated[int | None, Field(ge=0)] = None
+    gte: Annotated[int | None, Field(ge=0, alias="$gte")] = None
+    lte: Annotated[int | None, Field(ge=0, alias="$lte")] = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Bounds:
+        if self.gte is None and self.lte is None:
+            raise ValueError("name $gte, $lte or both")
+        if self.gte is not None and self.lte is not None and self.gte > self.lte:
+            raise ValueError(f"nothing is at least {self.gte} and at most {self.lte}")
+        return self
+
+
+def _bounds(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return {"$lte": value} if is_number else value
+
+
+_Used = Annotated[
+    Bounds | None,
+    BeforeValidator(_bounds),
+    WithJsonSchema(
+        {
+            "description": "The most, or bounds: {$gte: 1}, {$gte: 1, $lte: 3}",
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {
+                    "type": "object",
+                    "properties": {
+                        "$gte": {"type": "integer", "minimum": 0},
+                        "$lte": {"type": "integer", "minimum": 0},
+                    },
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                },
+            ],
+        }
+    ),
+]
+
+
+class UsageLimit(StrictModel):
+    """What a call may use, and what it must, with everything that it calls: a number is the most.
+    Not checked on a deployment that does not tell."""
+
+    documents_read: _Used = None
+    bytes_read: _Used = None
+    index_ranges: Annotated[_Used, Field(description="Database queries and point reads")] = None
+    documents_written: _Used = None
+    bytes_written: _Used = None
     functions: Annotated[
-        int | None, Field(ge=1, description="Functions that run, the called one among them")
+        _Used, Field(description="Functions that run, the called one among them")
     ] = None

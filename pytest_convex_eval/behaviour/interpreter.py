@@ -59,6 +59,7 @@ from pytest_convex_eval.outcomes import InfrastructureError
 
 MOST_PARALLEL = 32
 _MOST_ENDS = 10
+_SYSTEM_TABLES = frozenset({"_storage", "_scheduled_functions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class _Run:
         start = time.time() * 1000 if block.at is None else _milliseconds(block.at)
         self._start = None if block.at is None else start
         addresses = {name: service.url for name, service in services.items()}
-        self.scope = Scope(addresses, start - time.time() * 1000, round(start))
+        own = {"url": deployment.url, "site": deployment.site_url}
+        self.scope = Scope(addresses, start - time.time() * 1000, round(start), deployment=own)
 
     @classmethod
     @contextlib.contextmanager
@@ -264,6 +266,8 @@ class _Run:
             for document in self.deployment.documents(step.table)
             if not mismatches(where, document, self._ids_of)
         ]
+        if not documents:
+            self._check_table(step.table)
         what = f"documents of {step.table}"
         shown = [f"{what}: {show(documents)}"]
         if "count" in step.model_fields_set:
@@ -278,6 +282,15 @@ class _Run:
             expected = {"$unordered": [scope.expected(each) for each in step.documents]}
             compare("table", what, expected, documents, self._ids_of, shown)
         self._save(step.save, documents, scope)
+
+    def _check_table(self, name: str) -> None:
+        """Raises StepFailedError for a table that a deployed schema does not have."""
+        deployed = self.deployment.deployed()
+        names = sorted(table.name for table in deployed.tables)
+        if deployed.has_schema and name not in names and name not in _SYSTEM_TABLES:
+            raise StepFailedError(
+                "table", f"there is no table {name!r} (deployed: {', '.join(names) or 'none'})"
+            )
 
     def _advance(self, step: AdvanceStep, scope: Scope) -> None:
         seconds = seconds_of(step.advance)
@@ -311,6 +324,7 @@ class _Run:
             ends = [f"{times} {end}" for end, times in counted]
             compare("race", "succeed", scope.expected(step.succeed), count, self._ids_of, ends)
             return
+        values: list[JsonValue] = []
         for (number, each), result in zip(calls, results, strict=True):
             place = (*here, "parallel", number)
             try:
@@ -324,6 +338,9 @@ class _Run:
                 self.taken = _title(each)
                 raise error.at(place) from None
             self._save(each.save, value, scope)
+            values.append(value)
+        if "returns" in step.model_fields_set:
+            compare("returns", "returns", scope.expected(step.returns), values, self._ids_of)
 
     def _service(self, step: ServiceStep, scope: Scope) -> None:
         requests: list[JsonValue] = [*self.services[step.service].requests]

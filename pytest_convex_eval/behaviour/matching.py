@@ -19,6 +19,8 @@ else matches itself. `{$operator: ...}` says more:
 | `$gt`, `$gte`, `$lt`, `$lte` | a number or text in that order |
 | `$not: ...`, `$one_of: [...]` | what does not match; what matches one of them |
 | `$int64: 5` | an int64 |
+| `$equal: true` | a list whose items are all the same |
+| `$repeat: [x, 1000]` | the text that has `x` so often |
 
 Values are Convex's JSON form, where an int64 is `{"$integer": base64}`.
 """
@@ -64,6 +66,8 @@ OPERATORS = (
     "$not",
     "$one_of",
     "$int64",
+    "$equal",
+    "$repeat",
 )
 TYPES = ("string", "number", "boolean", "null", "list", "object", "int64", "bytes")
 
@@ -110,7 +114,7 @@ def _check_operator(key: str, inner: object, where: str) -> None:
         close = difflib.get_close_matches(key, OPERATORS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(OPERATORS)}"
         raise ValueError(f"{where}unknown operator {key!r}{hint}")
-    if key in ("$any", "$absent") and inner is not True:
+    if key in ("$any", "$absent", "$equal") and inner is not True:
         raise ValueError(f"{where}write {key}: true")
     if key == "$type" and inner not in TYPES:
         raise ValueError(f"{where}$type is one of {', '.join(TYPES)}")
@@ -120,6 +124,10 @@ def _check_operator(key: str, inner: object, where: str) -> None:
         raise ValueError(f"{where}$exact takes a mapping")
     if key in ("$id", "$matches") and not isinstance(inner, str):
         raise ValueError(f"{where}{key} takes a text")
+    if key == "$repeat" and not (
+        isinstance(inner, list) and [type(each) for each in inner] == [str, int]
+    ):
+        raise ValueError(f"{where}$repeat takes a text and how often it stands there")
     if key == "$matches":
         try:
             re.compile(str(inner))
@@ -333,12 +341,23 @@ def _length(operand: Expected, actual: JsonValue, path: str, ids_of: IdsOf) -> I
         yield Mismatch(path, f"length: {each.message}")
 
 
+def _equal(_: Expected, actual: JsonValue, path: str, ids_of: IdsOf) -> Iterator[Mismatch]:
+    if not isinstance(actual, list):
+        yield Mismatch(path, f"expected a list, got {show(actual)}")
+        return
+    for index, got in enumerate(actual):
+        if not same(actual[0], got):
+            message = f"expected the same as the first, {show(actual[0])}, got {show(got)}"
+            yield Mismatch(f"{path}[{index}]", message)
+
+
 _LISTS: Mapping[str, Callable[[Expected, JsonValue, str, IdsOf], Iterator[Mismatch]]] = {
     "$exact": _exact,
     "$unordered": _unordered,
     "$contains": _contains,
     "$each": _each,
     "$length": _length,
+    "$equal": _equal,
 }
 
 

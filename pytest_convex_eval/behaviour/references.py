@@ -1,8 +1,8 @@
 """`${...}` in the texts of steps: what earlier steps saved, and what the harness knows.
 
-`${post}`, `${users[0]}`, `${page.items[-1]._id}`, `${now + 2h}`, `${index + 1}`. A text that is
+`${post}`, `${users[0]}`, `${page.items[-1]._id}`, `${now + 2h}`, `${index % 3}`. A text that is
 nothing but one reference becomes the value itself; within a longer text the value is written out.
-`$${` is a plain `${`.
+`$${` is a plain `${`. `{$repeat: [text, times]}` is a text that would be too long to write.
 
 | root | stands for |
 | --- | --- |
@@ -10,12 +10,14 @@ nothing but one reference becomes the value itself; within a longer text the val
 | `now`, `start` | the deployment's time, and the time at which the block began (ms since 1970) |
 | `identity` | `${identity.ada.tokenIdentifier}`: of the caller whose `as` is `ada` |
 | `services` | `${services.weather}`: the address of a service of the block |
+| `deployment` | `${deployment.url}` and `${deployment.site}` (HTTP actions): its addresses |
 | `each`, `index` | within `each` and `repeat` |
 """
 
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
@@ -24,14 +26,32 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.durations import seconds_of
 
-KNOWN_ROOTS = ("now", "start", "identity", "services")
+KNOWN_ROOTS = ("now", "start", "identity", "services", "deployment")
+
+MOST_CHARACTERS = 20_000_000
+"""Of a repeated text: more than any limit of Convex's."""
 
 _REFERENCE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 _EXPRESSION = re.compile(
     r"^\s*(?P<root>[a-z]\w*)(?P<path>(?:\.[A-Za-z_]\w*|\[-?\d+\])*)"
-    r"\s*(?:(?P<sign>[+-])\s*(?P<amount>\d[\w.]*))?\s*$"
+    r"\s*(?:(?P<sign>[-+*/%])\s*(?P<amount>\d[\w.]*))?\s*$"
 )
 _PART = re.compile(r"\.([A-Za-z_]\w*)|\[(-?\d+)\]")
+
+
+def _quotient(one: float, other: float) -> float:
+    """A whole number where it is one, as JSON has no other way to say."""
+    found = one / other
+    return int(found) if found.is_integer() else found
+
+
+_OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _quotient,
+    "%": operator.mod,
+}
 
 Lookup: TypeAlias = Callable[[str], JsonValue]
 """The value of a root. Raises KeyError for one that there is not."""
@@ -60,10 +80,22 @@ def resolve(value: JsonValue, lookup: Lookup) -> JsonValue:
     if isinstance(value, str):
         return _text(value, lookup)
     if isinstance(value, dict):
+        if list(value) == ["$repeat"]:
+            return _repeated(resolve(value["$repeat"], lookup))
         return {key: resolve(inner, lookup) for key, inner in value.items()}
     if isinstance(value, list):
         return [resolve(item, lookup) for item in value]
     return value
+
+
+def _repeated(given: JsonValue) -> str:
+    match given:
+        case [str(text), int(times)] if times >= 0 and len(text) * times <= MOST_CHARACTERS:
+            return text * times
+    raise ReferenceFailedError(
+        f"$repeat takes a text and how often it stands there, at most {MOST_CHARACTERS:,} "
+        f"characters together, not {json.dumps(given)[:120]}"
+    )
 
 
 def whole_reference(text: str) -> str | None:
@@ -115,7 +147,10 @@ def _value(expression: str, lookup: Lookup) -> JsonValue:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ReferenceFailedError(f"${{{expression}}}: {reached} is no number")
     amount = _amount(parts["amount"] or "", expression)
-    return value + amount if parts["sign"] == "+" else value - amount
+    try:
+        return _OPERATIONS[parts["sign"]](value, amount)
+    except ZeroDivisionError:
+        raise ReferenceFailedError(f"${{{expression}}}: a division by zero") from None
 
 
 def _step(value: JsonValue, name: str, index: str, expression: str, reached: str) -> JsonValue:

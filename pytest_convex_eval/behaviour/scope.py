@@ -17,13 +17,14 @@ ISSUER = "https://auth.example.com"
 
 @dataclass(slots=True)
 class Scope:
-    """The names of one block. `services` are addresses by name; `ahead_ms` is how far the
-    deployment's clock is ahead of ours."""
+    """The names of one block. `services` are addresses by name, `deployment` those of the
+    deployment (`url`, `site`); `ahead_ms` is how far its clock is ahead of ours."""
 
     services: Mapping[str, str]
     ahead_ms: float
     start: int
     saved: dict[str, JsonValue] = field(default_factory=dict)
+    deployment: Mapping[str, str] = field(default_factory=dict)
 
     def inner(self, each: JsonValue, index: int) -> Scope:
         """For the steps of a loop: what they save is seen after it too."""
@@ -39,6 +40,8 @@ class Scope:
             return self.start
         if root == "services":
             return dict(self.services)
+        if root == "deployment":
+            return dict(self.deployment)
         raise KeyError(root)
 
     def given(self, value: JsonValue) -> JsonValue:
@@ -56,6 +59,8 @@ class Scope:
             resolved = self.given(value)
             return resolved if whole_reference(value) is None else Verbatim(resolved)
         if isinstance(value, dict):
+            if list(value) == ["$repeat"]:
+                return self.given(value)
             return {key: self.expected(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [self.expected(item) for item in value]
@@ -78,7 +83,7 @@ class _Loop(Scope):
     """A scope within a loop, which shares everything with the one around it."""
 
     def __init__(self, outer: Scope, bound: Mapping[str, JsonValue]) -> None:
-        super().__init__(outer.services, outer.ahead_ms, outer.start, outer.saved)
+        super().__init__(outer.services, outer.ahead_ms, outer.start, outer.saved, outer.deployment)
         self._outer = outer
         self._bound = bound
 

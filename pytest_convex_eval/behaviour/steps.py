@@ -7,10 +7,12 @@ keys that go with it. `${name}` in any text of a step stands for what an earlier
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     JsonValue,
@@ -30,6 +32,20 @@ from pytest_convex_eval.behaviour.fields import (
     UsageLimit,
 )
 from pytest_convex_eval.expectations.model import FunctionPath, StrictModel
+
+
+def _base64(text: str | None) -> str | None:
+    if text is not None and "${" not in text:
+        try:
+            b64decode(text, validate=True)
+        except ValueError:
+            raise ValueError("not base64") from None
+    return text
+
+
+Base64 = Annotated[
+    str | None, AfterValidator(_base64), Field(description="Bytes that are no text, in base64")
+]
 
 
 class InsertStep(StrictModel):
@@ -100,13 +116,14 @@ class HttpRequest(StrictModel):
     headers: dict[str, str] = {}
     json_: Annotated[JsonValue, Field(alias="json", description="The body, sent as JSON")] = None
     text: Annotated[str | None, Field(description="The body, as it is")] = None
+    base64: Base64 = None
 
     @model_validator(mode="after")
     def _one_of_each(self) -> HttpRequest:
         if (self.path is None) == (self.url is None):
             raise ValueError("name exactly one of path and url")
-        if "json_" in self.model_fields_set and self.text is not None:
-            raise ValueError("a request has one body: json or text")
+        if len({"json_", "text", "base64"} & self.model_fields_set) > 1:
+            raise ValueError("a request has one body: json, text or base64")
         return self
 
 
@@ -117,8 +134,17 @@ class HttpStep(StrictModel):
     status: Annotated[int | None, Field(ge=100, le=599)] = None
     headers: Annotated[dict[str, Matcher], Field(description="Headers of the answer")] = {}
     body: Annotated[
-        Matcher, Field(description="A text matcher for the text; anything else for its JSON")
+        Matcher,
+        Field(
+            description="A text or {$matches: ...} is compared with the body as it is; anything "
+            "else with what its JSON says"
+        ),
     ] = None
+    text: Annotated[Matcher, Field(description="The body as it is")] = None
+    json_: Annotated[
+        Matcher, Field(alias="json", description="What the body, which must be JSON, says")
+    ] = None
+    base64: Base64 = None
     save: Save = None
 
 
@@ -126,8 +152,15 @@ class Upload(StrictModel):
     """A file for an upload URL."""
 
     to: Annotated[str, Field(description="The upload URL, as a mutation returned it")]
-    text: str
+    text: str | None = None
+    base64: Base64 = None
     type: Annotated[str, Field(description="Its content type")] = "text/plain"
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Upload:
+        if (self.text is None) == (self.base64 is None):
+            raise ValueError("a file is text or base64")
+        return self
 
 
 class UploadStep(StrictModel):
@@ -189,6 +222,13 @@ class ParallelStep(StrictModel):
     ]
     times: Annotated[int, Field(ge=1, le=200)] = 1
     succeed: Annotated[Matcher, Field(description="How many of the calls succeed")] = None
+    returns: Annotated[
+        Matcher,
+        Field(
+            description="What all calls return, a list in the order in which they are written: "
+            "{$unordered: [...]} where it is not known which gets what"
+        ),
+    ] = None
 
 
 class PaginateStep(StrictModel):
@@ -196,12 +236,22 @@ class PaginateStep(StrictModel):
 
     paginate: FunctionPath
     args: Annotated[dict[str, JsonValue], Field(description="Arguments beside paginationOpts")] = {}
+    options: Annotated[
+        dict[Literal["maximumRowsRead", "maximumBytesRead", "endCursor"], JsonValue],
+        Field(description="More of paginationOpts, for every page"),
+    ] = {}
     page_size: Annotated[int, Field(ge=1, le=1000)] = 10
     as_: As = None
     returns: Annotated[Matcher, Field(description="All items of all pages")] = None
     pages: Annotated[Matcher, Field(description="How many pages held something")] = None
-    uses: Annotated[UsageLimit | None, Field(description="Each page at the most")] = None
+    uses: Annotated[UsageLimit | None, Field(description="Each page by itself")] = None
     save: Save = None
+
+    @model_validator(mode="after")
+    def _own_options(self) -> PaginateStep:
+        if "paginationOpts" in self.args:
+            raise ValueError("paginationOpts are this step's to send; write page_size and options")
+        return self
 
 
 class RepeatStep(StrictModel):

@@ -83,6 +83,7 @@ def load_case(path: Path, shown: str) -> LoadedCase:
             [Problem(shown, Position(), "a case is a mapping of keys to values")]
         )
     data = dict(source.data)
+    readable = True
     for key in ("reference", "files"):
         try:
             data[key] = _with_folder(data[key], path.parent)
@@ -91,6 +92,7 @@ def load_case(path: Path, shown: str) -> LoadedCase:
         except _FolderError as problem:
             add(source.position((key, "from")), f"{key}: {problem}")
             data[key] = {"package.json": "{}"}
+            readable = False
     try:
         case = Case.model_validate(data)
     except ValidationError as error:
@@ -100,7 +102,7 @@ def load_case(path: Path, shown: str) -> LoadedCase:
                 add(*_explain(details, source))
         case = None
     if case is not None:
-        for location, message in _cross_checks(case):
+        for location, message in _cross_checks(case, project_known=readable):
             add(source.position(location), message)
     category, difficulty = _place(path, case, add)
     if not _is_slug(path.stem):
@@ -108,6 +110,22 @@ def load_case(path: Path, shown: str) -> LoadedCase:
     if problems or case is None or category is None or difficulty is None:
         raise CaseProblemsError(sorted(problems, key=lambda problem: problem.position))
     return LoadedCase(case, path, path.stem, category, difficulty, source)
+
+
+_WORDS = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+"""What YAML authors call what pydantic names by its Python type."""
 
 
 class _FolderError(Exception):
@@ -162,7 +180,7 @@ def _explain(details: ErrorDetails, source: Source) -> tuple[Position, str]:
         return source.position(location), message
     if kind == "missing":
         return source.position(location[:-1]), f"missing key {dotted!r}"
-    message = details["msg"].removeprefix("Value error, ")
+    message = _WORDS.get(kind) or details["msg"].removeprefix("Value error, ")
     if kind == "string_type" and isinstance(details["input"], int | float | bool):
         message = f"{message}; quote it"
     if kind == "literal_error":
@@ -242,8 +260,8 @@ def _bare(annotation: object) -> object:
     return annotation
 
 
-def _cross_checks(case: Case) -> Iterator[tuple[Location, str]]:
-    """What no single field can tell."""
+def _cross_checks(case: Case, *, project_known: bool) -> Iterator[tuple[Location, str]]:
+    """What no single field can tell; what mutants change only where the reference is known."""
     for index, block in enumerate(case.behaviour):
         yield from block_problems(block, ("behaviour", index))
     project = {**case.files, **case.reference}
@@ -253,6 +271,8 @@ def _cross_checks(case: Case) -> Iterator[tuple[Location, str]]:
         if mutant.name in seen:
             yield (*here, "name"), f"a mutant called {mutant.name!r} stands above"
         seen.add(mutant.name)
+        if not project_known:
+            continue
         for path, replacements in mutant.edit.items():
             if path not in project:
                 close = difflib.get_close_matches(path, project, n=1)

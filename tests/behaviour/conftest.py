@@ -16,7 +16,12 @@ from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.deployment.model import Deployment, FunctionResult, HttpAnswer
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+    Deployment,
+    FunctionResult,
+    HttpAnswer,
+)
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.packages.install import install_toolchain
@@ -101,6 +106,9 @@ class ScriptedDeployment:
     """Of each function, one after another; the last one again and again."""
     answers: list[HttpAnswer] = field(default_factory=list)
     tables: dict[str, list[dict[str, JsonValue]]] = field(default_factory=dict)
+    schema: Deployed = field(default_factory=Deployed)
+    url: str = "http://127.0.0.1:1"
+    site_url: str = "http://127.0.0.1:2"
     scheduled: list[str] = field(default_factory=list)
     """The errors of scheduled functions, told by the next `advance`."""
     raises: dict[str, Exception] = field(default_factory=dict)
@@ -126,6 +134,9 @@ class ScriptedDeployment:
 
     def alive(self) -> bool:
         return self.living
+
+    def deployed(self) -> Deployed:
+        return self.schema
 
     def reset_data(self, now: float | None = None) -> None:
         self._do("reset_data", now)
@@ -153,13 +164,13 @@ class ScriptedDeployment:
         return self._next(self.results.get(path, [FunctionResult()]))
 
     def http(
-        self, method: str, path: str, headers: Mapping[str, str], body: str | None
+        self, method: str, path: str, headers: Mapping[str, str], body: str | bytes | None
     ) -> HttpAnswer:
         self._do("http", method, path, dict(headers), body)
         return self._next(self.answers)
 
     def fetch(
-        self, method: str, url: str, headers: Mapping[str, str], body: str | None
+        self, method: str, url: str, headers: Mapping[str, str], body: str | bytes | None
     ) -> HttpAnswer:
         self._do("fetch", method, url, dict(headers), body)
         return self._next(self.answers)

@@ -315,6 +315,65 @@ def test_each_limit_of_what_a_call_uses_may_be_reached_and_not_passed(
     assert told == ("uses", summary, ("sent {}",))
 
 
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    ("bounds", "summary"),
+    [
+        ({"$gte": 7}, None),
+        ({"$gte": 8}, "at least 8, used 7"),
+        ({"$gte": 7, "$lte": 7}, None),
+        ({"$gte": 1, "$lte": 6}, "at most 6, used 7"),
+    ],
+)
+def test_what_a_call_uses_can_have_bounds_from_both_sides(
+    take_scripted: Take,
+    scripted: ScriptedDeployment,
+    name: str,
+    bounds: dict[str, int],
+    summary: str | None,
+) -> None:
+    used = Usage(**{each: 7 if each == name else 99 for each in LIMITS})
+    scripted.results["a:b"] = [FunctionResult(usage=used)]
+    steps = [{"query": "a:b", "uses": {name: bounds}}]
+    if summary is None:
+        assert take_scripted(steps) == []
+    else:
+        told = failed(take_scripted, steps)
+        assert told == ("uses", f"{name.replace('_', ' ')}: {summary}", ("sent {}",))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({}, "name \\$gte, \\$lte or both"),
+        ({"$gte": 3, "$lte": 2}, "nothing is at least 3 and at most 2"),
+        ({"$gt": 1}, "Extra inputs"),
+        (-1, "greater than or equal to 0"),
+        (True, "valid dictionary"),
+    ],
+)
+def test_bounds_that_are_none_are_refused_when_the_case_is_read(
+    take_scripted: Take, bounds: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        take_scripted([{"query": "a:b", "uses": {"functions": bounds}}])
+
+
+def test_pages_are_asked_for_with_more_options_and_never_with_the_case_s_own(
+    take_scripted: Take, scripted: ScriptedDeployment
+) -> None:
+    scripted.results["a:b"] = [FunctionResult({"page": [], "isDone": True})]
+    step: dict[str, Any] = {"paginate": "a:b", "args": {"x": 1}, "page_size": 2}
+    assert take_scripted([{**step, "options": {"maximumRowsRead": 3}}]) == []
+    (called,) = scripted.named("call")
+    options = {"numItems": 2, "cursor": None, "maximumRowsRead": 3}
+    assert called[3] == {"x": 1, "paginationOpts": options}
+    with pytest.raises(ValueError, match="paginationOpts are this step's to send"):
+        take_scripted([{**step, "args": {"paginationOpts": {"numItems": 5, "cursor": None}}}])
+    with pytest.raises(ValueError, match="maximumRowsRead"):
+        take_scripted([{**step, "options": {"numItems": 5}}])
+
+
 def test_what_a_deployment_does_not_tell_is_not_checked(take_scripted: Take) -> None:
     assert take_scripted([{"query": "a:b", "uses": {"documents_read": 0}}]) == []
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure
-from pytest_convex_eval.deployment.model import FunctionResult, HttpAnswer
+from pytest_convex_eval.deployment.model import Deployed, FunctionResult, HttpAnswer, Table
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -246,6 +246,49 @@ def test_loops_count_name_and_nest(take_scripted: Take, scripted: ScriptedDeploy
         {"it": {"deep": [1]}, "at": 1},
         {"last": 5},
     ]
+
+
+@pytest.mark.parametrize(
+    ("returns", "summary"),
+    [
+        ([1, 2, 1, 2], None),
+        ({"$unordered": [2, 2, 1, 1]}, None),
+        ({"$equal": True}, "returns[1]: expected the same as the first, 1, got 2"),
+        ([1, 2], "returns: expected 2 items, got 4"),
+    ],
+)
+def test_what_calls_at_once_return_can_be_looked_at_together(
+    take_scripted: Take, scripted: ScriptedDeployment, returns: object, summary: str | None
+) -> None:
+    scripted.results = {"a:one": [FunctionResult(1)], "a:two": [FunctionResult(2)]}
+    calls = [{"query": "a:one"}, {"query": "a:two"}]
+    failures = take_scripted([{"parallel": calls, "times": 2, "returns": returns}])
+    assert [failure.error.summary for failure in failures] == [summary] * (summary is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "summary"),
+    [
+        ("nosuch", True, "there is no table 'nosuch' (deployed: users)"),
+        ("users", True, None),
+        ("_storage", True, None),
+        ("_scheduled_functions", True, None),
+        # Without a schema a table is there from its first document on.
+        ("nosuch", False, None),
+    ],
+)
+def test_a_table_that_is_not_there_has_not_no_documents(
+    take_scripted: Take,
+    scripted: ScriptedDeployment,
+    name: str,
+    schema: bool,
+    summary: str | None,
+) -> None:
+    tables = (Table("users", None, (), (), ()),) if schema else ()
+    scripted.schema = Deployed(has_schema=schema, tables=tables)
+    failures = take_scripted([{"table": name, "count": 0}])
+    found = [(failure.error.code, failure.error.summary) for failure in failures]
+    assert found == [("table", summary)] * (summary is not None)
 
 
 def test_calls_at_once_are_all_made_before_any_is_judged(

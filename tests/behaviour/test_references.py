@@ -75,6 +75,47 @@ def test_no_text_raises_anything_else(text: str) -> None:
         resolve(text.replace("$", "") + "${nobody}", lookup)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${seven * 3}", 21),
+        ("${seven / 2}", 3.5),
+        ("${seven / 7}", 1),
+        ("${seven % 4}", 3),
+        ("${seven - 8}", -1),
+        ("row ${seven % 2}", "row 1"),
+    ],
+)
+def test_numbers_are_counted_with(text: str, value: object) -> None:
+    found = resolve(text, {"seven": 7}.__getitem__)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("sign", ["/", "%"])
+def test_nothing_is_divided_by_zero(sign: str) -> None:
+    with pytest.raises(ReferenceFailedError, match="a division by zero"):
+        resolve(f"${{seven {sign} 0}}", {"seven": 7}.__getitem__)
+
+
+def test_a_text_can_be_repeated_in_what_is_sent_and_in_what_is_expected() -> None:
+    scope = Scope({}, 0.0, 0, {"x": "ab", "n": 3})
+    value: dict[str, Any] = {"text": {"$repeat": ["${x}", "${n}"]}}
+    assert scope.given(value) == {"text": "ababab"}
+    assert scope.expected(value) == {"text": "ababab"}
+
+
+@pytest.mark.parametrize("given", [["x"], ["x", -1], [5, 5], ["x", 20_000_001], ["x", "y"], "x"])
+def test_what_can_t_be_repeated_is_told(given: Any) -> None:
+    with pytest.raises(ReferenceFailedError, match=r"^\$repeat takes a text and how often"):
+        resolve({"$repeat": given}, lookup)
+
+
+def test_the_deployment_s_addresses_have_names() -> None:
+    scope = Scope({}, 0.0, 0, deployment={"url": "http://a", "site": "http://b"})
+    assert scope.given("${deployment.url} ${deployment.site}") == "http://a http://b"
+    assert scope.inner(1, 1).given("${deployment.site}/hook") == "http://b/hook"
+
+
 def test_the_roots_of_a_step_are_found_wherever_they_stand() -> None:
     step: dict[str, Any] = {"a": ["${post}", {"b": "x ${users[0]}"}], "c": ("${now + 1h}", 5)}
     assert list(roots_in(step)) == ["post", "users", "now"]

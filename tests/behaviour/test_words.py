@@ -145,7 +145,7 @@ def test_as_many_items_as_possible_find_their_own() -> None:
     [
         ({"$zzzzzz": 1}, "unknown operator '$zzzzzz'; known: $any, $absent, $type, $id, $exact, "
          "$unordered, $contains, $each, $length, $matches, $approx, $within, $gt, $gte, $lt, $lte, "
-         "$not, $one_of, $int64"),
+         "$not, $one_of, $int64, $equal, $repeat"),
         ({"a": {"b": [1, {"$gtt": 1}]}}, "a.b[1]: unknown operator '$gtt'; did you mean '$gt'?"),
         ({"a": 1, "$gt": 1}, "$gt stands among plain fields; use it alone"),
         ({"$absent": False}, "write $absent: true"),
@@ -159,6 +159,9 @@ def test_as_many_items_as_possible_find_their_own() -> None:
          "x: $matches: not a pattern: unterminated character set at position 0"),
         ({"$not": {"$any": 1}}, "$not: write $any: true"),
         ({"x": {"$within": 1, "$gt": 0}}, "x: $within goes with $approx"),
+        ({"$equal": False}, "write $equal: true"),
+        ({"$repeat": ["x"]}, "$repeat takes a text and how often it stands there"),
+        ({"$repeat": ["x", True]}, "$repeat takes a text and how often it stands there"),
         ([{2: 1}], "[0]: the key 2 must be a text"),
     ],
 )  # fmt: skip

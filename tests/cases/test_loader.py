@@ -86,7 +86,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
             "\tfields: {title",
             "7:1: not valid YAML: found character '\\t' that cannot start any token",
         ),
-        ("summary: A table", "summary: 1.10", "1:10: summary: Input should be a valid string; "
+        ("summary: A table", "summary: 1.10", "1:10: summary: must be a text; "
          "quote it"),
         ("summary: A table", "summary: ''", "1:10: summary: String should have at least 1"),
         (
@@ -260,9 +260,9 @@ MORE = "summary: s\nprompt: p\nreference: {package.json: '{}'}\n"
          "4:17: lint.public[0]: 'b.js:a' is no function path; write it like 'posts:list'"),
         ("expect: {dependencies: {zod: nope!}}",
          "4:30: expect.dependencies.zod: 'nope!' is no npm version range"),
-        ("tags: [1]", "4:8: tags[0]: Input should be a valid string; quote it"),
-        ("tags: [true]", "4:8: tags[0]: Input should be a valid string; quote it"),
-        ("tags: [[]]", "4:8: tags[0]: Input should be a valid string"),
+        ("tags: [1]", "4:8: tags[0]: must be a text; quote it"),
+        ("tags: [true]", "4:8: tags[0]: must be a text; quote it"),
+        ("tags: [[]]", "4:8: tags[0]: must be a text"),
         ("category: No", "4:11: category: String should match pattern "
          "'^[a-z0-9]+([_-][a-z0-9]+)*$'"),
         ("difficulty: mediun", "4:13: difficulty: Input should be 'easy', 'medium' or 'hard'; did "

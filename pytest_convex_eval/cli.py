@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_convex_eval import __version__
+from pytest_convex_eval.check.command import add_check
 from pytest_convex_eval.outcomes import ConvexEvalError
 from pytest_convex_eval.runs.commands import add_runs
 
@@ -59,7 +60,7 @@ Pushed code runs in child processes under limits, which is no sandbox: serve cod
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, or 2 for what can't be done."""
+    """Runs the command; returns its exit code: 0, or 2 for what can't be done (`check`: also 1)."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--cases", type=Path, default=Path("cases"), metavar="DIR")
     new.set_defaults(run=_new)
 
+    add_check(commands)
     _add_serve(commands)
     add_runs(commands)
 

@@ -114,11 +114,18 @@ PYTHON: Mapping[str, Room] = {
     "plugin": Room(
         ("plugin",), ("ground", "cases", "runs", "options", "session"), knows_pytest=True
     ),
+    "check": Room(
+        ("check",),
+        (
+            *("ground", "deployment", "expectations", "workspace", "stages", "evaluation", "runs"),
+            *("toolchain", "toolchain.packages", "toolchain.sharing", "toolchain.lint.profiles"),
+        ),
+    ),
     "cli": Room(
         ("cli",),
         (
             *("ground", "cases", "cases.plan", "deployment", "generation", "toolchain.packages"),
-            "runs",
+            *("runs", "check"),
         ),
     ),
 }

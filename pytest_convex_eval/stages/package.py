@@ -46,7 +46,7 @@ class PackageStage:
         else:
             package = read_package_json(text)
         findings += package.findings
-        context.dependencies, unusable = _install(package, text or "", context.tools)
+        context.dependencies, unusable = install_declared(package, text or "", context.tools)
         findings += unusable.values()
         fit = package.usable.keys() - unusable.keys()
         findings += _expected(package, fit, text or "", expect, context.dependencies)
@@ -69,7 +69,7 @@ def _file_findings(files: Files, expect: Expectations) -> Iterator[Finding]:
                 )
 
 
-def _install(
+def install_declared(
     package: PackageJson, text: str, tools: Tools
 ) -> tuple[DependencySet, dict[str, Finding]]:
     """The installed dependencies; what can't be had is taken out, and found fault with by name.

@@ -107,6 +107,10 @@ class StageContext:
             )
         return self._workspace
 
+    def use(self, workspace: Workspace) -> None:
+        """Has the stages look at a workspace that was laid out otherwise than an answer is."""
+        self._workspace = workspace
+
     @property
     def scratch(self) -> Path:
         """A folder for what tools write beside the workspace."""

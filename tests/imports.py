@@ -118,7 +118,7 @@ PYTHON: Mapping[str, Room] = {
         ("check",),
         (
             *("ground", "deployment", "expectations", "workspace", "stages", "evaluation", "runs"),
-            *("toolchain", "toolchain.packages", "toolchain.sharing", "toolchain.lint.profiles"),
+            *("toolchain", "toolchain.packages", "toolchain.lint.profiles"),
         ),
     ),
     "cli": Room(

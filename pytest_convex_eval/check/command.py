@@ -98,7 +98,7 @@ def run_check(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
     from pytest_convex_eval.check.tooling import Tooling
 
-    with _terminable(), Tooling(options.profile, warm=options.watch, progress=_progress) as tooling:
+    with _terminable(), Tooling(options.profile, progress=_progress) as tooling:
         try:
             once = _Once(options, tooling)
             return _watched(once) if options.watch else once()
@@ -197,8 +197,8 @@ def _progress(line: str) -> None:
 def _terminable() -> Iterator[None]:
     """Lets SIGTERM end the block as Ctrl-C does: with all that was started, and nothing left."""
 
-    def ended(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    def ended(_: int, __: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, ended)
     try:

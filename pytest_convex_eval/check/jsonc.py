@@ -10,7 +10,7 @@ from pydantic import JsonValue
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*+")
       | (?P<comment>//[^\n\r]*|/\*.*?\*/)
-      | (?P<comma>,)(?=(?:\s|//[^\n\r]*|/\*.*?\*/)*[}\]])""",
+      | (?P<comma>,)(?=(?>(?:\s|//[^\n\r]*|(?>/\*.*?\*/))*)[}\]])""",
     re.VERBOSE | re.DOTALL,
 )
 

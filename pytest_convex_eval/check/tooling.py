@@ -14,17 +14,17 @@ from pytest_convex_eval.stages.protocol import Tools
 from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.packages.install import install_toolchain
-from pytest_convex_eval.toolchain.sharing import own_tools
 
 
 class Tooling:
-    """Use as a context manager. `warm`: compiler and linter stay loaded between checks."""
+    """Use as a context manager.
 
-    def __init__(
-        self, profile: LintProfile, *, warm: bool, progress: Callable[[str], None]
-    ) -> None:
+    Compiler and linter start anew for each check: those that stay loaded remember files by their
+    paths, and what a project links to stays where it is while it changes.
+    """
+
+    def __init__(self, profile: LintProfile, *, progress: Callable[[str], None]) -> None:
         self._profile = profile
-        self._warm = warm
         self._progress = progress
         self._tools: Tools | None = None
         self.deployments: KeptDeployment | None = None
@@ -40,8 +40,6 @@ class Tooling:
     ) -> None:
         if self.deployments is not None:
             self.deployments.close()
-        if self._tools is not None and self._tools.warm is not None:
-            self._tools.warm.close()
 
     def tools(self, *, deploys: bool) -> Tools:
         """The tools, installed when they are not there yet; where the check `deploys`, its
@@ -62,6 +60,5 @@ class Tooling:
                 self.deployments.empty,
                 self._profile,
                 compile_cache,
-                warm=own_tools(toolchain) if self._warm else None,
             )
         return self._tools

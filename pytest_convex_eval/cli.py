@@ -204,33 +204,33 @@ def _relative(target: Path, start: Path) -> str:
 
 
 def _list(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.built_in import built_in_vendors
     from pytest_convex_eval.generation.inventory import inventory, listing
-    from pytest_convex_eval.generation.pricing import PriceTable
 
-    for line in listing(inventory(options.store, PriceTable.load())):
+    for line in listing(inventory(options.store, built_in_vendors().prices())):
         print(line)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.built_in import built_in_vendors
     from pytest_convex_eval.generation.inventory import export, inventory
-    from pytest_convex_eval.generation.pricing import PriceTable
 
-    for line in export(inventory(options.store, PriceTable.load())):
+    for line in export(inventory(options.store, built_in_vendors().prices())):
         print(line)
     return 0
 
 
 def _prune(options: argparse.Namespace) -> int:
+    from pytest_convex_eval.generation.built_in import built_in_vendors
     from pytest_convex_eval.generation.inventory import inventory, prune, summary, to_prune
-    from pytest_convex_eval.generation.pricing import PriceTable
 
     if not options.unreadable and options.older_than is None:
         raise ValueError("say what to remove: --unreadable, --older-than DAYS, or both")
     before = None
     if options.older_than is not None:
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=options.older_than)
-    entries = inventory(options.store, PriceTable.load())
+    entries = inventory(options.store, built_in_vendors().prices())
     chosen = to_prune(entries, unreadable=options.unreadable, before=before)
     if options.dry_run:
         print(f"would remove {summary(chosen)}")

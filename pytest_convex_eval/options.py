@@ -15,15 +15,23 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 import pytest
 
 from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
+from pytest_convex_eval.generation.arms import DEFAULT_MAX_GUIDELINE_TOKENS
 
-# Cheap to import: the SDK stands behind the provider alone.
-from pytest_convex_eval.generation.model_choice import DEFAULT_MODEL, KEY_VARIABLE, choose_model
-from pytest_convex_eval.outcomes import REFERENCE, STAGES, StageName, as_stage
+# Cheap to import: SDKs stand behind the providers alone.
+from pytest_convex_eval.generation.built_in import built_in_vendors
+from pytest_convex_eval.generation.model_choice import (
+    AUTO,
+    ModelSettings,
+    Vendors,
+    choose_models,
+)
+from pytest_convex_eval.generation.modes import StoreMode, Strategy
+from pytest_convex_eval.generation.pricing import PriceTable
+from pytest_convex_eval.generation.vendor import Model
+from pytest_convex_eval.outcomes import STAGES, ConfigurationError, StageName, as_stage
 from pytest_convex_eval.toolchain.lint.profiles import LintEngine, LintProfile
 
-StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
 Keep: TypeAlias = Literal["failed", "all", "none"]
-Strategy: TypeAlias = Literal["direct", "design-first"]
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -32,15 +40,19 @@ _Choice = TypeVar("_Choice", bound=str)
 class Settings:
     """What was asked for, once per process; workers of xdist read the same command line and ini.
 
-    `models` are resolved: `auto` has become the model that it stands for, and `auto_model` says
-    that it was so.
+    `models` are the names of what answers, `asked` those among them that are asked, and not
+    references. `auto` has become what it stands for, and `auto_model` says that it was so.
+    `prices` are lines as `PriceTable.of_lines` reads them.
     """
 
     case_roots: tuple[Path, ...]
     models: tuple[str, ...]
+    asked: tuple[Model, ...]
     auto_model: bool
+    prices: tuple[str, ...]
     trials: int
     guidelines: tuple[str, ...]
+    guidelines_tokens: int
     backend: Backend
     stages: tuple[StageName, ...]
     mutants: bool
@@ -61,7 +73,7 @@ class Settings:
     @property
     def asks_models(self) -> bool:
         """Whether anything but references is to answer."""
-        return any(model != REFERENCE for model in self.models)
+        return bool(self.asked)
 
     def to_json(self) -> dict[str, Any]:
         """Builtins only, for the run's manifest."""
@@ -97,10 +109,12 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--convex-{name}", dest=dest, action="store_true", default=None, help=text)
         parser.addini(dest, f"Default of --convex-{name}", type="bool", default=False)
 
+    vendors = built_in_vendors()
     option(
         "model",
-        "Model that answers (repeatable): auto, reference, or an Anthropic model id; auto is "
-        f"{DEFAULT_MODEL} when {KEY_VARIABLE} is set, else reference (default: auto)",
+        f"Model that answers (repeatable): auto, reference, {', '.join(vendors.forms)}, or a name "
+        f"that a plugin knows; auto is {vendors.default_names} when {vendors.default_keys} is set, "
+        "else reference (default: auto)",
         ini="convex_models",
         many=True,
         metavar="MODEL",
@@ -109,9 +123,16 @@ def add_options(parser: pytest.Parser) -> None:
     option(
         "guidelines",
         "Guidelines put into the system prompt (repeatable, one arm each): default, none, a path, "
-        "or NAME=PATH (default: default)",
+        "or NAME=PATH; of a folder (skills, AGENTS.md), its texts in a documented order "
+        "(default: default)",
         many=True,
         metavar="ARM",
+    )
+    option(
+        "guidelines-tokens",
+        "Most tokens that the texts of a folder of guidelines may have together, by a guess; what "
+        f"does not fit is left out, and told (default: {DEFAULT_MAX_GUIDELINE_TOKENS})",
+        metavar="N",
     )
     option(
         "backend",
@@ -196,6 +217,18 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="USD",
     )
     parser.addini(
+        "convex_model_settings",
+        "Settings of requests, a line for each: MODEL NAME=VALUE ..., where MODEL may have * and "
+        "?, and effort is how much it is to think; part of the store's keys",
+        type="linelist",
+    )
+    parser.addini(
+        "convex_model_prices",
+        "Prices of models, a line for each: MODEL input=USD output=USD [cache_read=USD] "
+        "[cache_write=USD], per million tokens; before those that are known here",
+        type="linelist",
+    )
+    parser.addini(
         "convex_cases",
         "Folders that hold cases, relative to the rootdir (default: cases)",
         type="args",
@@ -203,15 +236,19 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def read_settings(config: pytest.Config) -> Settings:
+def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
     """The settings of this invocation. Raises pytest.UsageError for a value that can't be."""
-    models = _models(_many(config, "model", "convex_models") or ["auto"])
+    given = _many(config, "model", "convex_models") or [AUTO]
+    models, asked = _models(given, config.getini("convex_model_settings"), vendors)
     return Settings(
         case_roots=tuple(config.rootpath / root for root in config.getini("convex_cases")),
         models=models,
-        auto_model="auto" in (_many(config, "model", "convex_models") or ["auto"]),
+        asked=asked,
+        auto_model=AUTO in given,
+        prices=_prices(config.getini("convex_model_prices")),
         trials=_count(config, "trials", 1),
         guidelines=tuple(dict.fromkeys(_many(config, "guidelines") or ["default"])),
+        guidelines_tokens=_count(config, "guidelines-tokens", DEFAULT_MAX_GUIDELINE_TOKENS),
         backend=_backend(config),
         stages=_stages(_one(config, "stages")),
         mutants=_flag(config, "mutants"),
@@ -320,8 +357,26 @@ def _stages(text: str | None) -> tuple[StageName, ...]:
     return tuple(stage for stage in STAGES if stage in named)
 
 
-def _models(given: list[str]) -> tuple[str, ...]:
+def _prices(lines: list[str]) -> tuple[str, ...]:
+    try:
+        PriceTable.of_lines(lines)
+    except ValueError as error:
+        raise pytest.UsageError(f"convex_model_prices: {error}") from None
+    return tuple(lines)
+
+
+def _models(
+    given: list[str], lines: list[str], vendors: Vendors
+) -> tuple[tuple[str, ...], tuple[Model, ...]]:
     for model in given:
-        if not model.strip() or any(character.isspace() or character == "]" for character in model):
+        # What would end an item's id, or begin the next part of it.
+        if not model.strip() or any(mark.isspace() or mark == "]" for mark in model):
             raise pytest.UsageError(f"--convex-model: {model!r} is no model id")
-    return tuple(dict.fromkeys(choose_model(model, os.environ) for model in given))
+    try:
+        settings = [ModelSettings.parse(line) for line in lines]
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"convex_model_settings: {error}") from None
+    try:
+        return choose_models(given, vendors, os.environ, settings)
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"--convex-model: {error}") from None

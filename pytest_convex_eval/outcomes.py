@@ -45,6 +45,12 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 StageStatus: TypeAlias = Literal["passed", "failed", "skipped", "error"]
 """failed: the model's fault; error: not the model's fault; skipped: what it needs is not there."""
 
+StopReason: TypeAlias = Literal[
+    "stop", "max_tokens", "context_window", "refusal", "unfinished", "unknown"
+]
+"""Why a model's reply ended. stop: by itself; max_tokens, context_window: it was cut off there;
+unfinished: it waits for something that nobody offered; unknown: for a reason unknown here."""
+
 Files: TypeAlias = Mapping[str, str]
 """The text of each file of an answer, by its POSIX path relative to the workspace."""
 
@@ -140,7 +146,7 @@ class RequestFacts(_WellFormed):
 
     key: str
     stored: bool
-    stop_reason: str | None
+    stop_reason: StopReason
     seconds: float
     input_tokens: int | None = None
     output_tokens: int | None = None

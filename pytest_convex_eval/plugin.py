@@ -12,14 +12,19 @@ from typing import Any
 
 import pytest
 
+from pytest_convex_eval import hookspecs
 from pytest_convex_eval.cases import collector
 from pytest_convex_eval.cases.collector import CaseFile
 from pytest_convex_eval.options import add_options, read_settings
 from pytest_convex_eval.runs import live
 from pytest_convex_eval.runs.reporter import RunReporter, annotate, failure_word, mark_broken
-from pytest_convex_eval.session import EvalSession
+from pytest_convex_eval.session import EvalSession, known_vendors
 
 _SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     reporter = None if hasattr(config, "workerinput") else RunReporter(config)
     if reporter is not None:
         config.pluginmanager.register(reporter, "convex-eval-reporter")
-    config.stash[_SESSION] = EvalSession(config, read_settings(config), reporter)
+    vendors = known_vendors(config)
+    settings = read_settings(config, vendors)
+    config.stash[_SESSION] = EvalSession(config, settings, reporter, vendors)
     config.stash[_SESSION].check_settings()
 
 

@@ -6,6 +6,7 @@ evaluates items), or both when there is no xdist. Nothing is made before the fir
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,9 @@ from pytest_convex_eval.cases.collector import (
     named_on_command_line,
 )
 from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
-from pytest_convex_eval.generation.model_choice import KEY_VARIABLE
+from pytest_convex_eval.generation.built_in import built_in
+from pytest_convex_eval.generation.model_choice import Vendors
+from pytest_convex_eval.generation.vendor import Vendor
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import (
     REFERENCE,
@@ -36,7 +39,7 @@ from pytest_convex_eval.runs.reporter import RunReporter
 
 if TYPE_CHECKING:
     from pytest_convex_eval.evaluation.evaluator import Evaluator
-    from pytest_convex_eval.generation.prompts import Arm
+    from pytest_convex_eval.generation.arms import Arm
     from pytest_convex_eval.runs.record import RunRecord
     from pytest_convex_eval.toolchain.model import Toolchain
     from pytest_convex_eval.toolchain.sharing import Host, WarmTools
@@ -50,9 +53,14 @@ class EvalSession:
     """The state of one process."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, reporter: RunReporter | None
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        reporter: RunReporter | None,
+        vendors: Vendors,
     ) -> None:
         """`reporter` is that of the controller; a worker has none."""
+        self.vendors = vendors
         self.config = config
         self.reporter = reporter
         self.settings = settings
@@ -86,7 +94,13 @@ class EvalSession:
         settings = self.settings
         if settings.guidelines != ("default",):
             self.arms()
-        if settings.mutants and any(model != REFERENCE for model in settings.models):
+        for model in settings.asked if settings.batch else ():
+            if not self.vendors.of(model).has_batches:
+                raise pytest.UsageError(
+                    f"--convex-batch: {self.vendors.of(model).name}, whose model {model.name} is, "
+                    "has no batches here"
+                )
+        if settings.mutants and settings.asks_models:
             raise pytest.UsageError(
                 "--convex-mutants: mutants are variations of references; use it with "
                 f"--convex-model {REFERENCE}"
@@ -97,10 +111,13 @@ class EvalSession:
 
     def arms(self) -> tuple[Arm, ...]:
         if self._arms is None:
-            from pytest_convex_eval.generation.prompts import load_guidelines
+            from pytest_convex_eval.generation.arms import load_guidelines
 
             try:
-                self._arms = tuple(load_guidelines(spec) for spec in self.settings.guidelines)
+                self._arms = tuple(
+                    load_guidelines(spec, self.settings.guidelines_tokens)
+                    for spec in self.settings.guidelines
+                )
             except ConfigurationError as error:
                 raise pytest.UsageError(f"--convex-guidelines: {error}") from None
         return self._arms
@@ -118,12 +135,12 @@ class EvalSession:
         if not count:
             return []
         settings = self.settings
-        models = ", ".join(
-            "reference answers" if model == REFERENCE else model for model in settings.models
-        )
+        shown = {REFERENCE: "reference answers"}
+        shown |= {model.name: model.shown for model in settings.asked}
+        models = ", ".join(shown[model] for model in settings.models)
         if settings.auto_model:
             key = "is set" if settings.asks_models else "is not set"
-            models += f" ({KEY_VARIABLE} {key})"
+            models += f" ({self.vendors.default_keys} {key})"
         parts = [models]
         if settings.asks_models:
             trials = f"{settings.trials} {'trial' if settings.trials == 1 else 'trials'}"
@@ -142,7 +159,10 @@ class EvalSession:
         if settings.mutants:
             parts += ["mutants"]
         parts += [settings.backend.shown, f"{count} {'item' if count == 1 else 'items'}"]
-        return ["convex-eval: " + " · ".join(parts)]
+        lines = [" · ".join(parts)]
+        if settings.asks_models:
+            lines += [arm.shown for arm in self.arms() if arm.shown is not None]
+        return [f"convex-eval: {line}" for line in lines]
 
     def limit_items(self, items: Iterable[pytest.Item]) -> None:
         """Gives each case item its last limit, unless the person set one of their own."""
@@ -193,19 +213,19 @@ class EvalSession:
 
         Raises pytest.exit.Exception where the run can't start.
         """
-        from pytest_convex_eval.generation.model_choice import check_key
         from pytest_convex_eval.runs.manifest import manifest
 
         try:
             if self.settings.store_mode != "replay":
-                for model in self.settings.models:
-                    check_key(model, os.environ)
+                for model in self.settings.asked:
+                    self.vendors.check_askable(model, os.environ)
             sweep()
             tools = self.evaluator().tools()
             if self._shared_tools is not None:
                 self._host = _hosted(self._shared_tools, tools.toolchain)
             paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
-            content = manifest(self.config, self.settings, self.arms(), tools, paths)
+            packages = self.vendors.packages(self.settings.asked)
+            content = manifest(self.config, self.settings, self.arms(), tools, paths, packages)
             reporter.begin(self._record(content), nodeids, self._unjudged)
             if self.settings.asks_models:
                 replies = self.evaluator().replies
@@ -263,7 +283,12 @@ class EvalSession:
             from pytest_convex_eval.evaluation.evaluator import Evaluator
 
             self._evaluator = Evaluator(
-                self.settings, self.arms(), self.run_folder, self._progress, self._tools
+                self.settings,
+                self.arms(),
+                self.run_folder,
+                self._progress,
+                self.vendors,
+                self._tools,
             )
         return self._evaluator
 
@@ -295,6 +320,20 @@ class EvalSession:
     def _progress(self, line: str) -> None:
         if self.reporter is not None:
             self.reporter.write(f"convex-eval: {line}")
+
+
+def known_vendors(config: pytest.Config) -> Vendors:
+    """The vendors of this package and of other plugins. Raises pytest.UsageError."""
+    found: list[Vendor | Sequence[Vendor]] = config.hook.pytest_convex_eval_provider(config=config)
+    others = [[one] if isinstance(one, Vendor) else one for one in found]
+    vendors = list(itertools.chain.from_iterable(others))
+    for odd in vendors:
+        if not isinstance(odd, Vendor):
+            raise pytest.UsageError(f"pytest_convex_eval_provider: {odd!r} is no Vendor")
+    try:
+        return Vendors([*built_in(), *vendors])
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _new_address() -> str:

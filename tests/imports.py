@@ -67,12 +67,45 @@ PYTHON: Mapping[str, Room] = {
     ),
     "workspace": Room(("workspace",), ("ground", "toolchain")),
     "generation.reading": Room(("generation.reading",), ("ground",)),
-    "generation": Room(("generation",), ("ground", "generation.reading")),
-    "generation.ahead": Room(("generation.ahead",), ("ground", "generation")),
+    # What crosses the seam, in nobody's words.
+    "generation.provider": Room(
+        ("generation.provider", "generation.usage", "generation.json_fields"), ("ground",)
+    ),
+    # Stores of format 1 are Anthropic's.
+    "generation.anthropic.words": Room(
+        ("generation.anthropic.words",), ("ground", "generation.provider")
+    ),
+    "generation": Room(
+        ("generation",),
+        ("ground", "generation.reading", "generation.provider", "generation.anthropic.words"),
+    ),
+    "generation.ahead": Room(
+        ("generation.ahead",), ("ground", "generation.provider", "generation")
+    ),
+    "generation.vendor": Room(
+        ("generation.vendor", "generation.model_choice"),
+        ("ground", "generation.provider", "generation", "generation.ahead"),
+    ),
     "generation.anthropic": Room(
         ("generation.anthropic",),
-        ("ground", "generation", "generation.reading", "generation.ahead"),
+        (
+            *("ground", "generation.provider", "generation", "generation.reading"),
+            *("generation.ahead", "generation.vendor", "generation.anthropic.words"),
+        ),
     ),
+    "generation.openai": Room(
+        ("generation.openai",),
+        (
+            *("ground", "generation.provider", "generation", "generation.reading"),
+            "generation.vendor",
+        ),
+    ),
+    # The one place that knows our vendors by name.
+    "generation.built_in": Room(
+        ("generation.built_in",),
+        ("generation.vendor", "generation.anthropic", "generation.openai"),
+    ),
+    "hookspecs": Room(("hookspecs",), ("generation.vendor",), knows_pytest=True),
     "stages": Room(
         ("stages",),
         (
@@ -89,14 +122,18 @@ PYTHON: Mapping[str, Room] = {
     "cases": Room(("cases",), ("ground", "cases.plan", "runs"), knows_pytest=True),
     "options": Room(
         ("options",),
-        ("ground", "deployment", "generation", "toolchain.lint.profiles"),
+        (
+            *("ground", "deployment", "generation", "generation.vendor", "generation.built_in"),
+            "toolchain.lint.profiles",
+        ),
         knows_pytest=True,
     ),
     "evaluation": Room(
         ("evaluation",),
         (
             *("ground", "deployment", "behaviour", "cases.plan", "stages", "runs", "options"),
-            *("generation", "generation.reading", "generation.ahead", "generation.anthropic"),
+            *("generation.provider", "generation", "generation.reading", "generation.ahead"),
+            "generation.vendor",
             *("toolchain", "toolchain.packages", "toolchain.lint", "toolchain.sharing"),
         ),
     ),
@@ -107,12 +144,15 @@ PYTHON: Mapping[str, Room] = {
         ("session",),
         (
             *("ground", "cases", "cases.plan", "runs", "runs.manifest", "options", "evaluation"),
-            *("generation", "generation.ahead", "stages", "toolchain", "toolchain.sharing"),
+            *("generation", "generation.ahead", "generation.vendor", "generation.built_in"),
+            *("stages", "toolchain", "toolchain.sharing"),
         ),
         knows_pytest=True,
     ),
     "plugin": Room(
-        ("plugin",), ("ground", "cases", "runs", "options", "session"), knows_pytest=True
+        ("plugin",),
+        ("ground", "cases", "runs", "options", "session", "hookspecs"),
+        knows_pytest=True,
     ),
     "check": Room(
         ("check",),
@@ -124,7 +164,8 @@ PYTHON: Mapping[str, Room] = {
     "cli": Room(
         ("cli",),
         (
-            *("ground", "cases", "cases.plan", "deployment", "generation", "toolchain.packages"),
+            *("ground", "cases", "cases.plan", "deployment", "generation", "generation.built_in"),
+            "toolchain.packages",
             *("runs", "check"),
         ),
     ),

@@ -17,8 +17,10 @@ from pytest_convex_eval import __version__, cli
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.cli import main
 from pytest_convex_eval.deployment import serve
+from pytest_convex_eval.generation.anthropic.words import usage_of
 from pytest_convex_eval.generation.provider import Generation, Request
 from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.toolchain.packages.node import node_runtime
 from pytest_convex_eval.toolchain.packages.published import convex_snapshot
@@ -31,7 +33,9 @@ def store(tmp_path: Path) -> Path:
     request = Request("claude-sonnet-5-5", "system", "user", 1000)
     moment = "2026-11-01T00:00:00.000+00:00"
     usage = {"input_tokens": 10, "output_tokens": 20}
-    generation = Generation(request, "hello", "end_turn", moment, moment, 1.0, usage=usage)
+    generation = Generation(
+        request, "hello", Stop("stop"), moment, moment, 1.0, usage=usage_of(usage)
+    )
     GenerationStore(folder).put(request, 1, generation, label="notes[claude-sonnet-5-5]")
     (folder / "claude-sonnet-5-5" / "broken.json").write_text("{")
     return folder

@@ -51,12 +51,12 @@ def test_only_errors_make_a_stage_fail() -> None:
 GENERATED = Generated(
     "model",
     "tags",
-    (RequestFacts("k1", True, "end_turn", 1.5, 10, 20, 0.5), RequestFacts("k2", False, None, 2.0)),
+    (RequestFacts("k1", True, "stop", 1.5, 10, 20, 0.5), RequestFacts("k2", False, "unknown", 2.0)),
 )
 
 
 def test_what_an_item_took_is_the_sum_of_its_requests() -> None:
-    one, other = RequestFacts("k", False, "end_turn", 1.5, 10, 20, 0.5), GENERATED.requests[1]
+    one, other = RequestFacts("k", False, "stop", 1.5, 10, 20, 0.5), GENERATED.requests[1]
     both = Generated("m", "tags", (one, one))
     assert (both.seconds, both.input_tokens, both.output_tokens, both.usd) == (3.0, 20, 40, 1.0)
     unknown = Generated("m", "tags", (one, other))

@@ -101,7 +101,7 @@ def test_an_escaped_backslash_begins_no_surrogate() -> None:
 def test_what_a_result_holds_can_cross_into_another_process(text: str) -> None:
     finding = Finding(text, text, "error", text, 1, 1, text, text)
     stage = StageResult("lint", "failed", findings=(finding,), reason=text, output=text)
-    made = Generated(text, text, (RequestFacts(text, True, text, 1.0),))
+    made = Generated(text, text, (RequestFacts(text, True, "stop", 1.0),))
     result = ItemResult(
         *(text, text, text, text, text, 1, Verdict.FAILED, (stage,), "lint", text, text),
         mutant=text,

@@ -21,7 +21,8 @@ from pytest_convex_eval.evaluation.deployments import KeptDeployment
 from pytest_convex_eval.evaluation.designs import differences
 from pytest_convex_eval.evaluation.mutants import mutant_judged
 from pytest_convex_eval.evaluation.replies import ItemReply, Replies, UnansweredError
-from pytest_convex_eval.generation.prompts import Arm
+from pytest_convex_eval.generation.arms import Arm
+from pytest_convex_eval.generation.model_choice import Vendors
 from pytest_convex_eval.outcomes import (
     REFERENCE,
     Generated,
@@ -60,6 +61,7 @@ class Evaluator:
         arms: Sequence[Arm],
         run_folder: Path,
         progress: Callable[[str], None],
+        vendors: Vendors,
         tools: Callable[[Toolchain], WarmTools] = own_tools,
     ) -> None:
         """`tools` gives what checks code without starting anew."""
@@ -67,7 +69,7 @@ class Evaluator:
         self._run_folder = run_folder
         self._progress = progress
         self._new_warm = tools
-        self.replies = Replies(settings, arms, run_folder)
+        self.replies = Replies(settings, arms, run_folder, vendors)
         self._deployments: KeptDeployment | None = None
         self._tools: Tools | None = None
         self._verdicts: VerdictCache | None = None

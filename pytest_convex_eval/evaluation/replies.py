@@ -11,19 +11,16 @@ import datetime
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_convex_eval.generation.ahead.budget import Budget
-from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
+from pytest_convex_eval.evaluation.providers import Patience, Providers
 from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher, Progress, wait_for
-from pytest_convex_eval.generation.anthropic.batches import BatchProgress, BatchRunner
-from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
-from pytest_convex_eval.generation.model_choice import api_key
-from pytest_convex_eval.generation.pricing import PriceTable, Tokens, show_estimate
-from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.arms import Arm
+from pytest_convex_eval.generation.pricing import PriceTable, show_estimate
+from pytest_convex_eval.generation.prompts import build_request
 from pytest_convex_eval.generation.reading.reply import judge_stop, parse_reply
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, Retrieval
@@ -32,6 +29,7 @@ from pytest_convex_eval.generation.strategies import (
     next_request,
     repair_request,
 )
+from pytest_convex_eval.generation.vendor import Batching, BatchProgress
 from pytest_convex_eval.outcomes import (
     REFERENCE,
     Files,
@@ -40,23 +38,14 @@ from pytest_convex_eval.outcomes import (
     InfrastructureError,
     RequestFacts,
 )
-from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
 if TYPE_CHECKING:
     from pytest_convex_eval.cases.plan import Plan
+    from pytest_convex_eval.generation.model_choice import Vendors
     from pytest_convex_eval.generation.provider import Generation, Provider, Request
     from pytest_convex_eval.options import Settings
 
 _NOTICES = "generation"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How a run bears with its provider. `deadline_seconds` is for one reply with all attempts."""
-
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
-    limits: LimiterPolicy = field(default_factory=LimiterPolicy)
-    deadline_seconds: float = GENERATION_SECONDS
 
 
 PATIENCE = Patience()
@@ -90,6 +79,7 @@ class Replies:
         settings: Settings,
         arms: Sequence[Arm],
         run_folder: Path,
+        vendors: Vendors,
         *,
         patience: Patience | None = None,
     ) -> None:
@@ -99,13 +89,9 @@ class Replies:
         self._folder = run_folder / _NOTICES
         self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
         self._notices = Notices(self._folder)
-        self._prices = PriceTable.load()
-        self._budget = (
-            None if settings.budget is None else Budget(settings.budget, self._folder, self._prices)
-        )
-        limiter = Limiter(settings.concurrency, self._patience.limits)
-        self._gates = (limiter,) if self._budget is None else (self._budget, limiter)
-        self._provider: AnthropicProvider | None = None
+        self._vendors = vendors
+        self._prices = PriceTable.merged([vendors.prices(), PriceTable.of_lines(settings.prices)])
+        self._providers = Providers(settings, vendors, self._prices, self._folder, self._patience)
         self._prefetcher: Prefetcher | None = None
         self._jobs: list[Job] = []
 
@@ -143,36 +129,38 @@ class Replies:
         )
 
     def make_batches(self, on_progress: Callable[[BatchProgress], None]) -> None:
-        """Has all that was planned made as Message Batches, and waits for them.
+        """Has all that was planned made as its vendor's batches, and waits for them.
 
         What fails is told to the items that need it. Raises ConfigurationError and
         InfrastructureError where the batches as a whole can't be had.
         """
-        key = api_key(os.environ)
-        if not self._jobs or key is None:
-            return
-        runner = BatchRunner(
+        jobs: dict[str, list[Job]] = defaultdict(list)
+        for job in self._jobs:
+            model = self._providers.model(job.request.model)
+            if self._vendors.of(model).missing(model, os.environ) is None:
+                jobs[model.vendor].append(job)
+        batching = Batching(
+            os.environ,
             self._store,
-            key,
-            budget=self._budget,
-            prices=self._prices,
-            notices=self._notices,
-            on_progress=on_progress,
+            self._prices,
+            self._providers.budget,
+            self._notices,
+            on_progress,
         )
-        runner.run(self._jobs)
+        for its in jobs.values():
+            vendor = self._vendors.of(self._providers.model(its[0].request.model))
+            vendor.make_batches(its, batching)
 
     def prefetch(self, on_progress: Callable[[Progress], None]) -> None:
         """Begins to generate what was planned, ahead of checking. Raises InfrastructureError."""
         if not self._jobs:
             return
-        # Made here once: the prefetch's threads only use it.
-        self._model_provider()
         self._prefetcher = Prefetcher(
             self._store,
-            lambda _: self._model_provider(),
+            self._provider_for,
             self._notices,
             concurrency=self._settings.concurrency,
-            gates=self._gates,
+            gates=self._providers.gates,
             deadline_seconds=self._patience.deadline_seconds,
             on_progress=on_progress,
         )
@@ -221,7 +209,7 @@ class Replies:
             self._notices,
             request,
             plan.trial,
-            lambda _: reference or self._model_provider(),
+            lambda request: reference or self._provider_for(request),
             label=_label(plan),
             deadline_seconds=self._patience.deadline_seconds,
         )
@@ -238,7 +226,8 @@ class Replies:
         parsed = parse_reply(generation.text)
         requests = (*before, *self._requests(plan, retrievals))
         with self._paid_for(plan, requests):
-            stopped = judge_stop(generation.stop_reason, generation.stop_details)
+            stop = generation.stop
+            stopped = judge_stop(stop.reason, told=stop.told, category=stop.category)
         source = "store" if retrieval.stored else plan.model
         return ItemReply(
             parsed.files,
@@ -261,32 +250,22 @@ class Replies:
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = None
-        # Where this process asks for itself, nothing else ends its waits.
-        for gate in self._gates:
-            gate.cancel()
-        if self._provider is not None:
-            self._provider.close()
-            self._provider = None
+        self._providers.close()
 
     def _request(self, plan: Plan) -> Request:
-        return build_request(
+        request = build_request(
             model=plan.model,
             arm=self._arms[plan.arm],
             prompt=plan.loaded.case.prompt,
             files=plan.loaded.case.files,
             max_tokens=self._settings.max_tokens,
         )
+        if plan.model == REFERENCE:
+            return request
+        return self._providers.model(plan.model).asked(request)
 
-    def _model_provider(self) -> Provider | None:
-        """Anthropic's; None where there is no key, when only the store can answer."""
-        key = api_key(os.environ)
-        if key is None:
-            return None
-        if self._provider is None:
-            self._provider = AnthropicProvider(
-                key, policy=self._patience.retries, gates=self._gates
-            )
-        return self._provider
+    def _provider_for(self, request: Request) -> Provider | None:
+        return self._providers.of(request.model)
 
     def _observed(self, jobs: Iterable[Job]) -> dict[str, list[int]]:
         """The output tokens of stored replies by model: the best guess at those to come."""
@@ -294,7 +273,7 @@ class Replies:
         for job in jobs:
             with contextlib.suppress(InfrastructureError):
                 found = self._store.lookup(job.request, job.trial)
-                tokens = None if found is None else Tokens.from_usage(found.generation.usage)
+                tokens = None if found is None else found.generation.usage.tokens
                 if tokens is not None:
                     observed[job.request.model].append(tokens.output)
         return observed
@@ -305,11 +284,11 @@ class Replies:
     def _facts(self, plan: Plan, retrieval: Retrieval) -> RequestFacts:
         generation = retrieval.generation
         facts = RequestFacts(
-            retrieval.key, retrieval.stored, generation.stop_reason, generation.seconds
+            retrieval.key, retrieval.stored, generation.stop.reason, generation.seconds
         )
         if plan.model == REFERENCE:
             return facts
-        tokens = Tokens.from_usage(generation.usage)
+        tokens = generation.usage.tokens
         cost = self._prices.cost(generation)
         return replace(
             facts,

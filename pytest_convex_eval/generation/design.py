@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, get_args
 
 from pytest_convex_eval.functions import FunctionKind, Visibility
-from pytest_convex_eval.generation.provider import Json
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.reading.extraction import unfenced
 from pytest_convex_eval.generation.reading.json_objects import json_objects
 from pytest_convex_eval.outcomes import Finding, Severity

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_convex_eval.generation.pricing import PriceTable, Tokens, show_usd
-from pytest_convex_eval.generation.provider import Json
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.pricing import PriceTable, show_usd
 from pytest_convex_eval.generation.store import StoredGeneration, read_stored
 
 _LEFTOVER_SECONDS = 3600.0
@@ -165,11 +165,12 @@ def export(entries: Iterable[Entry]) -> Iterator[str]:
             "answered_by": generation.answered_by,
             "prompt_fingerprint": generation.prompt_fingerprint,
             "effort": request.effort,
+            "settings": dict(request.settings),
             "max_tokens": request.max_tokens,
             "messages": messages,
             "reply": generation.text,
-            "stop_reason": generation.stop_reason,
-            "usage": dict(generation.usage),
+            "stop_reason": generation.stop.reason,
+            "usage": dict(generation.usage.told),
             "usd": entry.usd,
             "seconds": generation.seconds,
             "finished": generation.finished,
@@ -194,7 +195,7 @@ def _entry(path: Path, size: int, prices: PriceTable) -> Entry:
             raise ValueError("its name is not its key")
     except (OSError, ValueError) as error:
         return Entry(path, size, problem=str(error))
-    tokens = Tokens.from_usage(stored.generation.usage)
+    tokens = stored.generation.usage.tokens
     cost = prices.cost(stored.generation)
     return Entry(
         path,
@@ -217,7 +218,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         name = f"{entry.path.parent.name}/{entry.path.name}"
         return ("?", name, "", "", "", "", "", kilobytes, f"unreadable: {entry.problem}")
     finished = entry.finished
-    stop = entry.stored.generation.stop_reason
+    stop = entry.stored.generation.stop.reason
     return (
         entry.model,
         entry.stored.label,
@@ -227,7 +228,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         _number(entry.output_tokens),
         show_usd(entry.usd),
         kilobytes,
-        "" if stop == "end_turn" else stop,
+        "" if stop == "stop" else stop,
     )
 
 

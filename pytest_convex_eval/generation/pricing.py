@@ -1,21 +1,24 @@
 """What a generation cost, and what a run will cost, in USD.
 
-Prices stand in `prices.json`, dated: a generation is priced as of the day it was made. What is not
-known there (a model, a day before the table begins, a multiplier nobody could confirm, a service
-tier with prices of its own) makes a cost unknown: None, and never 0.
+Prices stand in the `prices.json` of each vendor's package, dated: a generation is priced as of the
+day it was made. What is not known there (a model, a day before the table begins, a multiplier
+nobody could confirm, a rate with prices of its own) makes a cost unknown: None, and never 0.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from pytest_convex_eval.generation.provider import Generation, Json, Request
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.provider import Generation, Request
+from pytest_convex_eval.generation.usage import Tokens, Usage
 
 MILLION = 1_000_000
 
@@ -27,63 +30,23 @@ ASSUMED_OUTPUT_TOKENS = (3_000, 15_000)
 """A reply's output, thinking included, where no generation of the model is stored: a few files
 without and with long thinking."""
 
-_DATED = re.compile(r"-20\d{6}$")
-_STANDARD_SPEEDS = (None, "standard")
-_STANDARD_PLACES = (None, "global", "not_available")
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What was counted for one reply; `input` is the part of the prompt that no cache served or
-    took. The prompt is the sum of all but `output`, which includes thinking."""
-
-    input: int
-    cache_write_5m: int
-    cache_write_1h: int
-    cache_read: int
-    output: int
-
-    @property
-    def prompt(self) -> int:
-        return self.input + self.cache_write_5m + self.cache_write_1h + self.cache_read
-
-    @classmethod
-    def from_usage(cls, usage: Mapping[str, Json]) -> Tokens | None:
-        """The counts of a usage object; None where it leaves open what has to be known."""
-        written = _count(usage.get("cache_creation_input_tokens"))
-        parts = usage.get("cache_creation")
-        counts = (
-            _count(usage.get("input_tokens"), required=True),
-            _count(usage.get("cache_read_input_tokens")),
-            _count(usage.get("output_tokens"), required=True),
-        )
-        if written is None or None in counts:
-            return None
-        short, long = 0, 0
-        if written:
-            # What a write costs depends on how long it is kept.
-            if not isinstance(parts, dict):
-                return None
-            kept = _count(parts.get("ephemeral_5m_input_tokens"))
-            longer = _count(parts.get("ephemeral_1h_input_tokens"))
-            if kept is None or longer is None or kept + longer != written:
-                return None
-            short, long = kept, longer
-        read_input, read, output = (count or 0 for count in counts)
-        return cls(read_input, short, long, read, output)
+_DATED = re.compile(r"-20\d\d-?\d\d-?\d\d$")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one generation cost, in USD."""
+    """What one generation cost, in USD; in parts, or whole as its vendor told it (`told_usd`)."""
 
     input_usd: float
     cache_write_usd: float
     cache_read_usd: float
     output_usd: float
+    told_usd: float | None = None
 
     @property
     def usd(self) -> float:
+        if self.told_usd is not None:
+            return self.told_usd
         return self.input_usd + self.cache_write_usd + self.cache_read_usd + self.output_usd
 
 
@@ -116,8 +79,8 @@ class Price:
 
     effective_from: datetime.date
     tiers: tuple[Tier, ...]
-    cache_write_5m: float | None
-    cache_write_1h: float | None
+    cache_write: float | None
+    cache_write_long: float | None
     cache_read: float | None
     batch: float | None
 
@@ -127,8 +90,8 @@ class Price:
         if discount is None:
             return None
         tier = next(tier for tier in self.tiers if tokens.prompt <= tier.up_to)
-        writes = _product(tokens.cache_write_5m, self.cache_write_5m)
-        long_writes = _product(tokens.cache_write_1h, self.cache_write_1h)
+        writes = _product(tokens.cache_write, self.cache_write)
+        long_writes = _product(tokens.cache_write_long, self.cache_write_long)
         reads = _product(tokens.cache_read, self.cache_read)
         if writes is None or long_writes is None or reads is None:
             return None
@@ -143,7 +106,7 @@ class Price:
     def most(self, prompt: int, output: int, *, batch: bool = False) -> float | None:
         """USD that no reply with these many tokens at the most can exceed; None if unknown."""
         discount = self.batch if batch else 1.0
-        writes = self.cache_write_1h if batch else self.cache_write_5m
+        writes = self.cache_write_long if batch else self.cache_write
         if discount is None or writes is None:
             return None
         # A shorter prompt than the longest possible may be in a dearer tier: all that are reached.
@@ -171,10 +134,31 @@ class PriceTable:
         """The day on which somebody last compared the table with its source, ISO 8601."""
 
     @classmethod
-    def load(cls) -> PriceTable:
-        """The table that this package comes with."""
-        package = resources.files("pytest_convex_eval.generation")
-        return cls.from_json(json.loads((package / "prices.json").read_text("utf-8")))
+    def of_package(cls, package: str) -> PriceTable:
+        """The table in the file `prices.json` of a vendor's `package`."""
+        text = (resources.files(package) / "prices.json").read_text("utf-8")
+        return cls.from_json(json.loads(text))
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[str]) -> PriceTable:
+        """Prices that a person tells: `MODEL input=USD output=USD [cache_read=USD]
+        [cache_write=USD]` a line, per million tokens, on any day and for prompts of any length.
+        What writing to a cache costs is the input's price where it is not told; what reading costs
+        is unknown.
+
+        Raises ValueError for what is no such line.
+        """
+        return cls(dict(_told_price(line) for line in lines), checked="")
+
+    @classmethod
+    def merged(cls, tables: Iterable[PriceTable]) -> PriceTable:
+        """The prices of all `tables`; of two that know one model the later counts."""
+        prices: dict[str, Sequence[Price]] = {}
+        checked = ""
+        for table in tables:
+            prices.update(table._prices)
+            checked = max(checked, table.checked)
+        return cls(prices, checked=checked)
 
     @classmethod
     def from_json(cls, data: Json) -> PriceTable:
@@ -204,19 +188,15 @@ class PriceTable:
         model = generation.answered_by or generation.request.model
         return None if day is None else self.cost_of(model, generation.usage, day)
 
-    def cost_of(self, model: str, usage: Mapping[str, Json], day: datetime.date) -> Cost | None:
-        """What a reply of `model` with this usage object costs on `day`; None if unknown."""
-        tokens = Tokens.from_usage(usage)
-        tier = usage.get("service_tier")
-        ordinary = (
-            tier in (None, "standard", "batch")
-            and usage.get("speed") in _STANDARD_SPEEDS
-            and usage.get("inference_geo") in _STANDARD_PLACES
-        )
-        if tokens is None or not ordinary:
+    def cost_of(self, model: str, usage: Usage, day: datetime.date) -> Cost | None:
+        """What a reply of `model` that used this costs on `day`; None if unknown. What its vendor
+        says that it charged is taken for it."""
+        if usage.usd is not None:
+            return Cost(0.0, 0.0, 0.0, 0.0, told_usd=usage.usd)
+        if usage.tokens is None or usage.rate == "other":
             return None
         price = self.price(model, day)
-        return None if price is None else price.cost(tokens, batch=tier == "batch")
+        return None if price is None else price.cost(usage.tokens, batch=usage.rate == "batch")
 
     def most(self, request: Request, day: datetime.date, *, batch: bool = False) -> float | None:
         """USD that one reply to `request` can't exceed; None where the price is unknown.
@@ -308,18 +288,38 @@ def show_estimate(estimate: Estimate | None) -> str:
     return f"{low} to {high} ({estimate.basis})"
 
 
+def _told_price(line: str) -> tuple[str, list[Price]]:
+    model, *parts = line.split() or [""]
+    told: dict[str, float] = {}
+    for part in parts:
+        name, _, text = part.partition("=")
+        try:
+            usd = float(text)
+        except ValueError:
+            usd = -1.0
+        if name not in ("input", "output", "cache_read", "cache_write") or not 0 <= usd < math.inf:
+            raise ValueError(f"{part!r} in {line!r} is no price")
+        told[name] = usd
+    if not {"input", "output"} <= told.keys():
+        raise ValueError(f"{line!r} tells not both input=USD and output=USD")
+    # Multiples of the input's price, which may be nothing.
+    unit = told["input"]
+    read, write = told.get("cache_read"), told.get("cache_write", unit)
+    price = Price(
+        datetime.date.min,
+        (Tier(math.inf, unit, told["output"]),),
+        cache_write=write / unit if unit else 1.0,
+        cache_write_long=None,
+        cache_read=None if read is None else read / unit if unit else 1.0,
+        batch=None,
+    )
+    return model, [price]
+
+
 def _prompt_bytes(request: Request) -> int:
     texts = [request.system, request.user, *(turn.text for turn in request.history)]
     # 200: the roles and tags around the texts.
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + 200
-
-
-def _count(value: Json, *, required: bool = False) -> int | None:
-    if value is None:
-        return None if required else 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        return None
-    return value
 
 
 def _product(count: int, factor: float | None) -> float | None:
@@ -359,8 +359,8 @@ def _price(data: Json) -> Price:
     return Price(
         effective_from=datetime.date.fromisoformat(str(data.get("effective_from"))),
         tiers=tuple(tiers),
-        cache_write_5m=_number(data, "cache_write_5m"),
-        cache_write_1h=_number(data, "cache_write_1h"),
+        cache_write=_number(data, "cache_write"),
+        cache_write_long=_number(data, "cache_write_long"),
         cache_read=_number(data, "cache_read"),
         batch=_number(data, "batch"),
     )

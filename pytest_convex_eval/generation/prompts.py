@@ -6,14 +6,10 @@ serves it; what differs from case to case comes last. Nothing in a prompt differ
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-
+from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.reading.tags import render_files
-from pytest_convex_eval.outcomes import CaseError, ConfigurationError, Files
+from pytest_convex_eval.outcomes import CaseError, Files
 
 DEFAULT_MAX_TOKENS = 32_000
 """Thinking is output too: at high effort 16 000 are too few for it and the answer together."""
@@ -51,49 +47,6 @@ files, `.npmrc`, `.env` files.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A named guidelines text; empty for the arm `none`."""
-
-    name: str
-    text: str
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells apart two texts that went by one name: 16 hexadecimal digits."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def load_guidelines(spec: str) -> Arm:
-    """The arm that `spec` stands for: `default`, `none`, a path, or `name=path`.
-
-    An arm given by its path alone is called like the file without its suffix.
-    Raises ConfigurationError for a file that can't be read and for a name that is empty or taken.
-    """
-    if spec == "none":
-        return Arm("none", "")
-    if spec == "default":
-        package = resources.files("pytest_convex_eval.generation")
-        return Arm("default", (package / "guidelines" / "default.md").read_text("utf-8"))
-    name, separator, path = spec.partition("=")
-    if not separator:
-        name, path = Path(spec).stem, spec
-        taken_hint = f"; give it one as in mine={path}"
-    else:
-        taken_hint = ""
-    if not name.strip() or not path:
-        raise ConfigurationError(f"guidelines {spec!r} are neither a path nor name=path")
-    if name in ("default", "none"):
-        raise ConfigurationError(f"guidelines can't be called {name!r}: it is taken{taken_hint}")
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"guidelines {spec!r} are neither default, none nor a readable file: {error}"
-        ) from error
-    return Arm(name.strip(), text)
-
-
 def build_request(
     *,
     model: str,
@@ -101,7 +54,6 @@ def build_request(
     prompt: str,
     files: Files | None = None,
     max_tokens: int = DEFAULT_MAX_TOKENS,
-    effort: str | None = None,
 ) -> Request:
     """The request for a case: its `prompt` and the `files` that the project starts from.
 
@@ -119,5 +71,4 @@ def build_request(
         system=INSTRUCTIONS + guidelines,
         user="\n".join(parts),
         max_tokens=max_tokens,
-        effort=effort,
     )

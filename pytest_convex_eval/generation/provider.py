@@ -6,12 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
+from pytest_convex_eval.generation.json_fields import Fields, Json, lines
+from pytest_convex_eval.generation.usage import Stop, Usage
 from pytest_convex_eval.outcomes import InfrastructureError
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-"""What `json.loads` returns."""
 
 
 class ProviderError(InfrastructureError):
@@ -43,9 +42,10 @@ class Turn:
 class Request:
     """All that decides what a model is asked; nothing that differs from run to run.
 
-    `max_tokens` includes what the model spends on thinking. There is no temperature and no seed:
-    the API of 2026-10-21 refuses them, so that only a stored generation can be had again.
-    `history` are the turns before `user`, oldest first.
+    `model` is the name that records have, `model_id` what the vendor calls it where the name does
+    not say. `max_tokens` includes what the model spends on thinking. `history` are the turns before
+    `user`, oldest first. `effort` is how much it is to think, and `settings` whatever else it was
+    told to be asked with, both in the vendor's own words.
     """
 
     model: str
@@ -54,6 +54,8 @@ class Request:
     max_tokens: int
     history: tuple[Turn, ...] = ()
     effort: str | None = None
+    model_id: str | None = None
+    settings: Mapping[str, Json] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Identifies the prompt (not the model): the same for every model asked the same."""
@@ -61,7 +63,12 @@ class Request:
 
     def key(self, trial: int) -> str:
         """The name of trial `trial` (from 1) of this request: 64 hexadecimal digits."""
-        return _digest({"request": asdict(self), "trial": trial})
+        asked = asdict(self)
+        # Names of before there were such fields stay good.
+        for later in ("model_id", "settings"):
+            if not asked[later]:
+                del asked[later]
+        return _digest({"request": asked, "trial": trial})
 
     def to_json(self) -> dict[str, Json]:
         """For a file that people review: texts are lists of lines."""
@@ -69,18 +76,20 @@ class Request:
             "model": self.model,
             "max_tokens": self.max_tokens,
             "effort": self.effort,
-            "system": _lines(self.system),
-            "history": [{"role": turn.role, "text": _lines(turn.text)} for turn in self.history],
-            "user": _lines(self.user),
+            "model_id": self.model_id,
+            "settings": dict(self.settings),
+            "system": lines(self.system),
+            "history": [{"role": turn.role, "text": lines(turn.text)} for turn in self.history],
+            "user": lines(self.user),
         }
 
     @classmethod
     def from_json(cls, data: Json) -> Request:
         """The inverse of `to_json`. Raises ValueError when `data` is no request."""
-        fields = _Fields(data)
+        fields = Fields(data)
         history = []
         for entry in fields.list("history"):
-            turn = _Fields(entry)
+            turn = Fields(entry)
             role = turn.text("role")
             if role not in ("user", "assistant"):
                 raise ValueError(f"role is {role!r}")
@@ -92,6 +101,8 @@ class Request:
             max_tokens=fields.integer("max_tokens"),
             history=tuple(history),
             effort=fields.optional_text("effort"),
+            model_id=fields.optional_text("model_id"),
+            settings=fields.object("settings"),
         )
 
 
@@ -115,7 +126,7 @@ class Attempt:
     @classmethod
     def from_json(cls, data: Json) -> Attempt:
         """The inverse of `asdict`. Raises ValueError when `data` is no attempt."""
-        fields = _Fields(data)
+        fields = Fields(data)
         return cls(
             started=fields.text("started"),
             seconds=fields.number("seconds"),
@@ -131,19 +142,18 @@ class Attempt:
 class Generation:
     """A whole reply, whatever it is worth: refusals and replies that were cut off as well.
 
-    `text` is that of the text blocks alone; `usage` is the provider's own object, unchanged (what
-    it does not say is unknown, not 0). Times are ISO 8601 in UTC, `seconds` the duration of the
-    attempt that succeeded. `answered_by` is the model that the provider says answered.
+    `text` is the answer alone, without thinking. Times are ISO 8601 in UTC, `seconds` the duration
+    of the attempt that succeeded. `answered_by` is the model that the provider says answered, as
+    prices name it.
     """
 
     request: Request
     text: str
-    stop_reason: str
+    stop: Stop
     started: str
     finished: str
     seconds: float
-    usage: Mapping[str, Json] = field(default_factory=dict)
-    stop_details: Mapping[str, Json] | None = None
+    usage: Usage = field(default_factory=Usage)
     attempts: tuple[Attempt, ...] = ()
     answered_by: str | None = None
     request_id: str | None = None
@@ -158,10 +168,9 @@ class Generation:
         return {
             "request": self.request.to_json(),
             "prompt_fingerprint": self.prompt_fingerprint,
-            "text": _lines(self.text),
-            "stop_reason": self.stop_reason,
-            "stop_details": None if self.stop_details is None else dict(self.stop_details),
-            "usage": dict(self.usage),
+            "text": lines(self.text),
+            "stop": self.stop.to_json(),
+            "usage": self.usage.to_json(),
             "answered_by": self.answered_by,
             "started": self.started,
             "finished": self.finished,
@@ -174,14 +183,13 @@ class Generation:
     @classmethod
     def from_json(cls, data: Json) -> Generation:
         """The inverse of `to_json`. Raises ValueError when `data` is no generation."""
-        fields = _Fields(data)
+        fields = Fields(data)
         attempts = [Attempt.from_json(entry) for entry in fields.list("attempts")]
         return cls(
             request=Request.from_json(fields.value("request")),
             text=fields.lines("text"),
-            stop_reason=fields.text("stop_reason"),
-            stop_details=fields.optional_object("stop_details"),
-            usage=fields.optional_object("usage") or {},
+            stop=Stop.from_json(fields.value("stop")),
+            usage=Usage.from_json(fields.value("usage")),
             answered_by=fields.optional_text("answered_by"),
             started=fields.text("started"),
             finished=fields.text("finished"),
@@ -206,7 +214,7 @@ class AttemptEnd:
     billed: bool = False
     retry_after: float | None = None
     answered_by: str | None = None
-    usage: Mapping[str, Json] | None = None
+    usage: Usage | None = None
     final: bool = False
 
 
@@ -256,66 +264,3 @@ def _digest(value: object) -> str:
     # ASCII JSON, so that a lone surrogate in a prompt can't make the hashing fail.
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _lines(text: str) -> list[Json]:
-    return list(text.split("\n"))
-
-
-class _Fields:
-    """Typed reading of a JSON object; every method raises ValueError and names the field."""
-
-    def __init__(self, data: Json) -> None:
-        if not isinstance(data, dict):
-            raise ValueError(f"an object is expected, not {type(data).__name__}")
-        self._data = data
-
-    def value(self, name: str) -> Json:
-        try:
-            return self._data[name]
-        except KeyError:
-            raise ValueError(f"{name} is missing") from None
-
-    def text(self, name: str) -> str:
-        value = self.value(name)
-        if not isinstance(value, str):
-            raise ValueError(f"{name} is no string")
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        return None if self.value(name) is None else self.text(name)
-
-    def number(self, name: str) -> float:
-        value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name} is no number")
-        return value
-
-    def integer(self, name: str) -> int:
-        value = self.value(name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{name} is no integer")
-        return value
-
-    def optional_integer(self, name: str) -> int | None:
-        return None if self.value(name) is None else self.integer(name)
-
-    def list(self, name: str) -> list[Json]:
-        value = self.value(name)
-        if not isinstance(value, list):
-            raise ValueError(f"{name} is no list")
-        return value
-
-    def lines(self, name: str) -> str:
-        parts = []
-        for line in self.list(name):
-            if not isinstance(line, str):
-                raise ValueError(f"{name} holds something that is no line")
-            parts.append(line)
-        return "\n".join(parts)
-
-    def optional_object(self, name: str) -> dict[str, Json] | None:
-        value = self.value(name)
-        if value is not None and not isinstance(value, dict):
-            raise ValueError(f"{name} is no object")
-        return value

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from pytest_convex_eval.generation.provider import Generation, Request
 from pytest_convex_eval.generation.reading.tags import render_files
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import CaseError, Files
 
 
@@ -30,7 +31,7 @@ class ReferenceProvider:
         return Generation(
             request=request,
             text=self._text,
-            stop_reason="end_turn",
+            stop=Stop("stop"),
             started=now,
             finished=now,
             seconds=0.0,

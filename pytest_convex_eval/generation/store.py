@@ -15,24 +15,17 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import filelock
 
 from pytest_convex_eval.files import write_whole
-from pytest_convex_eval.generation.provider import Generation, Json, Provider, Request
+from pytest_convex_eval.generation.anthropic.words import upgraded
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.modes import StoreMode
+from pytest_convex_eval.generation.provider import Generation, Provider, Request
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
-StoreMode: TypeAlias = Literal["auto", "record", "replay", "refresh"]
-"""auto: use what is there, ask for the rest; an unreadable file is an error.
-record: the same, but a provider has to be there from the start and what is unreadable is made anew;
-for filling a store that is to be committed.
-replay: use what is there, never ask.
-refresh: ask for everything once a run, and overwrite."""
-
-STORE_MODES: tuple[StoreMode, ...] = ("auto", "record", "replay", "refresh")
-
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +214,17 @@ def read_stored(path: Path) -> StoredGeneration:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     match data:
-        case {"format": int(number)} if number != _FORMAT:
+        case {"format": int(number)} if not 1 <= number <= _FORMAT:
             raise ValueError(f"of format {number}, where {_FORMAT} is known")
         case {
-            "format": int(),
+            "format": int(number),
             "key": str(named),
             "run": str(run),
             "trial": int(trial),
             "label": str(label),
             "generation": encoded,
         }:
-            generation = Generation.from_json(encoded)
+            generation = Generation.from_json(upgraded(encoded) if number == 1 else encoded)
         case _:
             raise ValueError("not a generation file")
     key = generation.request.key(trial)

@@ -7,16 +7,11 @@ conversation that they were, under the same system text, so that the prompt cach
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
 from pytest_convex_eval.generation.design import DESIGN_FORM
+from pytest_convex_eval.generation.modes import Strategy
 from pytest_convex_eval.generation.provider import Generation, Request, Turn
 from pytest_convex_eval.text import well_formed
-
-Strategy: TypeAlias = Literal["direct", "design-first"]
-"""direct: the code at once. design-first: a design, and then the code from it."""
-
-STRATEGIES: tuple[Strategy, ...] = ("direct", "design-first")
 
 _DESIGN = f"""
 # First, the design
@@ -51,7 +46,7 @@ def next_request(first: Generation, strategy: Strategy) -> Request | None:
     So it is with a design that the model refused to give or that was cut off: there is nothing to
     build on, and its stop reason says what the item's verdict has to say.
     """
-    whole = first.stop_reason in ("end_turn", "stop_sequence")
+    whole = first.stop.reason == "stop"
     if strategy == "direct" or not whole or not first.text.strip():
         return None
     return _follow(first.request, first.text, _CODE)

@@ -18,11 +18,11 @@ from pytest_convex_eval.fingerprint import checker_fingerprint, package_fingerpr
 from pytest_convex_eval.runs.machine import this_machine
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.generation.prompts import Arm
+    from pytest_convex_eval.generation.arms import Arm
     from pytest_convex_eval.options import Settings
     from pytest_convex_eval.stages.protocol import Tools
 
-_PACKAGES = ("pytest", "pytest-xdist", "pytest-timeout", "anthropic", "pydantic", "PyYAML")
+_PACKAGES = ("pytest", "pytest-xdist", "pytest-timeout", "pydantic", "PyYAML")
 
 
 def manifest(
@@ -31,8 +31,10 @@ def manifest(
     arms: Sequence[Arm],
     tools: Tools,
     case_paths: Iterable[Path],
+    packages: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Builtins only. Two runs whose `fingerprints` differ were not asked or judged the same."""
+    """Builtins only; `packages` are distributions whose versions matter too. Two runs whose
+    `fingerprints` differ were not asked or judged the same."""
     from pytest_convex_eval.generation.prompts import INSTRUCTIONS
 
     cases = {_shown(path, config.rootpath): _digest(path.read_bytes()) for path in case_paths}
@@ -44,7 +46,7 @@ def manifest(
             "pytest-convex-eval": __version__,
             "python": platform.python_version(),
             "platform": f"{sys.platform}-{platform.machine()}",
-            **{name: _version(name) for name in _PACKAGES},
+            **{name: _version(name) for name in (*_PACKAGES, *packages)},
             **tools.toolchain.versions,
             "convex": tools.dependencies.default_set().convex_version,
         },
@@ -56,6 +58,11 @@ def manifest(
             "harness": package_fingerprint(),
         },
         "machine": asdict(this_machine(_workers(config))),
+        "guidelines": {
+            arm.name: {"limit": arm.limit, "files": [asdict(file) for file in arm.files]}
+            for arm in arms
+            if arm.files
+        },
         "cases": cases,
     }
 

@@ -16,9 +16,17 @@ from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.deployment.model import Deployed, Deployment
 from pytest_convex_eval.evaluation import evaluator as evaluation
 from pytest_convex_eval.evaluation.evaluator import Evaluator
-from pytest_convex_eval.generation.prompts import Arm
+from pytest_convex_eval.generation.arms import Arm
+from pytest_convex_eval.generation.built_in import built_in_vendors
 from pytest_convex_eval.options import Settings
-from pytest_convex_eval.outcomes import STAGES, Finding, ItemResult, StageName, StageResult
+from pytest_convex_eval.outcomes import (
+    REFERENCE,
+    STAGES,
+    Finding,
+    ItemResult,
+    StageName,
+    StageResult,
+)
 from pytest_convex_eval.stages.cache import Cached
 from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
 from pytest_convex_eval.stages.runner import run_stages
@@ -34,13 +42,19 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     """The settings of a run without options, with changes."""
 
     def make(**changes: Any) -> Settings:
+        named = [] if "asked" in changes else list(changes.get("models", ()))
         return Settings(
             **{
+                "asked": tuple(
+                    built_in_vendors().model(name) for name in named if name != REFERENCE
+                ),
                 "case_roots": (tmp_path / "cases",),
                 "models": ("reference",),
                 "auto_model": False,
+                "prices": (),
                 "trials": 1,
                 "guidelines": ("default",),
+                "guidelines_tokens": 50_000,
                 "backend": Backend(),
                 "stages": STAGES,
                 "mutants": False,
@@ -300,6 +314,7 @@ def evaluating(
             [Arm("default", "Be brief.")],
             tmp_path / "runs" / "r1",
             progress.append,
+            built_in_vendors(),
             tools,
         )
         made.append(Evaluating(evaluator, workbench, progress))

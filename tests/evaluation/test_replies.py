@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.evaluation import replies as module
-from pytest_convex_eval.evaluation.replies import Patience, Replies, UnansweredError
+from pytest_convex_eval.evaluation.providers import Patience
+from pytest_convex_eval.evaluation.replies import Replies, UnansweredError
 from pytest_convex_eval.generation.ahead.budget import Budget
 from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
 from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job, Progress
-from pytest_convex_eval.generation.anthropic.batches import BatchProgress
-from pytest_convex_eval.generation.anthropic.provider import RetryPolicy
-from pytest_convex_eval.generation.prompts import Arm
-from pytest_convex_eval.generation.provider import Gate, Generation, Json, Request
-from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.anthropic.vendor import Anthropic
+from pytest_convex_eval.generation.anthropic.words import usage_of
+from pytest_convex_eval.generation.arms import Arm
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.model_choice import Vendors, choose_models
+from pytest_convex_eval.generation.provider import Gate, Generation, Request
+from pytest_convex_eval.generation.retries import RetryPolicy
+from pytest_convex_eval.generation.usage import Stop
+from pytest_convex_eval.generation.vendor import Asking, Batching, BatchProgress, Model, Vendor
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import (
     ConfigurationError,
     Generated,
     InfrastructureError,
     RequestFacts,
+    StopReason,
 )
 from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 from tests.patience import HANG_SECONDS
-
-if TYPE_CHECKING:
-    from pytest_convex_eval.generation.pricing import PriceTable
 
 MakePlan = Callable[..., Plan]
 MakeSettings = Callable[..., Settings]
@@ -51,55 +54,95 @@ class Api:
     """Answers every request, and notes them and whoever asks."""
 
     text: str = TEXT
-    stop_reason: str = "end_turn"
+    stop_reason: StopReason = "stop"
     usage: dict[str, Json] = field(default_factory=lambda: dict(USAGE))
+    told: str = ""
     asked: list[Request] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
     made: list[tuple[str, RetryPolicy, tuple[Gate, ...]]] = field(default_factory=list)
     closed: int = 0
     fails_after: int | None = None
+    batches: list[tuple[list[Job], Batching]] = field(default_factory=list)
 
     def generation(self, request: Request) -> Generation:
         return Generation(
-            request, self.text, self.stop_reason, MOMENT, MOMENT, 1.5, usage=self.usage
+            request,
+            self.text,
+            Stop(self.stop_reason, self.told),
+            MOMENT,
+            MOMENT,
+            1.5,
+            usage=usage_of(self.usage),
         )
+
+
+class FakeProvider:
+    """Asks nobody."""
+
+    recordable = True
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
+        self.api.asked.append(request)
+        self.api.deadlines.append(deadline_seconds)
+        if self.api.fails_after is not None and len(self.api.asked) > self.api.fails_after:
+            raise InfrastructureError("the network is gone", detail="its words")
+        return self.api.generation(request)
+
+    def close(self) -> None:
+        self.api.closed += 1
+
+
+class FakeVendor(Anthropic):
+    """Anthropic's names, key and prices, with providers and batches that only note."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def provider(self, model: Model, asking: Asking) -> Any:
+        key = self.key(asking.environ)
+        self.api.made.append((key, asking.policy, tuple(asking.gates)))
+        return FakeProvider(self.api)
+
+    def make_batches(self, jobs: Sequence[Job], batching: Batching) -> None:
+        self.api.batches.append((list(jobs), batching))
+
+
+class OtherVendor(Vendor):
+    """Its models answer through the same fake, at an endpoint of their own."""
+
+    name = "Other"
+    prefix = "other/"
+    form = "other/ID"
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def provider(self, model: Model, asking: Asking) -> Any:
+        self.api.made.append(("", asking.policy, tuple(asking.gates)))
+        return FakeProvider(self.api)
 
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    """Anthropic's provider, replaced; there is a key."""
-    made = Api()
-
-    class Provider:
-        recordable = True
-
-        def __init__(self, key: str, *, policy: RetryPolicy, gates: tuple[Gate, ...]) -> None:
-            made.made.append((key, policy, gates))
-
-        def generate(self, request: Request, *, deadline_seconds: float) -> Generation:
-            made.asked.append(request)
-            made.deadlines.append(deadline_seconds)
-            if made.fails_after is not None and len(made.asked) > made.fails_after:
-                raise InfrastructureError("the network is gone", detail="its words")
-            return made.generation(request)
-
-        def close(self) -> None:
-            made.closed += 1
-
-    monkeypatch.setattr(module, "AnthropicProvider", Provider)
+    """What answers in the vendors' place; there is a key."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-key")
-    return made
+    return Api()
 
 
 @pytest.fixture
-def make(make_settings: MakeSettings, tmp_path: Path) -> Iterator[Callable[..., Replies]]:
+def make(make_settings: MakeSettings, api: Api, tmp_path: Path) -> Iterator[Callable[..., Replies]]:
     """Replies of a run, from changes of its settings; closed with the test."""
     made: list[Replies] = []
 
     def start(run: str = "r1", **settings: Any) -> Replies:
         arms = [Arm("default", "Be brief."), Arm("mine", "Be long.")]
-        chosen = make_settings(models=(MODEL,), **settings)
-        made.append(Replies(chosen, arms, tmp_path / "runs" / run, patience=PATIENCE))
+        vendors = Vendors([FakeVendor(api), OtherVendor(api)])
+        names, asked = choose_models([MODEL, "other/x"], vendors, {})
+        chosen = make_settings(**{"models": names, "asked": asked, **settings})
+        made.append(Replies(chosen, arms, tmp_path / "runs" / run, vendors, patience=PATIENCE))
         return made[-1]
 
     yield start
@@ -119,7 +162,7 @@ def test_a_reference_answers_itself_and_asks_nobody(
     assert reply.design is None
     (asked,) = reply.generated.requests
     assert reply.generated == Generated(
-        "reference", "tags", (RequestFacts(asked.key, False, "end_turn", 0.0),)
+        "reference", "tags", (RequestFacts(asked.key, False, "stop", 0.0),)
     )
     assert (api.asked, api.made) == ([], [])
     assert not (tmp_path / "generations").exists()
@@ -171,7 +214,7 @@ def test_what_is_known_of_a_model_s_reply(
     reply = make().reply(make_plan(MODEL))
     assert reply.answer == {"package.json": "{}\n"}
     request = api.asked[0]
-    facts = RequestFacts(request.key(1), False, "end_turn", 1.5, 100, 1000, COST)
+    facts = RequestFacts(request.key(1), False, "stop", 1.5, 100, 1000, COST)
     assert reply.generated == Generated(MODEL, "tags", (facts,))
     assert reply.generation is not None
     assert reply.generation.request == request
@@ -212,7 +255,7 @@ def test_a_reply_that_is_no_answer_is_said_of_it(
 def test_a_reply_that_ended_for_an_unknown_reason_is_nobody_s_fault(
     make: Callable[..., Replies], make_plan: MakePlan, api: Api
 ) -> None:
-    api.stop_reason = "made_up"
+    api.stop_reason, api.told = "unknown", "made_up"
     with pytest.raises(InfrastructureError, match="made_up"):
         make().reply(make_plan(MODEL))
 
@@ -283,7 +326,7 @@ def test_a_reply_of_an_unknown_end_is_counted(
 ) -> None:
     replies = make()
     first = replies.reply(make_plan(MODEL))
-    api.stop_reason = "made_up"
+    api.stop_reason, api.told = "unknown", "made_up"
     with pytest.raises(UnansweredError, match="made_up") as raised:
         replies.repaired(make_plan(MODEL), first, "it is wrong", 1)
     assert raised.value.generated.usd == pytest.approx(2 * COST), "it was paid for too"
@@ -438,43 +481,40 @@ def test_the_budget_is_the_run_s(
 
 
 def test_batches_are_made_of_all_that_was_planned(
-    make: Callable[..., Replies], make_plan: MakePlan, tmp_path: Path,
+    make: Callable[..., Replies], make_plan: MakePlan, api: Api, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    seen: list[dict[str, object]] = []
-    ran: list[Job] = []
-
-    class Runner:
-        def __init__(
-            self, store: GenerationStore, key: str, *, budget: Budget | None, prices: PriceTable,
-            notices: Notices, on_progress: Callable[[BatchProgress], None],
-        ) -> None:  # fmt: skip
-            assert budget is not None
-            seen.append({"store": store.folder, "run": store.run, "key": key, "tell": on_progress})
-            seen.append({"limit": budget.limit, "notices": notices})
-            assert prices.price(MODEL, module._today()) is not None
-
-        def run(self, jobs: list[Job]) -> None:
-            ran.extend(jobs)
-
     def tell(progress: BatchProgress) -> None:
         pass
 
-    monkeypatch.setattr(module, "BatchRunner", Runner)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-key")
     replies = make(batch=True, budget=5.0)
     replies.make_batches(tell)
-    assert seen == []
+    assert api.batches == []
     replies.plan_ahead([make_plan(MODEL)])
     replies.make_batches(tell)
-    assert seen[0] == {
-        "store": tmp_path / "generations", "run": "r1", "key": "sk-ant-test-key", "tell": tell
-    }  # fmt: skip
-    assert seen[1] == {"limit": 5.0, "notices": replies._notices}
-    assert [job.label for job in ran] == [f"notes[{MODEL}]"]
+    ((jobs, batching),) = api.batches
+    assert [job.label for job in jobs] == [f"notes[{MODEL}]"]
+    assert (batching.store.folder, batching.store.run) == (tmp_path / "generations", "r1")
+    assert (batching.on_progress, batching.notices) == (tell, replies._notices)
+    assert batching.budget is not None
+    assert batching.budget.limit == 5.0
+    assert batching.prices.price(MODEL, module._today()) is not None
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     replies.make_batches(tell)
-    assert len(ran) == 1
+    assert len(api.batches) == 1
+
+
+def test_models_of_one_vendor_share_its_limits_and_no_other_s(
+    make: Callable[..., Replies], make_plan: MakePlan, api: Api, tmp_path: Path
+) -> None:
+    replies = make(budget=5.0)
+    replies.reply(make_plan(MODEL))
+    replies.reply(make_plan("other/x"))
+    (_, _, (budget, limiter)), (_, _, (other_budget, other)) = api.made
+    assert budget is other_budget
+    assert limiter is not other
+    request = api.asked[1]
+    assert (request.model, request.model_id) == ("other/x", "x")
 
 
 def test_a_run_is_as_patient_as_its_parts_are_by_themselves() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import Gate, Request
+from pytest_convex_eval.generation.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from tests.generation.messages_server import MessagesServer

@@ -19,6 +19,7 @@ import pytest
 
 from pytest_convex_eval.generation.ahead.budget import Budget, BudgetExhaustedError
 from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
+from pytest_convex_eval.generation.anthropic.words import usage_of
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import (
     AttemptEnd,
@@ -36,7 +37,8 @@ MakeRequest = Callable[..., Request]
 MakeScript = Callable[..., "Script"]
 Gated = Callable[..., AnthropicProvider]
 
-PRICES = PriceTable.load()
+PRICES = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
+FIFTY = usage_of({"input_tokens": 0, "output_tokens": 50})
 ROOT = Path(__file__).parents[2]
 
 
@@ -131,12 +133,10 @@ def test_each_reservation_is_settled_for_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "spent"),
     [
-        (AttemptEnd("answered", True, usage={"input_tokens": 0, "output_tokens": 50}), 0.0005),
-        (AttemptEnd("answered", True, answered_by="claude-opus-5-5",
-                    usage={"input_tokens": 0, "output_tokens": 50}), 0.001),
-        (AttemptEnd("answered", True, answered_by="somebody-else",
-                    usage={"input_tokens": 0, "output_tokens": 50}), None),
-        (AttemptEnd("answered", True, usage={}), None),
+        (AttemptEnd("answered", True, usage=FIFTY), 0.0005),
+        (AttemptEnd("answered", True, answered_by="claude-opus-5-5", usage=FIFTY), 0.001),
+        (AttemptEnd("answered", True, answered_by="somebody-else", usage=FIFTY), None),
+        (AttemptEnd("answered", True, usage=usage_of({})), None),
         (AttemptEnd("trouble", billed=True), None),
         (AttemptEnd("trouble"), 0.0),
         (AttemptEnd("refused"), 0.0),
@@ -172,7 +172,8 @@ def test_a_model_without_a_price_can_have_no_budget(
     provider = gated(Budget(1.0, tmp_path, PRICES))
     with pytest.raises(
         ConfigurationError,
-        match=r"^no price is known for claude-of-tomorrow, so that no budget can be kept with it$",
+        match=r"^no price is known for claude-of-tomorrow, so that no budget can be kept with it; "
+        r"the ini key convex_model_prices tells one$",
     ):
         provider.generate(make_request(model="claude-of-tomorrow"), deadline_seconds=HANG_SECONDS)
     assert server.requests == []
@@ -234,9 +235,11 @@ SPENDER = """
 import sys, time
 from pathlib import Path
 from pytest_convex_eval.generation.ahead.budget import Budget, BudgetExhaustedError
+from pytest_convex_eval.generation.anthropic.words import usage_of
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import AttemptEnd, Request
-budget = Budget(1.0, Path(sys.argv[1]), PriceTable.load())
+budget = Budget(1.0, Path(sys.argv[1]), PriceTable.of_package(
+    "pytest_convex_eval.generation.anthropic"))
 request = Request("claude-sonnet-5-5", "rules", "task", 10_000)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -248,7 +251,7 @@ try:
         if sys.argv[2] == "keep":
             sys.stdin.readline()
         usage = {"input_tokens": 0, "output_tokens": 9000}
-        passage.leave(AttemptEnd("answered", True, usage=usage))
+        passage.leave(AttemptEnd("answered", True, usage=usage_of(usage)))
         made += 1
 except BudgetExhaustedError:
     print("exhausted after", made)

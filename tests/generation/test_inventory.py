@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_convex_eval.generation.anthropic.words import usage_of
 from pytest_convex_eval.generation.inventory import (
     Entry,
     export,
@@ -21,12 +22,14 @@ from pytest_convex_eval.generation.inventory import (
     summary,
     to_prune,
 )
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.pricing import PriceTable
-from pytest_convex_eval.generation.provider import Generation, Json, Request, Turn
+from pytest_convex_eval.generation.provider import Generation, Request, Turn
 from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.usage import Stop
 
 MakeRequest = Callable[..., Request]
-PRICES = PriceTable.load()
+PRICES = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
 
 
 @pytest.fixture
@@ -35,11 +38,17 @@ def store(tmp_path: Path, make_request: MakeRequest) -> GenerationStore:
     store = GenerationStore(tmp_path / "store", run="r1")
     counted: dict[str, Json] = {"input_tokens": 1000, "output_tokens": 200_000}
     sonnet = Generation(
-        make_request(), "a reply", "end_turn", "", "2026-11-02T10:00:00.000+00:00", 12.0, counted
+        make_request(),
+        "a reply",
+        Stop("stop"),
+        "",
+        "2026-11-02T10:00:00.000+00:00",
+        12.0,
+        usage_of(counted),
     )
     refused = replace(
-        sonnet, stop_reason="refusal", finished="2026-11-09T23:30:00+00:00",
-        usage={"input_tokens": 1000, "output_tokens": 3},
+        sonnet, stop=Stop("refusal"), finished="2026-11-09T23:30:00+00:00",
+        usage=usage_of({"input_tokens": 1000, "output_tokens": 3}),
     )  # fmt: skip
     other = replace(sonnet, request=make_request(model="claude-of-tomorrow"))
     store.put(sonnet.request, 1, sonnet, label="indexes/easy/by_author")
@@ -146,7 +155,8 @@ def test_locks_and_batches_are_no_entries(store: GenerationStore) -> None:
 def test_the_export_tells_all_that_was_asked_and_answered(tmp_path: Path) -> None:
     request = Request("m", "rules", "again", 9, (Turn("user", "a"), Turn("assistant", "b")), "low")
     generation = Generation(
-        request, "one\ntwo", "end_turn", "began", "ended", 1.5, {"output_tokens": 3},
+        request, "one\ntwo", Stop("stop", "end_turn"), "began", "ended", 1.5,
+        usage_of({"output_tokens": 3}),
         answered_by="m-1",
     )  # fmt: skip
     store = GenerationStore(tmp_path, run="r1")
@@ -161,6 +171,7 @@ def test_the_export_tells_all_that_was_asked_and_answered(tmp_path: Path) -> Non
         "answered_by": "m-1",
         "prompt_fingerprint": request.fingerprint(),
         "effort": "low",
+        "settings": {},
         "max_tokens": 9,
         "messages": [
             {"role": "system", "content": "rules"},
@@ -169,7 +180,7 @@ def test_the_export_tells_all_that_was_asked_and_answered(tmp_path: Path) -> Non
             {"role": "user", "content": "again"},
         ],
         "reply": "one\ntwo",
-        "stop_reason": "end_turn",
+        "stop_reason": "stop",
         "usage": {"output_tokens": 3},
         "usd": None,
         "seconds": 1.5,
@@ -199,7 +210,7 @@ def test_what_is_unknown_of_a_generation_is_shown_as_unknown(
     store.put(
         make_request(),
         1,
-        Generation(make_request(), "", "end_turn", "", "some day", 1.0),
+        Generation(make_request(), "", Stop("stop"), "", "some day", 1.0),
         label="c",
     )
     (entry,) = inventory(tmp_path, PRICES)
@@ -225,7 +236,7 @@ def test_what_is_made_at_the_very_moment_is_not_before_it(entries: list[Entry]) 
 
 
 def test_a_moment_is_shown_in_utc(tmp_path: Path, make_request: MakeRequest) -> None:
-    made = Generation(make_request(), "", "end_turn", "", "2026-11-02T01:30:00+02:00", 1.0)
+    made = Generation(make_request(), "", Stop("stop"), "", "2026-11-02T01:30:00+02:00", 1.0)
     GenerationStore(tmp_path).put(make_request(), 1, made, label="c")
     (entry,) = inventory(tmp_path, PRICES)
     assert "2026-11-01 23:30" in listing([entry])[1]

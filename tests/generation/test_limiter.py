@@ -485,7 +485,7 @@ def test_one_request_of_each_prefix_goes_first_so_that_the_others_find_it_cached
     ]
     generations = ask_all(gated(Limiter(16)), requests, 16)
     assert server.sums.cache_writes == 4
-    reads = [generation.usage["cache_read_input_tokens"] for generation in generations]
+    reads = [generation.usage.told["cache_read_input_tokens"] for generation in generations]
     assert sorted(map(str, reads)) == ["0"] * 4 + ["1000"] * 8
     # The others went on when the first began to answer, not when it ended.
     assert server.sums.most_in_flight > 8

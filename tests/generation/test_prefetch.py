@@ -29,6 +29,7 @@ from pytest_convex_eval.generation.provider import (
 )
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
 from pytest_convex_eval.generation.store import GenerationStore, Retrieval, read_stored
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, InfrastructureError
 from tests.patience import HANG_SECONDS
 
@@ -267,7 +268,9 @@ def test_a_budget_is_kept_over_all_and_those_left_out_say_so(
     script: MakeScript, tmp_path: Path,
 ) -> None:  # fmt: skip
     server.default = script(output_tokens=9_000, latency=0.02)
-    budget = Budget(0.5, tmp_path / "run", PriceTable.load())
+    budget = Budget(
+        0.5, tmp_path / "run", PriceTable.of_package("pytest_convex_eval.generation.anthropic")
+    )
     jobs = [
         Job(Request("claude-sonnet-5-5", "rules", f"task {number}", 10_000), 1, f"case {number}")
         for number in range(12)
@@ -291,7 +294,7 @@ def test_closing_ends_the_wait_for_money_that_is_reserved(
     server: MessagesServer, start: Start, script: MakeScript, tmp_path: Path
 ) -> None:
     server.default = script(hold=threading.Event())
-    prices = PriceTable.load()
+    prices = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
     budget = Budget(0.15, tmp_path / "run", prices)
     jobs = [
         Job(Request("claude-sonnet-5-5", "", f"task {number}", 10_000), 1, f"case {number}")
@@ -456,7 +459,7 @@ def test_waiting_takes_next_to_no_time_of_the_processor(
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 9:
-            made = Generation(job.request, "made", "end_turn", "", "", 1.0)
+            made = Generation(job.request, "made", Stop("stop"), "", "", 1.0)
             store.put(job.request, job.trial, made, label=job.label)
 
     clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)

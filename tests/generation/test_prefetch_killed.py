@@ -35,7 +35,8 @@ ROOT = Path(__file__).parents[2]
 CONTROLLER = """
 import json, os, sys
 from pathlib import Path
-from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
+from pytest_convex_eval.generation.retries import RetryPolicy
 from pytest_convex_eval.generation.ahead.limiter import Limiter
 from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher

@@ -11,19 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_convex_eval.generation.anthropic.words import usage_of
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.pricing import (
     ASSUMED_OUTPUT_TOKENS,
     Price,
     PriceTable,
     Tier,
-    Tokens,
     output_range,
     show_estimate,
     show_usd,
 )
-from pytest_convex_eval.generation.provider import Generation, Json, Request, Turn
+from pytest_convex_eval.generation.provider import Generation, Request, Turn
+from pytest_convex_eval.generation.usage import Stop, Tokens, Usage
 
-TABLE = PriceTable.load()
+TABLE = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
 DAY = datetime.date(2026, 11, 10)
 
 
@@ -36,11 +38,11 @@ def generation(
     return Generation(
         request=Request(model, "rules", "task", 1000),
         text="",
-        stop_reason="end_turn",
+        stop=Stop("stop"),
         started=finished,
         finished=finished,
         seconds=1.0,
-        usage=usage,
+        usage=usage_of(usage),
         answered_by=answered_by,
     )
 
@@ -219,7 +221,7 @@ def price(**changes: Any) -> Price:
     return replace(Price(datetime.date(2026, 1, 1), tiers, 1.5, 2.5, 0.2, 0.5), **changes)
 
 
-COUNTED = Tokens(input=100, cache_write_5m=200, cache_write_1h=300, cache_read=400, output=500)
+COUNTED = Tokens(input=100, cache_write=200, cache_write_long=300, cache_read=400, output=500)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +238,11 @@ def test_each_kind_of_token_has_its_price(
 ) -> None:
     cost = price().cost(replace(COUNTED, input=100 + more), batch=batch)
     assert cost is not None
-    assert astuple(cost) == pytest.approx(tuple(usd / MILLION for usd in expected))
+    assert astuple(cost)[:4] == pytest.approx(tuple(usd / MILLION for usd in expected))
     assert cost.usd == pytest.approx(sum(expected) / MILLION)
 
 
-@pytest.mark.parametrize("name", ["cache_write_5m", "cache_write_1h", "cache_read"])
+@pytest.mark.parametrize("name", ["cache_write", "cache_write_long", "cache_read"])
 def test_a_price_that_is_unknown_matters_to_those_alone_whom_it_concerns(name: str) -> None:
     unknown = price(**{name: None})
     assert unknown.cost(COUNTED) is None
@@ -278,9 +280,9 @@ def test_the_most_takes_the_dearest_tier_that_a_prompt_can_be_in() -> None:
 
 
 def test_a_write_to_the_cache_that_costs_less_than_nothing_new_is_no_bound() -> None:
-    assert price(cache_write_5m=0.5).most(1000, 0) == pytest.approx(1000 / MILLION)
-    assert price(cache_write_5m=None).most(1000, 0) is None
-    assert price(cache_write_5m=None).most(1000, 0, batch=True) is not None
+    assert price(cache_write=0.5).most(1000, 0) == pytest.approx(1000 / MILLION)
+    assert price(cache_write=None).most(1000, 0) is None
+    assert price(cache_write=None).most(1000, 0, batch=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ def test_a_write_to_the_cache_that_costs_less_than_nothing_new_is_no_bound() -> 
 def test_tokens_are_counted_by_kind_or_not_at_all(
     counted: dict[str, Json], tokens: Tokens | None
 ) -> None:
-    assert Tokens.from_usage(counted) == tokens
+    assert usage_of(counted).tokens == tokens
 
 
 def test_the_prompt_is_all_but_the_output() -> None:
@@ -336,7 +338,57 @@ def test_what_has_prices_of_its_own_is_of_unknown_cost(
 def test_the_model_that_answered_is_billed() -> None:
     counted = usage(output_tokens=MILLION)
     assert usd(counted, model="claude-of-tomorrow", answered_by="claude-sonnet-5-5") == 10.0
-    assert TABLE.cost_of("claude-sonnet-5-5", counted, DAY) is not None
+    assert TABLE.cost_of("claude-sonnet-5-5", usage_of(counted), DAY) is not None
+
+
+def test_what_the_vendor_says_that_it_charged_is_the_cost() -> None:
+    told = Usage(Tokens(1, 0, 0, 0, MILLION), "other", usd=0.25)
+    cost = TABLE.cost_of("a-model-of-nobody", told, DAY)
+    assert cost is not None
+    assert cost.usd == 0.25
+
+
+def test_a_person_can_tell_prices() -> None:
+    table = PriceTable.of_lines(
+        ["openai/m input=2 output=8 cache_read=0.5", "free input=0 output=0"]
+    )
+    used = Usage(Tokens(MILLION, MILLION, 0, MILLION, MILLION))
+    cost = table.cost_of("openai/m", used, datetime.date(2020, 1, 1))
+    assert cost is not None
+    assert astuple(cost)[:4] == pytest.approx((2.0, 2.0, 0.5, 8.0))
+    free = table.cost_of("free", replace(used, tokens=replace(COUNTED, cache_write_long=0)), DAY)
+    assert free is None, "what reading a cache costs was not told"
+    assert table.most(Request("openai/m", "", "", 1000), DAY) is not None
+    assert table.most(Request("other", "", "", 1000), DAY) is None
+    dear = PriceTable.of_lines(["m input=2 output=8 cache_write=3"]).price("m", DAY)
+    assert dear is not None
+    assert dear.cache_write == 1.5
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("m", "tells not both"),
+        ("", "tells not both"),
+        ("m input=1", "tells not both"),
+        ("m input=1 output=x", "'output=x' in .* is no price"),
+        ("m input=1 output=-1", "is no price"),
+        ("m input=inf output=1", "is no price"),
+        ("m input=1 output=1 batch=1", "'batch=1' in .* is no price"),
+    ],
+)
+def test_what_is_no_price_is_refused(line: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        PriceTable.of_lines([line])
+
+
+def test_of_two_tables_that_know_a_model_the_later_counts() -> None:
+    mine = PriceTable({"claude-sonnet-5-5": [price()], "m": [price()]}, checked="2026-12-01")
+    both = PriceTable.merged([TABLE, mine])
+    assert both.price("claude-sonnet-5-5", DAY) == both.price("m", DAY) == price()
+    assert both.price("claude-opus-5", DAY) == TABLE.price("claude-opus-5", DAY)
+    assert both.checked == "2026-12-01"
+    assert both.price("m-2026-11-02", DAY) == both.price("m-20261102", DAY) == price()
 
 
 def table(*entries: dict[str, Json]) -> PriceTable:
@@ -350,15 +402,15 @@ def test_a_table_is_read_with_all_that_it_says() -> None:
         {"up_to": 1000, "input": 1, "output": 3}, {"input": 2.0, "output": 7},
     ]  # fmt: skip
     entry: dict[str, Json] = {
-        "effective_from": "2026-01-01", "tiers": tiers, "cache_write_5m": 1.5,
-        "cache_write_1h": 2.5, "cache_read": 0.2, "batch": 0.5,
+        "effective_from": "2026-01-01", "tiers": tiers, "cache_write": 1.5,
+        "cache_write_long": 2.5, "cache_read": 0.2, "batch": 0.5,
     }  # fmt: skip
     read = table(entry)
     assert read.price("m", datetime.date(2026, 1, 1)) == price()
     assert read.price("m", datetime.date(2025, 12, 31)) is None
     assert read.checked == "2026-11-01"
     bare = table({"effective_from": "2026-01-01", "tiers": tiers}).price("m", DAY)
-    assert bare == price(cache_write_5m=None, cache_write_1h=None, cache_read=None, batch=None)
+    assert bare == price(cache_write=None, cache_write_long=None, cache_read=None, batch=None)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +428,7 @@ def test_a_table_is_read_with_all_that_it_says() -> None:
         ({"tiers": [{"up_to": 9, "input": 1, "output": 1}, {"up_to": 5, "input": 1, "output": 1},
                     {"input": 1, "output": 1}]}, "^tiers go from short prompts to "),
         ({"cache_read": -0.1}, "^cache_read is no price$"),
-        ({"cache_write_5m": "x"}, "^cache_write_5m is no price$"),
+        ({"cache_write": "x"}, "^cache_write is no price$"),
         ({"effective_from": None}, "isoformat"),
     ],
 )  # fmt: skip

@@ -9,23 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.generation.model_choice import (
-    DEFAULT_MODEL,
-    KEY_VARIABLE,
-    api_key,
-    check_key,
-    choose_model,
-)
-from pytest_convex_eval.generation.prompts import (
-    DEFAULT_MAX_TOKENS,
-    INSTRUCTIONS,
-    Arm,
-    build_request,
-    load_guidelines,
-)
+from pytest_convex_eval.generation.arms import Arm, load_guidelines
+from pytest_convex_eval.generation.prompts import DEFAULT_MAX_TOKENS, INSTRUCTIONS, build_request
 from pytest_convex_eval.generation.provider import Request
 from pytest_convex_eval.generation.reading.reply import judge_stop, parse_reply
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import CaseError, ConfigurationError
 
 NONE = Arm("none", "")
@@ -115,31 +104,6 @@ def test_the_default_guidelines_obey_their_own_rules() -> None:
     assert not re.search(r"\.index\([^)]*_creationTime", code)
 
 
-@pytest.mark.parametrize(
-    ("spec", "environ", "model"),
-    [
-        ("auto", {}, "reference"),
-        ("auto", {"ANTHROPIC_API_KEY": " "}, "reference"),
-        ("auto", {"ANTHROPIC_API_KEY": "key"}, DEFAULT_MODEL),
-        ("reference", {"ANTHROPIC_API_KEY": "key"}, "reference"),
-        ("claude-opus-5-5", {}, "claude-opus-5-5"),
-    ],
-)
-def test_the_model_follows_from_what_is_asked_and_whether_there_is_a_key(
-    spec: str, environ: dict[str, str], model: str
-) -> None:
-    assert choose_model(spec, environ) == model
-
-
-def test_a_model_that_has_to_be_asked_needs_a_key() -> None:
-    check_key("reference", {})
-    check_key("claude-opus-5-5", {"ANTHROPIC_API_KEY": "key"})
-    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY"):
-        check_key("claude-opus-5-5", {"ANTHROPIC_API_KEY": ""})
-    with pytest.raises(ConfigurationError):
-        choose_model("  ", {})
-
-
 def test_a_reference_goes_through_the_parser_unchanged() -> None:
     files = {"package.json": "{}\n", "convex/a.ts": "no line end", "README.md": "```ts\nx\n```\n"}
     request = build_request(model="reference", arm=NONE, prompt="x")
@@ -147,7 +111,7 @@ def test_a_reference_goes_through_the_parser_unchanged() -> None:
     parsed = parse_reply(generation.text)
     assert parsed.files == files
     assert parsed.rung == "tags"
-    assert judge_stop(generation.stop_reason) is None
+    assert judge_stop(generation.stop.reason) is None
 
 
 def test_a_reference_that_cannot_be_written_in_tags_is_the_cases_fault() -> None:
@@ -158,14 +122,13 @@ def test_a_reference_that_cannot_be_written_in_tags_is_the_cases_fault() -> None
 def test_a_request_is_built_of_each_part_in_its_place() -> None:
     request = build_request(
         model="m", arm=Arm("mine", "\nBe brief.\n\n"), prompt="\n Write a. \n",
-        files={"a.ts": "x\n"}, max_tokens=7, effort="low",
+        files={"a.ts": "x\n"}, max_tokens=7,
     )  # fmt: skip
     assert request == Request(
         model="m",
         system=f"{INSTRUCTIONS}\n# Guidelines\n\nBe brief.\n",
         user='# Task\n\nWrite a.\n\n# The project so far\n\n<file path="a.ts">\nx\n</file>\n',
         max_tokens=7,
-        effort="low",
     )
     assert build_request(model="m", arm=Arm("blank", " \n"), prompt="x") == Request(
         "m", INSTRUCTIONS, "# Task\n\nx\n", DEFAULT_MAX_TOKENS
@@ -201,30 +164,12 @@ def test_what_is_wrong_with_guidelines_is_said(tmp_path: Path) -> None:
     assert load_guidelines(f" mine ={other}") == Arm("mine", "y")
 
 
-def test_what_is_missing_for_a_model_is_said() -> None:
-    with pytest.raises(ConfigurationError, match=r"^a model's name is empty$"):
-        choose_model(" ", {})
-    words = (
-        "model m needs ANTHROPIC_API_KEY in the environment; the model 'reference' and the store "
-        "mode replay need none"
-    )
-    with pytest.raises(ConfigurationError, match=f"^{words}$"):
-        check_key("m", {})
-    assert choose_model(" m ", {}) == "m"
-
-
-def test_a_key_is_taken_without_the_space_around_it() -> None:
-    assert [api_key(one) for one in ({}, {KEY_VARIABLE: " \n"}, {KEY_VARIABLE: " k\n"})] == [
-        None, None, "k",
-    ]  # fmt: skip
-
-
 def test_a_reference_is_an_answer_of_this_moment_that_took_no_time() -> None:
     provider = ReferenceProvider({"a.ts": "x\n"})
     before = datetime.datetime.now(datetime.UTC)
     request = Request("reference", "", "x", 1)
     made = provider.generate(request, deadline_seconds=1)
-    assert (made.request, made.stop_reason, made.seconds) == (request, "end_turn", 0.0)
+    assert (made.request, made.stop, made.seconds) == (request, Stop("stop"), 0.0)
     assert made.started == made.finished
     assert abs(datetime.datetime.fromisoformat(made.started) - before).total_seconds() < 600
     assert not provider.recordable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import assume, example, given, reject, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.reading.reply import ParsedReply, judge_stop, parse_reply
 from pytest_convex_eval.generation.reading.tags import render_files
-from pytest_convex_eval.outcomes import Finding, InfrastructureError
+from pytest_convex_eval.outcomes import Finding, InfrastructureError, StopReason
 
 
 def codes(parsed: ParsedReply, severity: str = "error") -> list[str]:
@@ -456,25 +457,12 @@ def test_files_in_json_are_read_back_byte_for_byte(files: dict[str, str]) -> Non
 # Why a reply ended
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"),
-    [
-        ("end_turn", None),
-        ("stop_sequence", None),
-        ("max_tokens", "format/truncated"),
-        ("model_context_window_exceeded", "format/truncated"),
-        ("refusal", "format/refusal"),
-        ("tool_use", "format/unfinished"),
-        ("pause_turn", "format/unfinished"),
-    ],
-)
-def test_the_reason_for_the_end_is_judged(reason: str, code: str | None) -> None:
-    finding = judge_stop(reason)
-    assert (finding.code if finding else None) == code
+ENDS: tuple[StopReason, ...] = ("max_tokens", "context_window", "refusal", "unfinished")
 
 
-def test_what_is_wrong_with_an_end_is_said_in_words() -> None:
-    assert [judge_stop(reason) for reason in ENDS] == [
+def test_the_reason_for_the_end_is_judged_and_said_in_words() -> None:
+    assert judge_stop("stop") is None
+    assert [judge_stop(reason, told="tool_use") for reason in ENDS] == [
         Finding(
             "format/truncated",
             "The reply was cut off by the limit on output tokens.",
@@ -486,25 +474,22 @@ def test_what_is_wrong_with_an_end_is_said_in_words() -> None:
         Finding("format/refusal", "The model refused to answer."),
         Finding("format/unfinished", "The model stopped for tool_use unasked."),
     ]
-
-
-ENDS = ("max_tokens", "model_context_window_exceeded", "refusal", "tool_use")
+    assert {*ENDS, "stop", "unknown"} == set(get_args(StopReason)), "each is judged"
 
 
 @pytest.mark.parametrize(
-    ("details", "message"),
+    ("category", "message"),
     [
-        ({"category": "cyber"}, "The model refused to answer (category cyber)."),
-        ({"category": None}, "The model refused to answer."),
-        ({}, "The model refused to answer."),
+        ("cyber", "The model refused to answer (category cyber)."),
+        (None, "The model refused to answer."),
     ],
 )
-def test_the_category_of_a_refusal_is_told(details: dict[str, object], message: str) -> None:
-    assert judge_stop("refusal", details) == Finding("format/refusal", message)
+def test_the_category_of_a_refusal_is_told(category: str | None, message: str) -> None:
+    assert judge_stop("refusal", category=category) == Finding("format/refusal", message)
 
 
 def test_an_unknown_reason_is_not_the_models_fault() -> None:
     with pytest.raises(
         InfrastructureError, match=r"^the reply ended for a reason unknown here: 'made_up'$"
     ):
-        judge_stop("made_up")
+        judge_stop("unknown", told="made_up")

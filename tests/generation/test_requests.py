@@ -17,6 +17,7 @@ from pytest_convex_eval.generation.provider import (
     Request,
     Turn,
 )
+from pytest_convex_eval.generation.usage import Stop, Tokens, Usage
 
 TURNS = (Turn("user", "first\n"), Turn("assistant", "an answer"))
 REQUEST = Request("m", "rules\nmore", "a task", 64_000, TURNS, "low")
@@ -32,6 +33,9 @@ DIFFERENT: list[tuple[str, Any]] = [
     ("history", (TURNS[0], Turn("user", "an answer"))),
     ("effort", None),
     ("effort", "high"),
+    ("model_id", "m-1"),
+    ("settings", {"temperature": 0.5}),
+    ("settings", {"temperature": 0.25}),
 ]
 KEY = "75c7af3ae989940baa062904517611289a16309a5be29561c7786308d4a8900f"
 FINGERPRINT = "c8c3c9054f19e13f"
@@ -42,12 +46,11 @@ ATTEMPTS = (
 GENERATION = Generation(
     request=REQUEST,
     text="one\r\ntwo\n",
-    stop_reason="refusal",
+    stop=Stop("refusal", "refusal", "cyber"),
     started="2026-11-02T10:00:04Z",
     finished="2026-11-02T10:00:07Z",
     seconds=3.0,
-    usage={"input_tokens": 7, "service_tier": None},
-    stop_details={"category": "cyber"},
+    usage=Usage(Tokens(7, 1, 2, 3, 4), "batch", 0.5, {"input_tokens": 7, "service_tier": None}),
     attempts=ATTEMPTS,
     answered_by="m-20261001",
     request_id="req_2",
@@ -64,7 +67,7 @@ def test_requests_that_differ_in_one_field_have_different_keys(name: str, value:
     other = dataclasses.replace(REQUEST, **{name: value})
     assert other.key(1) != REQUEST.key(1)
     # Who is asked, and how much may be said, is no part of the prompt.
-    same_prompt = name in ("model", "max_tokens", "effort")
+    same_prompt = name in ("model", "max_tokens", "effort", "model_id", "settings")
     assert (other.fingerprint() == REQUEST.fingerprint()) == same_prompt
 
 
@@ -94,6 +97,8 @@ def test_what_is_stored_of_a_generation_is_told_in_lines_a_person_can_review() -
             "model": "m",
             "max_tokens": 64_000,
             "effort": "low",
+            "model_id": None,
+            "settings": {},
             "system": ["rules", "more"],
             "history": [
                 {"role": "user", "text": ["first", ""]},
@@ -103,9 +108,19 @@ def test_what_is_stored_of_a_generation_is_told_in_lines_a_person_can_review() -
         },
         "prompt_fingerprint": REQUEST.fingerprint(),
         "text": ["one\r", "two", ""],
-        "stop_reason": "refusal",
-        "stop_details": {"category": "cyber"},
-        "usage": {"input_tokens": 7, "service_tier": None},
+        "stop": {"reason": "refusal", "told": "refusal", "category": "cyber"},
+        "usage": {
+            "tokens": {
+                "input": 7,
+                "cache_write": 1,
+                "cache_write_long": 2,
+                "cache_read": 3,
+                "output": 4,
+            },
+            "rate": "batch",
+            "usd": 0.5,
+            "told": {"input_tokens": 7, "service_tier": None},
+        },
         "answered_by": "m-20261001",
         "started": "2026-11-02T10:00:04Z",
         "finished": "2026-11-02T10:00:07Z",
@@ -137,20 +152,28 @@ def test_what_is_stored_of_a_generation_is_told_in_lines_a_person_can_review() -
 
 @pytest.mark.parametrize(
     "generation",
-    [GENERATION, Generation(Request("m", "", "", 1), "", "end_turn", "a", "b", 0.5)],
+    [GENERATION, Generation(Request("m", "", "", 1), "", Stop("stop"), "a", "b", 0.5)],
     ids=["everything", "nothing"],
 )
 def test_a_generation_is_read_back_as_it_was(generation: Generation) -> None:
     assert Generation.from_json(json.loads(json.dumps(generation.to_json()))) == generation
 
 
-NULLABLE = {"effort", "stop_details", "usage", "answered_by", "request_id", "sdk_version", "status"}
+NULLABLE = {
+    *("effort", "model_id", "category", "tokens", "usd"),
+    *("answered_by", "request_id", "sdk_version", "status"),
+}
+OBJECTS = {"request", "stop", "usage", "tokens"}
+"""What has a form of its own."""
 COMPUTED = {"prompt_fingerprint"}
 PLACES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "generation": lambda data: data,
     "request": lambda data: data["request"],
     "turn": lambda data: data["request"]["history"][1],
     "attempt": lambda data: data["attempts"][0],
+    "stop": lambda data: data["stop"],
+    "usage": lambda data: data["usage"],
+    "tokens": lambda data: data["usage"]["tokens"],
 }
 FIELDS = [
     (place, name)
@@ -165,10 +188,10 @@ def test_a_field_that_is_missing_or_no_such_thing_is_named(place: str, name: str
     data: Any = GENERATION.to_json()
     fields = PLACES[place](data)
     # Truth is a number for Python, and no field of ours.
-    named = "an object is expected, not bool" if name == "request" else f"^{name} "
+    named = "an object is expected, not bool" if name in OBJECTS else f"^{name} "
     wrong: list[Any] = [True, [[]], {"a": 1}, None]
     for value in wrong:
-        if isinstance(value, dict) and name in ("usage", "stop_details"):
+        if isinstance(value, dict) and name in ("told", "settings"):
             continue
         if value is None and name in NULLABLE:
             continue
@@ -186,7 +209,7 @@ def test_a_field_that_may_be_unknown_may_be_null(place: str, name: str) -> None:
     data: Any = GENERATION.to_json()
     PLACES[place](data)[name] = None
     again: Any = Generation.from_json(data).to_json()
-    assert PLACES[place](again)[name] == ({} if name == "usage" else None)
+    assert PLACES[place](again)[name] is None
 
 
 @pytest.mark.parametrize("place", ["history", "attempts"])

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
+from pytest_convex_eval.generation.modes import StoreMode
 from pytest_convex_eval.generation.provider import Generation, ProviderError, Request
 from pytest_convex_eval.generation.reference_provider import ReferenceProvider
-from pytest_convex_eval.generation.store import GenerationStore, StoreMode, read_stored
+from pytest_convex_eval.generation.store import GenerationStore, read_stored
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 from tests.patience import HANG_SECONDS
 
@@ -179,7 +181,7 @@ def test_refusals_and_replies_cut_off_are_stored(
     server.queue = [script(stop_reason=reason)]
     GenerationStore(tmp_path).get(make_request(), 1, provider, label=LABEL)
     found = GenerationStore(tmp_path, "replay").get(make_request(), 1, None, label=LABEL)
-    assert found.generation.stop_reason == reason
+    assert found.generation.stop.told == reason
 
 
 def broken_json(text: str) -> str:
@@ -187,7 +189,7 @@ def broken_json(text: str) -> str:
 
 
 def other_format(text: str) -> str:
-    return text.replace('"format": 1', '"format": 99')
+    return text.replace('"format": 2', '"format": 99')
 
 
 def changed_request(text: str) -> str:
@@ -264,6 +266,7 @@ import sys, time
 from pathlib import Path
 from pytest_convex_eval.generation.provider import Generation, Request
 from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.usage import Stop
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 
@@ -274,7 +277,7 @@ class Slow:
         (folder / f"asked.{name}").touch()
         while len(list(folder.glob("came.*"))) < 3:
             time.sleep(0.01)
-        return Generation(request, "slow", "end_turn", "", "", 1.0)
+        return Generation(request, "slow", Stop("stop"), "", "", 1.0)
 
 (folder / f"came.{name}").touch()
 request = Request("claude-sonnet-5-5", "rules", "a task", 64_000)
@@ -313,7 +316,7 @@ class Canned:
         self.deadlines.append(deadline_seconds)
         self.asked.set()
         assert self.told.wait(HANG_SECONDS)
-        return Generation(request, "canned", "end_turn", "", "", 1.0)
+        return Generation(request, "canned", Stop("stop"), "", "", 1.0)
 
 
 def test_waiting_for_another_process_ends_at_the_deadline(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
+from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.generation.design import (
     DESIGN_FORM,
     BackgroundTask,
@@ -27,14 +28,15 @@ from pytest_convex_eval.generation.design import (
     function_name,
     parse_design,
 )
-from pytest_convex_eval.generation.prompts import Arm, build_request
+from pytest_convex_eval.generation.prompts import build_request
 from pytest_convex_eval.generation.provider import Generation, Request, Turn
 from pytest_convex_eval.generation.strategies import (
     first_request,
     next_request,
     repair_request,
 )
-from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.generation.usage import Stop
+from pytest_convex_eval.outcomes import Finding, StopReason
 from tests.patience import HANG_SECONDS
 
 TASK = build_request(model="claude-sonnet-5-5", arm=Arm("none", ""), prompt="Write orders.")
@@ -49,8 +51,8 @@ FACTS = DeployedFacts(
 )
 
 
-def replied(request: Request, text: str, stop_reason: str = "end_turn") -> Generation:
-    return Generation(request, text, stop_reason, "", "", 1.0)
+def replied(request: Request, text: str, reason: StopReason = "stop") -> Generation:
+    return Generation(request, text, Stop(reason), "", "", 1.0)
 
 
 def design_of(**changes: Any) -> Design:
@@ -85,9 +87,9 @@ def test_design_first_asks_for_a_design_and_then_for_code_in_one_conversation() 
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("", "refusal"), ("half a", "max_tokens"), ("  \n", "end_turn")]
+    ("text", "reason"), [("", "refusal"), ("half a", "max_tokens"), ("  \n", "stop")]
 )
-def test_no_code_is_asked_for_without_a_whole_design(text: str, reason: str) -> None:
+def test_no_code_is_asked_for_without_a_whole_design(text: str, reason: StopReason) -> None:
     first = first_request(TASK, "design-first")
     assert next_request(replied(first, text, reason), "design-first") is None
 

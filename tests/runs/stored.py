@@ -44,7 +44,7 @@ def item(
             StageResult("syntax", "passed", 0.5),
             StageResult("typecheck", "failed" if failed else "passed", 0.5),
         )
-    request = RequestFacts("key", False, "end_turn", 2.0, 10, 20, usd)
+    request = RequestFacts("key", False, "stop", 2.0, 10, 20, usd)
     return ItemResult(
         case=case,
         category=category,

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_convex_eval import __version__
 from pytest_convex_eval.fingerprint import checker_fingerprint, package_fingerprint
-from pytest_convex_eval.generation.prompts import Arm
+from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.runs import manifest as module
 from pytest_convex_eval.stages.protocol import Tools
@@ -56,13 +56,17 @@ class Run:
             self.arms,
             cast(Tools, tools),
             paths,
+            ("anthropic",),
         )
 
 
 def test_a_manifest_names_all_that_decides_a_verdict(tmp_path: Path) -> None:
     elsewhere = str(tmp_path / "elsewhere.yaml")
     made = Run(tmp_path, cases={"b/c.yaml": "c", "../elsewhere.yaml": "e"}).manifest()
-    assert set(made) == {"arguments", "settings", "versions", "fingerprints", "machine", "cases"}
+    assert set(made) == {
+        *("arguments", "settings", "versions", "fingerprints", "guidelines", "machine", "cases"),
+    }
+    assert made["guidelines"] == {}
     assert made["arguments"] == ["cases", "-n", "2"]
     assert made["settings"] == {"keep": "all"}
     names = ("pytest", "pytest-xdist", "pytest-timeout", "anthropic", "pydantic", "PyYAML")

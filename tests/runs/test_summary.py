@@ -143,7 +143,7 @@ def replied(usd: float | None, source: str = "claude-x") -> ItemResult:
 
 def requested(*requests: tuple[float | None, str]) -> ItemResult:
     facts = (
-        RequestFacts("key", source == "store", "end_turn", 1.0, usd=usd) for usd, source in requests
+        RequestFacts("key", source == "store", "stop", 1.0, usd=usd) for usd, source in requests
     )
     generated = Generated(requests[-1][1], "tags", tuple(facts))
     return replace(PASSED, model="claude-x", generation=generated)

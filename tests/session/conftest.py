@@ -12,6 +12,7 @@ import yaml
 
 from pytest_convex_eval.cases.plan import Emit, Plan
 from pytest_convex_eval.evaluation.evaluator import Evaluator
+from pytest_convex_eval.generation.built_in import built_in_vendors
 from pytest_convex_eval.options import read_settings
 from pytest_convex_eval.outcomes import ItemResult
 from pytest_convex_eval.runs.record import RunRecord
@@ -159,8 +160,9 @@ def make(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable
             reporter = FakeReporter(journal)
         else:
             config.__dict__["workerinput"] = worker
-        settings = read_settings(config)
-        session = EvalSession(config, settings, cast(RunReporter, reporter))
+        vendors = built_in_vendors()
+        settings = read_settings(config, vendors)
+        session = EvalSession(config, settings, cast(RunReporter, reporter), vendors)
         session._evaluator = cast(Evaluator, FakeEvaluator(journal, reporter))
         return Made(session, config, journal)
 

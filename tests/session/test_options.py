@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.deployment.backends import Backend
+from pytest_convex_eval.generation.built_in import built_in_vendors
 from pytest_convex_eval.options import Settings, read_settings
 from pytest_convex_eval.outcomes import STAGES
 
@@ -36,7 +37,7 @@ def config(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callab
 @pytest.fixture
 def read(config: Callable[..., pytest.Config]) -> Read:
     def make(*args: str, ini: str = "") -> Settings:
-        return read_settings(config(*args, ini=ini))
+        return read_settings(config(*args, ini=ini), built_in_vendors())
 
     return make
 
@@ -61,11 +62,13 @@ class Option:
 
 
 OPTIONS = [
-    Option("model", "models", ("reference",), ("a", "b", "a"), ("a", "b"), "['c']", ("c",),
+    Option("model", "models", ("reference",), ("claude-a", "claude-b", "claude-a"),
+           ("claude-a", "claude-b"), "['claude-c']", ("claude-c",),
            key="convex_models"),
     Option("trials", "trials", 1, ("3",), 3, "'2'", 2),
     Option("guidelines", "guidelines", ("default",), ("none", "m.md", "none"), ("none", "m.md"),
            "['x.md']", ("x.md",)),
+    Option("guidelines-tokens", "guidelines_tokens", 50_000, ("7",), 7, "'8'", 8),
     Option("backend", "backend", Backend(), ("local=bin/a",), Backend("local", "{here}/bin/a"),
            "'local=bin/b'", Backend("local", "{root}/bin/b")),
     Option("stages", "stages", STAGES, (" lint,, format",), ("format", "lint"), "'deploy'",
@@ -148,7 +151,7 @@ def test_each_setting_is_of_its_own_option(read: Read) -> None:
             for field in dataclasses.fields(Settings)
             if getattr(after, field.name) != getattr(before, field.name)
         }
-        also = {"auto_model"} if option.name == "model" else set()
+        also = {"auto_model", "asked"} if option.name == "model" else set()
         assert changed == {option.field} | also
 
 
@@ -179,6 +182,7 @@ def test_each_setting_is_of_its_own_option(read: Read) -> None:
         (["model= "], "--convex-model: ' ' is no model id"),
         (["model=a", "model=b c"], "--convex-model: 'b c' is no model id"),
         (["model=a]"], "--convex-model: 'a]' is no model id"),
+        (["model=gpt"], "--convex-model: 'gpt' is no model of a vendor known here; names are auto"),
     ],
 )  # fmt: skip
 def test_a_value_that_can_not_be_is_told(read: Read, args: list[str], message: str) -> None:
@@ -210,6 +214,26 @@ def test_auto_is_what_there_is_a_key_for(
     settings = read(*(f"--convex-model={model}" for model in given))
     assert (settings.models, settings.auto_model) == (models, auto)
     assert settings.asks_models == (models != ("reference",))
+
+
+def test_settings_of_models_are_in_the_ini_file(read: Read) -> None:
+    lines = ["claude-* effort=low", 'claude-x thinking={"type":"disabled"}']
+    ini = f"convex_model_settings = {lines}"
+    settings = read("--convex-model=claude-x", ini=ini)
+    (model,) = settings.asked
+    assert (model.effort, model.settings) == ("low", {"thinking": {"type": "disabled"}})
+    assert settings.to_json()["asked"] == (dataclasses.asdict(model),)
+    with pytest.raises(pytest.UsageError, match=r"^convex_model_settings: 'claude-x' sets nothing"):
+        read(ini="convex_model_settings = ['claude-x']")
+
+
+def test_prices_of_models_are_in_the_ini_file(read: Read) -> None:
+    line = "openai/m input=1 output=2"
+    assert read(ini=f"convex_model_prices = ['{line}']").prices == (line,)
+    with pytest.raises(
+        pytest.UsageError, match=r"^convex_model_prices: 'm input=1' tells not both"
+    ):
+        read(ini="convex_model_prices = ['m input=1']")
 
 
 def test_one_model_beside_references_is_asked(read: Read) -> None:
@@ -248,8 +272,9 @@ def said(config: Callable[..., pytest.Config]) -> dict[str, tuple[str, str]]:
 HELP: dict[str, tuple[str, str]] = {
     "--convex-model": (
         "MODEL",
-        "Model that answers (repeatable): auto, reference, or an Anthropic model id; auto is "
-        "claude-sonnet-5-5 when ANTHROPIC_API_KEY is set, else reference (default: auto)",
+        "Model that answers (repeatable): auto, reference, claude-..., openai/ID, openrouter/ID, "
+        "NAME=ID@URL, or a name that a plugin knows; auto is claude-sonnet-5-5 when "
+        "ANTHROPIC_API_KEY is set, else reference (default: auto)",
     ),
     "--convex-trials": (
         "N",
@@ -257,8 +282,14 @@ HELP: dict[str, tuple[str, str]] = {
     ),
     "--convex-guidelines": (
         "ARM",
-        "Guidelines put into the system prompt (repeatable, one arm each): default, none, a path,"
-        " or NAME=PATH (default: default)",
+        "Guidelines put into the system prompt (repeatable, one arm each): default, none, a path, "
+        "or NAME=PATH; of a folder (skills, AGENTS.md), its texts in a documented order "
+        "(default: default)",
+    ),
+    "--convex-guidelines-tokens": (
+        "N",
+        "Most tokens that the texts of a folder of guidelines may have together, by a guess; what "
+        "does not fit is left out, and told (default: 50000)",
     ),
     "--convex-backend": (
         "BACKEND",

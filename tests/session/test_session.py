@@ -13,7 +13,7 @@ import pytest
 from pytest_convex_eval import session as module
 from pytest_convex_eval.cases.collector import CaseItem
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
-from pytest_convex_eval.generation.prompts import Arm
+from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, Verdict
 from pytest_convex_eval.stages.deadlines import item_limit_seconds
 from pytest_convex_eval.toolchain import sharing
@@ -49,27 +49,27 @@ def emit(result: object) -> None:
             " · store auto",
         ),
         (
-            ["--convex-model=a", "--convex-model=reference", "--convex-trials=2"],
+            ["--convex-model=claude-a", "--convex-model=reference", "--convex-trials=2"],
             "k",
-            "a, reference answers · guidelines default · 2 trials · store auto",
+            "claude-a, reference answers · guidelines default · 2 trials · store auto",
         ),
         (
-            ["--convex-model=a", "--convex-replay=replay", "--convex-guidelines=none",
+            ["--convex-model=claude-a", "--convex-replay=replay", "--convex-guidelines=none",
              "--convex-guidelines=default"],
             "k",
-            "a · guidelines none, default · 1 trial · store replay",
+            "claude-a · guidelines none, default · 1 trial · store replay",
         ),
         (
-            ["--convex-model=a", "--convex-batch", "--convex-strategy=design-first",
+            ["--convex-model=claude-a", "--convex-batch", "--convex-strategy=design-first",
              "--convex-repair=1", "--convex-budget=2.50"],
             "k",
-            "a · guidelines default · 1 trial · store auto · batches · design-first"
+            "claude-a · guidelines default · 1 trial · store auto · batches · design-first"
             " · 1 round of repair · budget $2.5",
         ),
         (
-            ["--convex-model=a", "--convex-repair=3"],
+            ["--convex-model=claude-a", "--convex-repair=3"],
             "k",
-            "a · guidelines default · 1 trial · store auto · 3 rounds of repair",
+            "claude-a · guidelines default · 1 trial · store auto · 3 rounds of repair",
         ),
     ],
 )  # fmt: skip
@@ -90,6 +90,29 @@ def test_the_header_says_where_answers_are_pushed_to(make: Make) -> None:
     assert line.endswith(" · deployment https://a.b (one item at a time) · 1 item")
 
 
+def test_a_folder_of_guidelines_is_told_and_recorded(
+    make: Make, items: Items, write_case: Write, pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    write_case("notes")
+    (pytester.path / "rules").mkdir()
+    (pytester.path / "rules" / "AGENTS.md").write_text("Be brief.")
+    (pytester.path / "rules" / "more.md").write_text("x" * 999)
+    args = [f"--convex-model={MODEL}", "--convex-guidelines=rules",
+            "--convex-guidelines-tokens=100"]  # fmt: skip
+    made = make(*args)
+    _, told = made.session.header(["cases/fundamentals/easy/notes.yaml::notes[x]"])
+    assert told.startswith("convex-eval: guidelines rules: 1 of 2 files, about ")
+    assert "left out: more.md (" in told
+    prepared(made, items(*args))
+    ((folder, _),) = made.journal.began
+    recorded = json.loads((folder / "manifest.json").read_text())["guidelines"]
+    assert recorded["rules"]["limit"] == 100
+    files = [(one["path"], one["loaded"]) for one in recorded["rules"]["files"]]
+    assert files == [("AGENTS.md", True), ("more.md", False)]
+
+
 # What is wrong with the whole of it.
 
 
@@ -98,9 +121,13 @@ def test_the_header_says_where_answers_are_pushed_to(make: Make) -> None:
     [
         (["guidelines=gone.md"], "--convex-guidelines: guidelines 'gone.md' are neither"),
         (
-            ["mutants", "model=reference", "model=a"],
+            ["mutants", "model=reference", "model=claude-a"],
             "--convex-mutants: mutants are variations of references; use it with "
             "--convex-model reference",
+        ),
+        (
+            ["batch", "model=local=qwen@http://127.0.0.1:1/v1"],
+            "--convex-batch: OpenAI-compatible, whose model local is, has no batches here",
         ),
     ],
 )
@@ -502,7 +529,8 @@ def test_the_evaluator_is_made_once_of_what_the_session_has(
     session = made.session
     session._evaluator = None
     assert session.evaluator() is session.evaluator()
-    settings, arms, folder, progress, tools = given[0]
+    settings, arms, folder, progress, vendors, tools = given[0]
+    assert vendors == session.vendors
     assert (settings, arms, folder) == (session.settings, session.arms(), session.run_folder)
     assert tools == session._tools
     assert callable(progress)
@@ -518,11 +546,11 @@ def test_a_case_file_is_multiplied_by_the_session_s_matrix(
     make: Make, pytester: pytest.Pytester, write_case: Write
 ) -> None:
     (pytester.path / "m.md").write_text("Be brief.")
-    made = make("--convex-model=a", "--convex-model=b", "--convex-guidelines=m.md",
+    made = make("--convex-model=claude-a", "--convex-model=claude-b", "--convex-guidelines=m.md",
                 "--convex-trials=2", "--convex-mutants")  # fmt: skip
     matrix = made.session.matrix()
     assert (matrix.models, matrix.arms, matrix.trials, matrix.mutants) == (
-        ("a", "b"), ["m"], 2, True
+        ("claude-a", "claude-b"), ["m"], 2, True
     )  # fmt: skip
     assert made.session.matrix() is matrix
     parent = pytest.Session.from_config(made.config)
@@ -536,8 +564,13 @@ def test_ids_become_the_plans_that_they_stand_for(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     one, two = write_case("one"), write_case("two")
-    made = make("--convex-model=a", "--convex-trials=2")
-    wanted = [f"{two}::two[a-2]", f"{one}::one[a-1]", f"{two}::two[a-1]", f"{one}::one[other]"]
+    made = make("--convex-model=claude-a", "--convex-trials=2")
+    wanted = [
+        f"{two}::two[claude-a-2]",
+        f"{one}::one[claude-a-1]",
+        f"{two}::two[claude-a-1]",
+        f"{one}::one[other]",
+    ]
     made.session.worker_collected(wanted)
     assert [(plan.loaded.name, plan.trial) for plan in made.journal.ahead] == [
         ("two", 2), ("one", 1), ("two", 1)

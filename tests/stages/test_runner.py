@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
-from pytest_convex_eval.generation.prompts import load_guidelines
+from pytest_convex_eval.generation.arms import load_guidelines
 from pytest_convex_eval.generation.reading.reply import parse_reply
 from pytest_convex_eval.outcomes import (
     STAGES,

@@ -22,13 +22,9 @@ from pathlib import Path
 import filelock
 
 from pytest_convex_eval.files import write_whole
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.pricing import PriceTable, show_usd
-from pytest_convex_eval.generation.provider import (
-    AttemptEnd,
-    GenerationCancelledError,
-    Json,
-    Request,
-)
+from pytest_convex_eval.generation.provider import AttemptEnd, GenerationCancelledError, Request
 from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError, InfrastructureError
 
 _LEDGER = "budget.json"
@@ -105,7 +101,8 @@ class Budget:
         most = self._prices.most(request, _today())
         if most is None:
             raise ConfigurationError(
-                f"no price is known for {request.model}, so that no budget can be kept with it"
+                f"no price is known for {request.model}, so that no budget can be kept with "
+                "it; the ini key convex_model_prices tells one"
             )
         return _Passage(self._prices, request, self.reserve(most, deadline=deadline))
 

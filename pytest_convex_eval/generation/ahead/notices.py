@@ -17,10 +17,10 @@ import filelock
 
 from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.provider import (
     Attempt,
     GenerationCancelledError,
-    Json,
     ProviderError,
     Request,
 )

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.generation.ahead.prefetch import Job
-from pytest_convex_eval.generation.anthropic.errors import CONFIGURATION_TYPES, AttemptError
+from pytest_convex_eval.generation.anthropic.errors import CONFIGURATION_TYPES
 from pytest_convex_eval.generation.anthropic.messages_api import Reply, batch_params
 from pytest_convex_eval.generation.anthropic.provider import sdk_version
-from pytest_convex_eval.generation.provider import Attempt, Generation, Json, Request
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.provider import Attempt, Generation, Request
+from pytest_convex_eval.generation.retries import AttemptError
 
 if TYPE_CHECKING:
     from anthropic.types.messages import MessageBatch
@@ -40,7 +42,7 @@ def entry_generation(request: Request, result: Json, batch: MessageBatch) -> Gen
             raise AttemptError(kind, f"the batch {batch.id} ended before its turn", None)
         case _:
             raise AttemptError("protocol", f"a result that is unknown here: {result!r:.200}", None)
-    if reply.stop_reason is None:
+    if reply.stop is None:
         raise AttemptError("truncated", "the message has no stop reason", None)
     if reply.empty:
         raise AttemptError("empty", "the reply has no output tokens", None)
@@ -50,8 +52,7 @@ def entry_generation(request: Request, result: Json, batch: MessageBatch) -> Gen
     return Generation(
         request=request,
         text=reply.text,
-        stop_reason=reply.stop_reason,
-        stop_details=reply.stop_details,
+        stop=reply.stop,
         usage=reply.usage,
         answered_by=reply.model,
         started=started,

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from pytest_convex_eval.files import write_whole
-from pytest_convex_eval.generation.provider import Json
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.outcomes import InfrastructureError
 
 _FORMAT = 1

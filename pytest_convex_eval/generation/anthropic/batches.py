@@ -22,20 +22,18 @@ from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job
 from pytest_convex_eval.generation.anthropic.batch_entries import chunks, entry_generation
 from pytest_convex_eval.generation.anthropic.batch_files import BatchFile, BatchFiles
-from pytest_convex_eval.generation.anthropic.errors import (
-    AttemptError,
-    as_attempt_error,
-    told_pause,
-)
+from pytest_convex_eval.generation.anthropic.errors import as_attempt_error
 from pytest_convex_eval.generation.anthropic.messages_api import batch_params
+from pytest_convex_eval.generation.json_fields import Json
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.provider import (
     Attempt,
     GenerationCancelledError,
-    Json,
     ProviderError,
 )
+from pytest_convex_eval.generation.retries import AttemptError, now, redacted, told_pause
 from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.vendor import BatchProgress
 from pytest_convex_eval.outcomes import ConfigurationError, ConvexEvalError
 
 if TYPE_CHECKING:
@@ -58,16 +56,6 @@ class BatchPolicy:
     pause: float = 1.0
     timeout: float = 120.0
     deadline: float = 26 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """Of the batches that are waited for: how many, and their entries."""
-
-    batches: int
-    entries: int
-    processing: int
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +105,7 @@ class BatchRunner:
         self._base_url = base_url
         self._policy = policy or BatchPolicy()
         self._budget = budget
-        self._prices = prices or PriceTable.load()
+        self._prices = prices or PriceTable.of_package(__package__ or "")
         self._notices = notices
         self._on_progress = on_progress
         self._cancelled = threading.Event()
@@ -205,7 +193,7 @@ class BatchRunner:
     def _send(self, client: anthropic.Anthropic, jobs: Sequence[Job]) -> BatchFile:
         from anthropic.types.messages import MessageBatch
 
-        file = BatchFile(tuple(job.key for job in jobs), _now(), None)
+        file = BatchFile(tuple(job.key for job in jobs), now(), None)
         self._files.write(file)
         entries = [{"custom_id": job.key, "params": batch_params(job.request)} for job in jobs]
 
@@ -351,7 +339,7 @@ class BatchRunner:
         words = f"{self._words(error)} ({error.outcome} in a batch)"
         if error.configuration:
             return ConfigurationError(f"{job.request.model} can't be asked: {words}")
-        attempt = Attempt(_now(), 0.0, error.outcome, error.status, self._words(error))
+        attempt = Attempt(now(), 0.0, error.outcome, error.status, self._words(error))
         return ProviderError(
             f"{job.request.model} gave no reply: {words}", detail=words, attempts=(attempt,)
         )
@@ -382,9 +370,4 @@ class BatchRunner:
             )
 
     def _words(self, error: AttemptError) -> str:
-        words = str(error)[:_MESSAGE_CHARACTERS]
-        return words.replace(self._api_key, "[redacted]") if self._api_key else words
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        return redacted(str(error), self._api_key)[:_MESSAGE_CHARACTERS]

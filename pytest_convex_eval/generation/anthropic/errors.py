@@ -7,8 +7,9 @@ code, type and status together, and never by its words.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from pytest_convex_eval.generation.retries import AttemptError
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,36 +33,6 @@ _SPEND_LIMIT_CODES = frozenset(
     }
 )
 _RETRIED_STATUS = frozenset({408, 409, 429})
-
-
-class AttemptError(Exception):
-    """An attempt that brought no reply, and what is to follow from it.
-
-    `refused` says that the only trouble is the rate of requests: waiting helps.
-    """
-
-    def __init__(
-        self,
-        outcome: str,
-        message: str,
-        response: httpx2.Response | None,
-        *,
-        again: bool = True,
-        configuration: bool = False,
-        refused: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.status = None if response is None else response.status_code
-        self.headers: Mapping[str, str] = {} if response is None else response.headers
-        self.again = again
-        self.configuration = configuration
-        self.refused = refused
-
-    @property
-    def billed(self) -> bool:
-        """Whether the provider may have begun to answer, and so to count."""
-        return self.outcome == "timeout" or (self.status is not None and self.status < 300)
 
 
 def as_attempt_error(
@@ -120,19 +91,6 @@ def told_error(told: object, response: httpx2.Response) -> AttemptError:
         configuration=configuration,
         refused=status == 429 or kind == "rate_limit_error",
     )
-
-
-def told_pause(headers: Mapping[str, str]) -> float | None:
-    """The seconds that the provider asks to wait, where it says so in numbers."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        # Some say 0 again and again: they do not know.
-        if 0 < seconds < float("inf"):
-            return seconds
-    return None
 
 
 def _name(error: BaseException) -> str:

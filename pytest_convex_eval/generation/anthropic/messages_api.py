@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_convex_eval.generation.provider import Json, Request
+from pytest_convex_eval.generation.anthropic.words import stop_of, usage_of
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.provider import Request
+from pytest_convex_eval.generation.usage import Stop, Usage
 from pytest_convex_eval.text import paired
 
 
@@ -20,7 +23,7 @@ def _params(request: Request, *, cached: Json) -> dict[str, Json]:
     messages: list[Json] = [{"role": turn.role, "content": turn.text} for turn in request.history]
     messages.append({"role": "user", "content": request.user})
     data: dict[str, Json] = {
-        "model": request.model,
+        "model": request.model_id or request.model,
         "max_tokens": request.max_tokens,
         "messages": messages,
     }
@@ -28,11 +31,11 @@ def _params(request: Request, *, cached: Json) -> dict[str, Json]:
         data["system"] = [{"type": "text", "text": request.system, "cache_control": cached}]
     if request.effort is not None:
         data["output_config"] = {"effort": request.effort}
-    return data
+    return {**data, **request.settings}
 
 
 class Reply:
-    """A message in the making. It is whole when it has a `stop_reason`.
+    """A message in the making. It is whole when it has a `stop`.
 
     The SDK's own accumulation is not used: it takes a stream that just ends for a message, and it
     turns the usage object into a class that drops what the class does not know.
@@ -40,9 +43,9 @@ class Reply:
 
     def __init__(self) -> None:
         self.model: str | None = None
-        self.stop_reason: str | None = None
-        self.stop_details: dict[str, Json] | None = None
-        self.usage: dict[str, Json] = {}
+        self._stop_reason: str | None = None
+        self._stop_details: dict[str, Json] | None = None
+        self._usage: dict[str, Json] = {}
         self._texts: list[str] = []
         self._text_blocks: set[int] = set()
 
@@ -78,8 +81,8 @@ class Reply:
                 self._texts.append(text)
             case {"type": "message_delta", "delta": {**delta}, **rest}:
                 reason, details = delta.get("stop_reason"), delta.get("stop_details")
-                self.stop_reason = reason if isinstance(reason, str) else self.stop_reason
-                self.stop_details = details if isinstance(details, dict) else self.stop_details
+                self._stop_reason = reason if isinstance(reason, str) else self._stop_reason
+                self._stop_details = details if isinstance(details, dict) else self._stop_details
                 self._count(rest.get("usage"))
 
     @property
@@ -88,18 +91,29 @@ class Reply:
         return paired("".join(self._texts))
 
     @property
+    def stop(self) -> Stop | None:
+        """Why it ended; None where it has not."""
+        reason = self._stop_reason
+        return None if reason is None else stop_of(reason, self._stop_details)
+
+    @property
+    def usage(self) -> Usage:
+        """What it used, as far as that was told."""
+        return usage_of(self._usage)
+
+    @property
     def begun(self) -> bool:
         """Whether the provider has begun to answer: from here on the request is billed."""
-        return bool(self.usage)
+        return bool(self._usage)
 
     @property
     def empty(self) -> bool:
         """Whether the model never answered: no output tokens, and not because it refused."""
-        return self.usage.get("output_tokens") == 0 and self.stop_reason != "refusal"
+        return self._usage.get("output_tokens") == 0 and self._stop_reason != "refusal"
 
     def _count(self, usage: object) -> None:
         # The report at the end repeats some counts of the one at the start and nulls others.
         if isinstance(usage, dict):
             for name, value in usage.items():
-                if value is not None or name not in self.usage:
-                    self.usage[name] = value
+                if value is not None or name not in self._usage:
+                    self._usage[name] = value

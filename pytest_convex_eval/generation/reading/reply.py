@@ -9,12 +9,11 @@ from pytest_convex_eval.generation.reading.extraction import Extraction, Rung
 from pytest_convex_eval.generation.reading.json_reply import looks_cut_off, parse_json
 from pytest_convex_eval.generation.reading.markdown import parse_markdown
 from pytest_convex_eval.generation.reading.tags import parse_tags
-from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError
+from pytest_convex_eval.outcomes import Files, Finding, InfrastructureError, StopReason
 
-_COMPLETE = frozenset({"end_turn", "stop_sequence"})
-_TRUNCATED = {
+_TRUNCATED: Mapping[StopReason, str] = {
     "max_tokens": "the limit on output tokens",
-    "model_context_window_exceeded": "the end of the model's context window",
+    "context_window": "the end of the model's context window",
 }
 
 
@@ -73,28 +72,30 @@ def _parsed(extraction: Extraction) -> ParsedReply:
     )
 
 
-def judge_stop(stop_reason: str, details: Mapping[str, object] | None = None) -> Finding | None:
-    """What is wrong with a reply that ended for `stop_reason`; None where it ended by itself.
+def judge_stop(
+    reason: StopReason, *, told: str = "", category: str | None = None
+) -> Finding | None:
+    """What is wrong with a reply that ended for `reason`; None where it ended by itself.
 
-    `details` are the generation's `stop_details`: a refusal's category becomes part of the message.
+    `told` is the vendor's own word, `category` what it says that a refusal is about.
 
     Raises InfrastructureError for a reason that this version does not know: it may not be blamed
     on the model.
     """
-    if stop_reason in _COMPLETE:
-        return None
-    if stop_reason in _TRUNCATED:
-        return Finding(
-            "format/truncated",
-            f"The reply was cut off by {_TRUNCATED[stop_reason]}.",
-            hint="Thinking counts as output: raise the limit."
-            if stop_reason == "max_tokens"
-            else None,
-        )
-    if stop_reason == "refusal":
-        category = (details or {}).get("category")
-        reason = f" (category {category})" if isinstance(category, str) else ""
-        return Finding("format/refusal", f"The model refused to answer{reason}.")
-    if stop_reason in ("tool_use", "pause_turn"):
-        return Finding("format/unfinished", f"The model stopped for {stop_reason} unasked.")
-    raise InfrastructureError(f"the reply ended for a reason unknown here: {stop_reason!r}")
+    match reason:
+        case "stop":
+            return None
+        case "max_tokens" | "context_window":
+            return Finding(
+                "format/truncated",
+                f"The reply was cut off by {_TRUNCATED[reason]}.",
+                hint="Thinking counts as output: raise the limit."
+                if reason == "max_tokens"
+                else None,
+            )
+        case "refusal":
+            about = "" if category is None else f" (category {category})"
+            return Finding("format/refusal", f"The model refused to answer{about}.")
+        case "unfinished":
+            return Finding("format/unfinished", f"The model stopped for {told or reason} unasked.")
+    raise InfrastructureError(f"the reply ended for a reason unknown here: {told!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider, RetryPolicy
+from pytest_convex_eval.generation.anthropic.provider import AnthropicProvider
 from pytest_convex_eval.generation.provider import (
     AttemptEnd,
     Gate,
@@ -24,6 +24,8 @@ from pytest_convex_eval.generation.provider import (
     Request,
     Turn,
 )
+from pytest_convex_eval.generation.retries import RetryPolicy
+from pytest_convex_eval.generation.usage import Stop
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -46,17 +48,17 @@ def test_a_reply_is_kept_with_its_text_alone_and_its_usage_unchanged(
     server.queue = [script(text="naïve 🦀 text\r\n", thinking="hm")]
     generation = ask(provider, make_request())
     assert generation.text == "naïve 🦀 text\r\n"
-    assert generation.stop_reason == "end_turn"
+    assert generation.stop == Stop("stop", "end_turn")
     assert generation.answered_by == "claude-sonnet-5-5"
     assert generation.request_id == "req_stream"
     assert generation.sdk_version == f"anthropic {importlib.metadata.version('anthropic')}"
-    assert generation.usage["input_tokens"] == 25
-    assert generation.usage["cache_read_input_tokens"] == 1000
-    assert generation.usage["cache_creation"] == {
+    assert generation.usage.told["input_tokens"] == 25
+    assert generation.usage.told["cache_read_input_tokens"] == 1000
+    assert generation.usage.told["cache_creation"] == {
         "ephemeral_5m_input_tokens": 0,
         "ephemeral_1h_input_tokens": 0,
     }
-    assert generation.usage["output_tokens"] == 4
+    assert generation.usage.told["output_tokens"] == 4
     assert [attempt.outcome for attempt in generation.attempts] == ["ok"]
 
 
@@ -93,8 +95,8 @@ def test_a_refusal_or_a_reply_cut_off_is_a_generation_and_is_not_asked_for_again
     details = {"category": "cyber"} if reason == "refusal" else None
     server.queue = [script(text="", stop_reason=reason, stop_details=details, output_tokens=7)]
     generation = ask(provider, make_request())
-    assert (generation.text, generation.stop_reason) == ("", reason)
-    assert generation.stop_details == details
+    assert (generation.text, generation.stop.told) == ("", reason)
+    assert generation.stop.category == (details or {}).get("category")
     assert len(server.requests) == 1
 
 
@@ -105,7 +107,7 @@ def test_a_refusal_without_any_output_is_no_trouble(
     make_request: MakeRequest,
 ) -> None:
     server.queue = [script(text="", stop_reason="refusal", output_tokens=0)]
-    assert ask(provider, make_request()).stop_reason == "refusal"
+    assert ask(provider, make_request()).stop.reason == "refusal"
 
 
 def test_a_deprecated_model_warns_nobody(

@@ -19,7 +19,6 @@ from pytest_convex_eval.generation.ahead.prefetch import Job
 from pytest_convex_eval.generation.anthropic.batch_files import BatchFile, BatchFiles
 from pytest_convex_eval.generation.anthropic.batches import (
     BatchPolicy,
-    BatchProgress,
     BatchRunner,
 )
 from pytest_convex_eval.generation.pricing import PriceTable
@@ -30,6 +29,7 @@ from pytest_convex_eval.generation.provider import (
     Request,
 )
 from pytest_convex_eval.generation.store import GenerationStore
+from pytest_convex_eval.generation.vendor import BatchProgress
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 from tests.patience import HANG_SECONDS
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MakeRequest = Callable[..., Request]
 MakeScript = Callable[..., "Script"]
 MakeRunner = Callable[..., BatchRunner]
-PRICES = PriceTable.load()
+PRICES = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
 POLICY = BatchPolicy(poll=0.02, attempts=3, pause=0.01, timeout=HANG_SECONDS, deadline=600.0)
 
 
@@ -96,7 +96,7 @@ def test_a_selection_becomes_one_batch_and_each_result_its_generation(
         assert generation is not None
         assert generation.text == f"reply {number}"
         assert generation.answered_by == "claude-sonnet-5-5"
-        assert generation.usage["service_tier"] == "batch"
+        assert generation.usage.told["service_tier"] == "batch"
         assert generation.request_id == "msgbatch_1"
     assert [(one.batches, one.processing) for one in seen] == [(1, 6), (1, 6), (0, 0)]
     assert not list((store.folder / ".batches").glob("*.json"))
@@ -223,8 +223,8 @@ def test_refusals_and_replies_cut_off_are_stored(
     assert runner().run(jobs[:1]).made == 1
     generation = store.find(jobs[0].request, jobs[0].trial)
     assert generation is not None
-    assert generation.stop_reason == reason
-    assert generation.stop_details == {"category": "cyber"}
+    assert generation.stop.reason == reason
+    assert generation.stop.category == "cyber"
 
 
 def test_trouble_in_sending_is_tried_again_and_sends_nothing_twice(

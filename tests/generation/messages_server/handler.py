@@ -27,6 +27,8 @@ class Handler(BaseHTTPRequestHandler):
     """Serves one connection."""
 
     messages: MessagesServer
+    path_of_replies = _MESSAGES
+    request_id_header = "request-id"
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -36,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length", "0"))
         body = json.loads(self.rfile.read(length))
         received = Received({k.lower(): v for k, v in self.headers.items()}, body)
-        if self.path == _MESSAGES:
+        if self.path == self.path_of_replies:
             self._answer(received)
         elif self.path == _BATCHES:
             self._create_batch(received)
@@ -91,17 +93,19 @@ class Handler(BaseHTTPRequestHandler):
         """Streams a reply; whether all of it was told."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
-        self.send_header("request-id", "req_stream")
+        self.send_header(self.request_id_header, "req_stream")
         self.send_header("transfer-encoding", "chunked")
         for name, value in script.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        whole = list(events(script, body, usage))
+        whole = self._events(script, body, usage)
         self.messages.begin(script, body, usage)
         for event in whole if script.ending == "whole" else whole[: len(whole) // 2]:
-            if script.pause and event["type"] == "content_block_delta":
+            if script.pause and self._is_text(event):
                 self.messages.closing.wait(script.pause)
             self._event(event)
+        if script.ending == "whole":
+            self._end()
         if script.ending != "whole" and not self._goes_on(script):
             self.close_connection = True
             return False
@@ -120,17 +124,37 @@ class Handler(BaseHTTPRequestHandler):
             case "pings":
                 deadline = time.monotonic() + _FOREVER_SECONDS
                 while time.monotonic() < deadline and not self.messages.closing.wait(0.05):
-                    self._event({"type": "ping"})
+                    self._ping()
                 return False
             case "noise":
                 self.wfile.write(b"\x00\xff no chunk\r\n")
                 self._hang_up()
                 return False
             case "error":
-                self._event(error_event(script))
+                self._event(self._error_event(script))
             case "garbage":
                 self._chunk(b'event: content_block_delta\ndata: {"type": "content_bl\n\n')
         return True
+
+    def _events(
+        self, script: Script, body: dict[str, Any], usage: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        return list(events(script, body, usage))
+
+    def _is_text(self, event: dict[str, Any]) -> bool:
+        return bool(event["type"] == "content_block_delta")
+
+    def _end(self) -> None:
+        """What follows the last event."""
+
+    def _ping(self) -> None:
+        self._event({"type": "ping"})
+
+    def _error_event(self, script: Script) -> dict[str, Any]:
+        return error_event(script)
+
+    def _error_body(self, script: Script) -> dict[str, Any]:
+        return {**error_event(script), "request_id": "req_error"}
 
     def _event(self, event: dict[str, Any]) -> None:
         self._chunk(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
@@ -191,8 +215,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(data).encode(), "application/json")
 
     def _error(self, script: Script) -> None:
-        data = json.dumps({**error_event(script), "request_id": "req_error"}).encode()
-        headers = {"request-id": "req_error", **script.headers}
+        data = json.dumps(self._error_body(script)).encode()
+        headers = {self.request_id_header: "req_error", **script.headers}
         self._send(script.status, data, "application/json", headers)
 
     def _send(

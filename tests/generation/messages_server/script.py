@@ -23,6 +23,9 @@ class Script:
     of the API's own answer, as something in between might. `batch` is how it ends as an entry of a
     batch (with `status`: errored). As a rule it is for requests that hold `contains`, and only for
     the first `times` of them.
+
+    Of Chat Completions alone: `refusal` is a text in the place of an answer, `counts` whether usage
+    is told at all, `error_metadata` what a router adds to an error.
     """
 
     text: str = "hello"
@@ -30,9 +33,12 @@ class Script:
     stop_reason: str = "end_turn"
     stop_details: dict[str, Any] | None = None
     output_tokens: int | None = None
+    refusal: str | None = None
+    counts: bool = True
+    error_metadata: dict[str, Any] | None = None
     status: int = 200
     error_type: str = "api_error"
-    error_code: str | None = None
+    error_code: str | int | None = None
     message: str = "scripted trouble"
     headers: dict[str, str] = field(default_factory=dict)
     raw: str | None = None

@@ -34,6 +34,8 @@ class MessagesServer:
     ended.
     """
 
+    handler: type[Handler] = Handler
+
     def __init__(self) -> None:
         self.queue: list[Script] = []
         self.rules: list[Script] = []
@@ -50,12 +52,8 @@ class MessagesServer:
         self._limit: RateLimit | None = None
         self._cache = PromptCache()
         self._used: Counter[int] = Counter()
-        owner = self
-
-        class Bound(Handler):
-            messages = owner
-
-        self._http = _Http(("127.0.0.1", 0), Bound)
+        bound = type("Bound", (self.handler,), {"messages": self})
+        self._http = _Http(("127.0.0.1", 0), bound)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> MessagesServer:

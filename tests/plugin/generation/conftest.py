@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ MODEL = "claude-sonnet-5-5"
 
 CONFTEST = """
 from pytest_convex_eval.evaluation import replies
-from pytest_convex_eval.generation.anthropic.provider import RetryPolicy
+from pytest_convex_eval.generation.retries import RetryPolicy
 from pytest_convex_eval.generation.ahead.limiter import LimiterPolicy
 
 pytest_plugins = ["pytest_convex_eval.plugin"]
@@ -72,6 +72,9 @@ class Project:
     folder: Path
     url: str
     key: str | None = "sk-ant-test-key"
+    model: str = MODEL
+    environ: Mapping[str, str] = field(default_factory=dict)
+    ini: str = ""
     retries: dict[str, float] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     deadline: float = HANG_SECONDS
@@ -80,7 +83,7 @@ class Project:
         """Makes a case of each name; its prompt holds the name between `<` and `>`."""
         cases = self.folder / "cases" / "fundamentals" / "easy"
         cases.mkdir(parents=True, exist_ok=True)
-        (self.folder / "pyproject.toml").write_text("[tool.pytest]\nstrict = true\n")
+        (self.folder / "pyproject.toml").write_text(f"[tool.pytest]\nstrict = true\n{self.ini}\n")
         (self.folder / "conftest.py").write_text(
             CONFTEST.format(
                 retries=_keywords(RETRIES | self.retries),
@@ -103,14 +106,14 @@ class Project:
         environ = {
             name: value
             for name, value in os.environ.items()
-            if name != "CI" and not name.startswith(("ANTHROPIC_", "PYTEST_"))
+            if name != "CI" and not name.startswith(("ANTHROPIC_", "OPENAI_", "PYTEST_"))
         }
-        environ |= {"PYTHONPATH": str(ROOT), "ANTHROPIC_BASE_URL": self.url}
+        environ |= {"PYTHONPATH": str(ROOT), "ANTHROPIC_BASE_URL": self.url, **self.environ}
         if self.key is not None:
             environ["ANTHROPIC_API_KEY"] = self.key
         command = [sys.executable, "-m", "pytest", "cases", *WITHOUT]
         return subprocess.Popen(
-            [*command, "--convex-model", MODEL, "--convex-stages", stages, *args],
+            [*command, "--convex-model", self.model, "--convex-stages", stages, *args],
             cwd=self.folder,
             env=environ,
             stdout=subprocess.PIPE,

@@ -66,7 +66,7 @@ def test_what_the_provider_bills_never_exceeds_the_budget(
     assert f"{unpaid} items not asked: the budget is spent" in ran.out
 
     request = next(iter(stored.values())).generation.request
-    prices = PriceTable.load()
+    prices = PriceTable.of_package("pytest_convex_eval.generation.anthropic")
     most = prices.most(request, datetime.datetime.now(datetime.UTC).date())
     assert most is not None
     (run,) = (tmp_path / ".convex-eval" / "runs").iterdir()

@@ -10,14 +10,12 @@ import pytest
 
 from pytest_convex_eval.generation.ahead.prefetch import Job
 from pytest_convex_eval.generation.anthropic.batch_entries import chunks, entry_generation
-from pytest_convex_eval.generation.anthropic.errors import (
-    AttemptError,
-    as_attempt_error,
-    told_error,
-    told_pause,
-)
+from pytest_convex_eval.generation.anthropic.errors import as_attempt_error, told_error
 from pytest_convex_eval.generation.anthropic.messages_api import Reply, batch_params, body
-from pytest_convex_eval.generation.provider import Attempt, Json, Request, Turn
+from pytest_convex_eval.generation.json_fields import Json
+from pytest_convex_eval.generation.provider import Attempt, Request, Turn
+from pytest_convex_eval.generation.retries import AttemptError, told_pause
+from pytest_convex_eval.generation.usage import Stop
 
 if TYPE_CHECKING:
     import httpx2
@@ -92,7 +90,7 @@ def test_a_reply_is_the_text_of_its_text_blocks_in_the_order_in_which_it_came() 
         ["no event"],
     )
     assert reply.text == "abcd"
-    assert (reply.model, reply.stop_reason, reply.stop_details) == (None, None, None)
+    assert (reply.model, reply.stop) == (None, None)
     assert not reply.begun
 
 
@@ -115,9 +113,9 @@ def test_the_last_word_on_a_count_is_taken_and_nothing_forgets_one() -> None:
             "usage": {"input_tokens": None, "output_tokens": 9, "new": None},
         }
     )
-    assert reply.usage == {"input_tokens": 5, "output_tokens": 9, "speed": None, "new": None}
+    assert reply.usage.told == {"input_tokens": 5, "output_tokens": 9, "speed": None, "new": None}
     reply.add({"type": "message_delta", "delta": {"stop_reason": None, "stop_details": None}})
-    assert (reply.stop_reason, reply.stop_details) == ("refusal", {"category": "cyber"})
+    assert reply.stop == Stop("refusal", "refusal", "cyber")
 
 
 def test_what_is_of_no_kind_known_here_is_unknown() -> None:
@@ -125,8 +123,8 @@ def test_what_is_of_no_kind_known_here_is_unknown() -> None:
         {"type": "message_start", "message": {"model": 1, "usage": []}},
         {"type": "message_delta", "delta": {"stop_reason": 1, "stop_details": "x"}, "usage": 7},
     )
-    assert (reply.model, reply.stop_reason, reply.stop_details) == (None, None, None)
-    assert reply.usage == {}
+    assert (reply.model, reply.stop) == (None, None)
+    assert reply.usage.told == {}
 
 
 def test_a_message_that_comes_whole_is_the_same_reply() -> None:
@@ -144,13 +142,13 @@ def test_a_message_that_comes_whole_is_the_same_reply() -> None:
             "stop_details": None,
         }
     )
-    assert (reply.model, reply.text, reply.usage) == ("m", "one two", {"output_tokens": 2})
-    assert reply.stop_reason == "end_turn"
+    assert (reply.model, reply.text, reply.usage.told) == ("m", "one two", {"output_tokens": 2})
+    assert reply.stop == Stop("stop", "end_turn")
     odd_messages: list[Json] = ["text", {"content": "text"}, {}]
     for odd in odd_messages:
         other = Reply()
         other.take(odd)
-        assert (other.text, other.stop_reason, other.usage) == ("", None, {})
+        assert (other.text, other.stop, other.usage.told) == ("", None, {})
 
 
 @pytest.mark.parametrize(
@@ -339,8 +337,8 @@ def test_an_entry_is_a_generation_with_the_times_of_its_batch() -> None:
     }
     generation = entry_generation(request, {"type": "succeeded", "message": message}, batch())
     assert (generation.request, generation.text) == (request, "hello")
-    assert (generation.stop_reason, generation.stop_details) == ("refusal", {"category": "cyber"})
-    assert (generation.usage, generation.answered_by) == ({"output_tokens": 3}, "m-1")
+    assert generation.stop == Stop("refusal", "refusal", "cyber")
+    assert (generation.usage.told, generation.answered_by) == ({"output_tokens": 3}, "m-1")
     began, ended = "2026-11-02T10:00:00.000+00:00", "2026-11-02T10:01:30.500+00:00"
     assert (generation.started, generation.finished, generation.seconds) == (began, ended, 90.5)
     assert generation.attempts == (Attempt(began, 90.5, "ok", 200),)

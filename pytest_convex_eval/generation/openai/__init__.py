@@ -1,0 +1,1 @@
+"""OpenAI's models, and every endpoint that speaks its Chat Completions."""

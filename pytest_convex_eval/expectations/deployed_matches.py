@@ -6,20 +6,19 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_convex_eval.deployment.model import Deployed, Function, Table
+from pytest_convex_eval.deployment.model import Deployed, Function, Index, Table
+from pytest_convex_eval.expectations.deployed_crons import cron_findings
 from pytest_convex_eval.expectations.model import (
-    CronExpectation,
     Expectations,
     FunctionExpectation,
+    IndexExpectation,
     RouteExpectation,
     TableExpectation,
 )
 from pytest_convex_eval.expectations.validators import comparable, parse_validator, show_validator
 from pytest_convex_eval.outcomes import Finding
 
-_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_WEEKDAYS = {day[:3]: number for number, day in enumerate(_DAYS)}
-_SECONDS = {"hourly": 3600, "daily": 86_400, "weekly": 604_800}
+_FREE = "$any"
 
 
 def compare(expect: Expectations, deployed: Deployed) -> tuple[Finding, ...]:
@@ -27,15 +26,22 @@ def compare(expect: Expectations, deployed: Deployed) -> tuple[Finding, ...]:
     return (
         *_tables(expect, deployed),
         *_functions(expect, deployed),
-        *_crons(expect, deployed),
+        *cron_findings(expect, deployed),
         *_routes(expect, deployed),
     )
 
 
 def _tables(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
     tables = {table.name: table for table in deployed.tables}
+    if expect.tables_only:
+        for name in (each for each in tables if each not in expect.tables):
+            yield _finding("table-unexpected", f"no table {name!r} is asked for")
     for name, expected in expect.tables.items():
         table = tables.get(name)
+        if expected.absent:
+            if table is not None:
+                yield _finding("table-unexpected", f"there must be no table {name!r}")
+            continue
         if table is None:
             yield _finding("table-missing", f"no table {name!r}{_close(name, tables)}")
             continue
@@ -66,8 +72,11 @@ def _document(name: str, expected: TableExpectation, table: Table) -> Iterator[F
                 f"{name}.{field} must be {show_validator(wanted, optional=optional)}, "
                 f"and is {show_validator(found, optional=found_optional)}",
             )
-    for field in expected.absent_fields:
-        if field in fields:
+    forbidden = set(expected.absent_fields)
+    if expected.only and expected.document is None:
+        forbidden |= fields.keys() - expected.fields.keys()
+    for field in fields:
+        if field in forbidden:
             yield _finding("field-forbidden", f"table {name!r} must have no field {field!r}")
 
 
@@ -94,13 +103,14 @@ def _fields(document: Mapping[str, Any]) -> dict[str, tuple[Mapping[str, Any], b
 
 
 def _indexes(name: str, expected: TableExpectation, table: Table) -> Iterator[Finding]:
-    present = [index.fields for index in table.indexes if not index.staged]
-    for fields in expected.indexes:
-        # What further fields an index has is the answer's to decide.
-        if not any(index[: len(fields)] == fields for index in present):
-            has = "; ".join(", ".join(index) for index in present) or "none"
-            wanted = f"no index that begins with [{', '.join(fields)}]"
-            yield _finding("index-missing", f"table {name!r} has {wanted} (it has: {has})")
+    for wanted in expected.indexes:
+        if not any(_is_index(wanted, index) for index in table.indexes):
+            has = "; ".join(map(_shown_index, table.indexes)) or "none"
+            yield _finding(
+                "index-missing", f"table {name!r} has no {_wanted_index(wanted)} (it has: {has})"
+            )
+    if expected.only:
+        yield from _unexpected_indexes(name, expected, table)
     for search in expected.search_indexes:
         if not any(
             index.search_field == search.field and set(search.filters) <= set(index.filter_fields)
@@ -125,15 +135,60 @@ def _indexes(name: str, expected: TableExpectation, table: Table) -> Iterator[Fi
             )
 
 
+def _is_index(wanted: IndexExpectation, index: Index) -> bool:
+    # What further fields an index has is the answer's to decide.
+    return (
+        index.fields[: len(wanted.fields)] == wanted.fields
+        and wanted.name in (None, index.name)
+        and index.staged == wanted.staged
+    )
+
+
+def _wanted_index(wanted: IndexExpectation) -> str:
+    staged = "staged " if wanted.staged else ""
+    called = "" if wanted.name is None else f" called {wanted.name!r}"
+    return f"{staged}index{called} that begins with [{', '.join(wanted.fields)}]"
+
+
+def _shown_index(index: Index) -> str:
+    return f"{index.name} on {', '.join(index.fields)}{' (staged)' if index.staged else ''}"
+
+
+def _unexpected_indexes(name: str, expected: TableExpectation, table: Table) -> Iterator[Finding]:
+    for index in table.indexes:
+        if not any(_is_index(wanted, index) for wanted in expected.indexes):
+            yield _finding(
+                "index-unexpected", f"table {name!r} must have no index {_shown_index(index)}"
+            )
+    searched = {each.field for each in expected.search_indexes}
+    for search in table.search_indexes:
+        if search.search_field not in searched:
+            message = f"table {name!r} must have no search index on {search.search_field!r}"
+            yield _finding("index-unexpected", message)
+    embedded = {each.field for each in expected.vector_indexes}
+    for vector in table.vector_indexes:
+        if vector.vector_field not in embedded:
+            message = f"table {name!r} must have no vector index on {vector.vector_field!r}"
+            yield _finding("index-unexpected", message)
+
+
 def _functions(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
     functions = {function.path: function for function in deployed.functions}
+    if expect.public_only:
+        for path, live in functions.items():
+            if live.visibility == "public" and path not in expect.functions:
+                yield _finding("function-unexpected", f"no public function {path!r} is asked for")
     for path, expected in expect.functions.items():
         function = functions.get(path)
+        if expected.absent:
+            if function is not None:
+                yield _finding("function-unexpected", f"there must be no function {path!r}")
+            continue
         if function is None:
             near = _close(path, functions)
             yield _finding("function-missing", f"no function {path!r}{near}")
             continue
-        if function.kind != expected.kind:
+        if expected.kind is not None and function.kind != expected.kind:
             yield _finding(
                 "function-kind", f"{path} must be {_a(expected.kind)}, and is {_a(function.kind)}"
             )
@@ -146,8 +201,10 @@ def _functions(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
 
 
 def _signature(path: str, expected: FunctionExpectation, function: Function) -> Iterator[Finding]:
+    if isinstance(expected.args, dict):
+        yield from _arguments(path, expected.args, function)
     # A function without validators takes anything: the lint rules speak about that.
-    if expected.args is not None and function.args["type"] == "object":
+    elif expected.args is not None and function.args["type"] == "object":
         fields = _fields(function.args)
         for name in expected.args:
             bare = name.removesuffix("?")
@@ -173,112 +230,47 @@ def _signature(path: str, expected: FunctionExpectation, function: Function) -> 
             )
 
 
-def _crons(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
-    for expected in expect.crons:
-        same = [
-            cron
-            for cron in deployed.crons
-            if cron.function == expected.function and expected.name in (None, cron.name)
-        ]
-        if not same:
-            has = ", ".join(f"{cron.name!r} runs {cron.function}" for cron in deployed.crons)
-            yield _finding(
-                "cron-missing", f"no cron job runs {expected.function} (deployed: {has or 'none'})"
-            )
-        elif not any(_scheduled(expected, cron.schedule) for cron in same):
-            yield _finding(
-                "cron-schedule",
-                f"no cron job runs {expected.function} {_wanted(expected)} "
-                f"(deployed: {', '.join(_shown(cron.schedule) for cron in same)})",
-            )
-
-
-def _scheduled(expected: CronExpectation, schedule: Mapping[str, Any]) -> bool:
-    if expected.cron is None:
-        schedule = _calendar(schedule)
-    kind = schedule["type"]
-    if expected.every is not None:
-        seconds = schedule["seconds"] if kind == "interval" else _SECONDS.get(kind)
-        return bool(seconds == expected.every.total_seconds)
-    if expected.cron is not None:
-        return bool(kind == "cron" and schedule["cronExpr"] == expected.cron)
-    for wanted, name in (
-        (expected.daily, "daily"),
-        (expected.weekly, "weekly"),
-        (expected.monthly, "monthly"),
-    ):
-        if wanted is None:
-            continue
-        day = getattr(wanted, "day", None)
-        return bool(
-            kind == name
-            and wanted.hour in (None, schedule.get("hourUTC"))
-            and wanted.minute in (None, schedule.get("minuteUTC"))
-            and day in (None, _day(schedule))
-        )
-    return True
-
-
-def _calendar(schedule: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A cron expression as the helper that says the same (`20 6 * * 1` is weekly), or as it is."""
-    fields = str(schedule.get("cronExpr", "")).split()
-    if schedule["type"] != "cron" or len(fields) != 5 or fields[3] != "*":
-        return schedule
-    minute, hour, day, _, weekday = fields
-    every = _period(minute, 60, 60), _period(hour, 24, 3600)
-    if (day, weekday) == ("*", "*"):
-        if every[0] is not None and hour == "*":
-            return {"type": "interval", "seconds": every[0]}
-        if every[1] is not None and hour != "*" and minute.isdecimal():
-            return {"type": "interval", "seconds": every[1]}
-    if not minute.isdecimal():
-        return schedule
-    if (hour, day, weekday) == ("*", "*", "*"):
-        return {"type": "hourly", "minuteUTC": int(minute)}
-    if not hour.isdecimal():
-        return schedule
-    at = {"hourUTC": int(hour), "minuteUTC": int(minute)}
-    if (day, weekday) == ("*", "*"):
-        return {"type": "daily", **at}
-    if day == "*":
-        number = _WEEKDAYS.get(weekday[:3].lower(), int(weekday) if weekday.isdecimal() else None)
-        return schedule if number is None else {"type": "weekly", "dayOfWeek": number, **at}
-    if weekday == "*" and day.isdecimal():
-        return {"type": "monthly", "day": int(day), **at}
-    return schedule
-
-
-def _period(field: str, whole: int, unit_seconds: int) -> int | None:
-    """The seconds between the times of `*` or `*/n`, where they are always the same."""
-    step = "1" if field == "*" else field.removeprefix("*/")
-    even = step.isdecimal() and int(step) > 0 and whole % int(step) == 0
-    return int(step) * unit_seconds if even and field.startswith("*") else None
-
-
-def _day(schedule: Mapping[str, Any]) -> str | int | None:
-    if schedule["type"] != "weekly":
-        day = schedule.get("day")
-        return None if day is None else int(day)
-    day = schedule.get("dayOfWeek")
-    return _DAYS[int(day) % 7] if isinstance(day, int | float) else str(day).lower()
-
-
-def _wanted(expected: CronExpectation) -> str:
-    if expected.every is not None:
-        return f"every {expected.every.total_seconds} seconds"
-    for name in ("daily", "weekly", "monthly", "cron"):
-        value = getattr(expected, name)
-        if value is not None:
-            return f"{name} {value}" if isinstance(value, str) else f"{name} at the expected time"
-    return "at all"
-
-
-def _shown(schedule: Mapping[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in schedule.items() if key != "type")
-    return f"{schedule['type']} ({rest})" if rest else str(schedule["type"])
+def _arguments(path: str, wanted: Mapping[str, str], function: Function) -> Iterator[Finding]:
+    """All of a function's arguments, with their validators; `$any` is one of any name."""
+    if function.args["type"] != "object":
+        yield _finding("function-args", f"{path} has no argument validators")
+        return
+    fields = _fields(function.args)
+    free = {name: found for name, found in fields.items() if name not in wanted}
+    for name, text in wanted.items():
+        validator, optional = parse_validator(text)
+        shown = show_validator(validator, optional=optional)
+        if name == _FREE:
+            fitting = [
+                each
+                for each, (found, found_optional) in free.items()
+                if (optional, comparable(validator)) == (found_optional, comparable(found))
+            ]
+            if fitting:
+                del free[fitting[0]]
+            else:
+                yield _finding("function-args", f"{path} takes no argument that is {shown}")
+        elif name not in fields:
+            yield _finding("function-args", f"{path} takes no argument {name!r}")
+        else:
+            found, found_optional = fields[name]
+            if (optional, comparable(validator)) != (found_optional, comparable(found)):
+                yield _finding(
+                    "function-args",
+                    f"{path}: the argument {name!r} must be {shown}, and is "
+                    f"{show_validator(found, optional=found_optional)}",
+                )
+    for name in free:
+        yield _finding("function-args", f"{path} must take no argument {name!r}")
 
 
 def _routes(expect: Expectations, deployed: Deployed) -> Iterator[Finding]:
+    if expect.http_only:
+        asked = {(each.method, each.path, each.path_prefix) for each in expect.http}
+        for route in deployed.routes:
+            if (route.method, route.path, route.path_prefix) not in asked:
+                shown = f"{route.method} {route.path or f'{route.path_prefix}*'}"
+                yield _finding("route-unexpected", f"no route {shown} is asked for")
     for expected in expect.http:
         if not any(
             (route.method, route.path, route.path_prefix)

@@ -6,9 +6,19 @@ JSON schema that editors show.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pytest_convex_eval.expectations.validators import parse_validator
 from pytest_convex_eval.functions import FunctionKind, Visibility
@@ -70,9 +80,59 @@ class VectorIndexExpectation(StrictModel):
     filters: tuple[str, ...] = ()
 
 
-class TableExpectation(StrictModel):
-    """A table of the deployed schema. What is not named is not checked."""
+class IndexExpectation(StrictModel):
+    """Some index that begins with `fields`, in this order; of this name, where one is given."""
 
+    fields: FieldList
+    name: str | None = None
+    staged: Annotated[bool, Field(description="Whether it must still be staged")] = False
+
+
+def _index(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(
+            f"{value!r} is no index; write the list of its fields, like [author, title], or "
+            "{fields: [author], name: by_author}"
+        )
+    return {"fields": value} if isinstance(value, list | tuple) else value
+
+
+IndexText = Annotated[
+    IndexExpectation,
+    BeforeValidator(_index),
+    WithJsonSchema(
+        {
+            "description": "The fields that an index begins with, or a mapping that says more",
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {
+                    "type": "object",
+                    "properties": {
+                        "fields": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                        "name": {"type": "string"},
+                        "staged": {"type": "boolean"},
+                    },
+                    "required": ["fields"],
+                    "additionalProperties": False,
+                },
+            ],
+        }
+    ),
+]
+
+Absent = Annotated[
+    Literal[True] | None,
+    Field(alias="$absent", description="There must be none of this name"),
+]
+
+
+class TableExpectation(StrictModel):
+    """A table of the deployed schema. What is not named is not checked, but with `only`."""
+
+    absent: Absent = None
+    only: Annotated[
+        bool, Field(description="No fields and no indexes beside those that are named here")
+    ] = False
     document: Annotated[
         ValidatorText | None, Field(description="The whole document validator, where it matters")
     ] = None
@@ -83,7 +143,7 @@ class TableExpectation(StrictModel):
         tuple[str, ...], Field(description="Fields that the table must not have")
     ] = ()
     indexes: Annotated[
-        tuple[FieldList, ...],
+        tuple[IndexText, ...],
         Field(
             description="For each entry, some index that begins with these fields, in this order"
         ),
@@ -91,23 +151,46 @@ class TableExpectation(StrictModel):
     search_indexes: tuple[SearchIndexExpectation, ...] = ()
     vector_indexes: tuple[VectorIndexExpectation, ...] = ()
 
+    @model_validator(mode="after")
+    def _absent_alone(self) -> TableExpectation:
+        if self.absent and len(self.model_fields_set) > 1:
+            raise ValueError("of a table that must not be there nothing else can be said")
+        return self
+
+
+ArgsText = Annotated[
+    Annotated[tuple[str, ...], Tag("<names>")]
+    | Annotated[dict[str, ValidatorText], Tag("<validators>")],
+    Discriminator(lambda value: "<validators>" if isinstance(value, dict) else "<names>"),
+]
+
 
 class FunctionExpectation(StrictModel):
     """A registered function as the deployment reports it."""
 
-    kind: FunctionKind
+    absent: Absent = None
+    kind: FunctionKind | None = None
     visibility: Visibility = "public"
     args: Annotated[
-        tuple[str, ...] | None,
+        ArgsText | None,
         Field(
-            description="Its required arguments, by name; others must be optional. 'x?' for an "
-            "argument that must be optional"
+            description="A list: its required arguments, by name; others must be optional; 'x?' "
+            "for an argument that must be optional. A mapping: all its arguments, with their "
+            "validators; $any stands for one whose name is free"
         ),
     ] = None
     returns: Annotated[
         ValidatorText | None,
         Field(description="Its returns validator, where the prompt asks for one"),
     ] = None
+
+    @model_validator(mode="after")
+    def _kind_or_absent(self) -> FunctionExpectation:
+        if self.absent and len(self.model_fields_set) > 1:
+            raise ValueError("of a function that must not be there nothing else can be said")
+        if not self.absent and self.kind is None:
+            raise ValueError("say its kind: query, mutation or action")
+        return self
 
 
 class Every(StrictModel):
@@ -204,9 +287,15 @@ class Expectations(StrictModel):
         Field(description="Packages that the answer must depend on; its range must meet this one"),
     ] = {}
     tables: dict[str, TableExpectation] = {}
+    tables_only: Annotated[bool, Field(description="No tables beside those in `tables`")] = False
     functions: dict[FunctionPath, FunctionExpectation] = {}
+    public_only: Annotated[
+        bool, Field(description="No public functions beside those in `functions`")
+    ] = False
     crons: tuple[CronExpectation, ...] = ()
+    crons_only: Annotated[bool, Field(description="No cron jobs beside those in `crons`")] = False
     http: tuple[RouteExpectation, ...] = ()
+    http_only: Annotated[bool, Field(description="No routes beside those in `http`")] = False
 
 
 class LintPolicy(StrictModel):

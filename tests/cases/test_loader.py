@@ -236,8 +236,8 @@ MORE = "summary: s\nprompt: p\nreference: {package.json: '{}'}\n"
         ("expect: {tables: {posts: {feilds: {}}}}",
          "4:27: unknown key 'expect.tables.posts.feilds'; did you mean 'fields'?"),
         ("expect: {tables: {posts: {zzz: {}}}}",
-         "4:27: unknown key 'expect.tables.posts.zzz'; known here: document, fields, "
-         "absent_fields, indexes, search_indexes, vector_indexes"),
+         "4:27: unknown key 'expect.tables.posts.zzz'; known here: $absent, only, document, "
+         "fields, absent_fields, indexes, search_indexes, vector_indexes"),
         ("expect: {crons: [{function: 'a:b', every: {hour: 1}}]}",
          "4:44: unknown key 'expect.crons[0].every.hour'; did you mean 'hours'?"),
         ("expect: {crons: [{function: 'a:b', every: {hours: 1, minutes: 1}}]}",

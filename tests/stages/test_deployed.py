@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.model import Cron, Deployed
 from pytest_convex_eval.expectations.deployed_matches import compare
@@ -79,13 +80,19 @@ export default http;
 
 MET: dict[str, Any] = {
     "tables": {
+        "comments": {"$absent": True},
+        "users": {"only": True, "fields": {"name": "v.string()"}},
         "posts": {
             "fields": {
                 "author": "v.id('users')",
                 "tags": "v.optional(v.array(v.string()))",
             },
             "absent_fields": ["body"],
-            "indexes": [["author", "title"], ["author"]],
+            "indexes": [
+                ["author", "title"],
+                ["author"],
+                {"fields": ["author"], "name": "by_author_title"},
+            ],
             "search_indexes": [{"field": "title", "filters": ["author"]}],
             "vector_indexes": [{"field": "embedding", "dimensions": 8}],
         },
@@ -100,7 +107,8 @@ MET: dict[str, Any] = {
     },
     "functions": {
         "posts:list": {"kind": "query", "args": ["author"], "returns": "v.array(v.string())"},
-        "posts:create": {"kind": "mutation", "args": []},
+        "posts:remove": {"$absent": True},
+        "posts:create": {"kind": "mutation", "args": {}},
         "posts:sweep": {"kind": "mutation", "visibility": "internal"},
     },
     "crons": [
@@ -111,6 +119,9 @@ MET: dict[str, Any] = {
         {"function": "posts:sweep", "monthly": {"day": 2}},
         {"function": "posts:sweep", "cron": "5 4 * * 1"},
     ],
+    "public_only": True,
+    "crons_only": True,
+    "http_only": True,
     "http": [
         {"method": "GET", "path": "/hello"},
         {"method": "POST", "path_prefix": "/files/"},
@@ -130,6 +141,8 @@ def cron(**wanted: Any) -> dict[str, Any]:
     return {"crons": [{"function": "posts:sweep", **wanted}]}
 
 
+BOTH = {"author": "v.id('users')", "limit": "v.optional(v.number())"}
+
 UNMET: list[tuple[dict[str, Any], str, str]] = [
     ({"tables": {"post": {}}}, "table-missing", "no table 'post'; deployed is 'posts'"),
     (posts(fields={"titel": "v.string()"}), "field-missing", "no field 'titel'"),
@@ -138,11 +151,11 @@ UNMET: list[tuple[dict[str, Any], str, str]] = [
     (posts(fields={"author": "v.id('posts')"}), "field-validator", 'v.id("users")'),
     (posts(absent_fields=["title"]), "field-forbidden", "must have no field 'title'"),
     (posts(document="v.any()"), "document-validator", "must hold v.any()"),
-    (posts(indexes=[["title"]]), "index-missing", "[title] (it has: author, title)"),
+    (posts(indexes=[["title"]]), "index-missing", "[title] (it has: by_author_title on author, "),
     (
         posts(indexes=[["author", "title", "tags"]]),
         "index-missing",
-        "[author, title, tags] (it has: author, title)",
+        "[author, title, tags] (it has: by_author_title on author, title)",
     ),
     (posts(search_indexes=[{"field": "author"}]), "search-index-missing", "'author'"),
     (posts(search_indexes=[{"field": "title", "filters": ["tags"]}]), "search-index-missing", ""),
@@ -164,6 +177,21 @@ UNMET: list[tuple[dict[str, Any], str, str]] = [
     (cron(cron="* * * * *"), "cron-schedule", "cron * * * * *"),
     (cron(name="swept"), "cron-missing", "deployed: "),
     ({"http": [{"method": "POST", "path": "/hello"}]}, "route-missing", "GET /hello"),
+    (posts(indexes=[{"fields": ["author"], "name": "by_a"}]), "index-missing", "called 'by_a'"),
+    (posts(indexes=[{"fields": ["author"], "staged": True}]), "index-missing", "no staged index"),
+    ({"tables": {"posts": {"$absent": True}}}, "table-unexpected", "must be no table 'posts'"),
+    ({"tables": {"posts": {}, "shapes": {}}, "tables_only": True}, "table-unexpected", "'users'"),
+    ({"tables": {"users": {"only": True}}}, "field-forbidden", "must have no field 'name'"),
+    ({"functions": {"posts:list": {"$absent": True}}}, "function-unexpected", "no function"),
+    ({"functions": {"posts:list": {"kind": "query"}}, "public_only": True},
+     "function-unexpected", "no public function 'posts:create' is asked for"),
+    (listing(args={"author": "v.id('users')"}), "function-args", "must take no argument 'limit'"),
+    (listing(args={"author": "v.id('users')", "limit": "v.number()"}), "function-args",
+     "'limit' must be v.number(), and is v.optional(v.number())"),
+    (listing(args={**BOTH, "$any": "v.string()"}), "function-args",
+     "takes no argument that is v.string()"),
+    ({"http": [{"method": "GET", "path": "/hello"}], "http_only": True}, "route-unexpected",
+     "no route POST /files/* is asked for"),
     ({"http": [{"method": "GET", "path_prefix": "/hello/"}]}, "route-missing", "POST /files/*"),
 ]  # fmt: skip
 
@@ -223,3 +251,50 @@ def test_a_cron_expression_that_says_more_is_not(expression: str) -> None:
     deployed = Deployed(crons=(Cron("sweep", "posts:sweep", (), schedule),))
     for wanted in ({"daily": {"hour": 6}}, {"every": {"minutes": 7}}, {"monthly": {"day": 1}}):
         assert compare(Expectations.model_validate(cron(**wanted)), deployed)
+
+
+def test_only_what_is_named_of_a_table_may_be_there(check: Callable[..., Any]) -> None:
+    wanted = posts(
+        only=True, fields={"author": "v.id('users')", "tags": "v.optional(v.array(v.string()))"}
+    )
+    result = check(FILES, expect=Expectations.model_validate(wanted), stages=("deploy",))
+    assert [(each.code, each.message) for each in result["deploy"].findings] == [
+        ("deploy/field-forbidden", "table 'posts' must have no field 'embedding'"),
+        ("deploy/field-forbidden", "table 'posts' must have no field 'title'"),
+        (
+            "deploy/index-unexpected",
+            "table 'posts' must have no index by_author_title on author, title",
+        ),
+        ("deploy/index-unexpected", "table 'posts' must have no search index on 'title'"),
+        ("deploy/index-unexpected", "table 'posts' must have no vector index on 'embedding'"),
+    ]
+
+
+def test_cron_jobs_beside_those_that_are_asked_for_are_told() -> None:
+    schedule: dict[str, JsonValue] = {"type": "interval", "seconds": 60}
+    jobs = (Cron("a", "posts:sweep", (), schedule), Cron("b", "posts:other", (), schedule))
+    wanted = {**cron(every={"minutes": 1}), "crons_only": True}
+    findings = compare(Expectations.model_validate(wanted), Deployed(crons=jobs))
+    assert [(each.code, each.message) for each in findings] == [
+        (
+            "deploy/cron-unexpected",
+            "no cron job 'b' that runs posts:other interval (seconds 60) is asked for",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (posts(indexes=["by_n"]), "'by_n' is no index; write the list of its fields"),
+        ({"tables": {"posts": {"$absent": True, "only": True}}}, "nothing else can be said"),
+        ({"functions": {"a:b": {"$absent": True, "kind": "query"}}}, "nothing else can be said"),
+        ({"functions": {"a:b": {}}}, "say its kind"),
+        (listing(args={"x": "string"}), "not a Convex validator"),
+    ],
+)
+def test_what_expects_nothing_is_refused_when_the_case_is_read(
+    wanted: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Expectations.model_validate(wanted)

@@ -1,5 +1,6 @@
 /** One execution of a function inside of an isolate, and its syscalls. */
 
+import { hasOwn, ownMap } from "./captured.ts";
 import { decodeId } from "../values/ids.ts";
 import type { Json } from "../protocol.ts";
 import type { Loader } from "./loader.ts";
@@ -36,6 +37,8 @@ export type Pending = {
   reject: (error: unknown) => void;
 };
 
+type ReplyError = { message: string; data?: Json };
+
 /** Syscalls after which buffered rows may be stale. */
 const WRITES = new Set(
   [
@@ -60,7 +63,7 @@ export class Call {
   snapshot: string;
   seed: number;
   env: Record<string, string>;
-  say: (line: object, options?: { isHeld: boolean }) => void;
+  say: (line: object, isHeld?: boolean) => void;
   ended = false;
   /** Until it is looked at whether it is stuck. */
   watch: NodeJS.Timeout | undefined;
@@ -69,16 +72,24 @@ export class Call {
   logLines = 0;
   /** What it has put in place of globals, by their names. */
   globals: Map<string, unknown> = new Map();
-  pending: Map<number, Pending> = new Map();
+  pending: Map<number, Pending> = ownMap();
+  /** What can still resolve a promise beside syscalls: timers, and operations on keys. */
+  underWay = 0;
+  /** Of `console`: when each was started. */
+  consoleTimers: Map<string, number> = new Map();
+  /** Of `performance`. */
+  entries: object[] = [];
+  /** What to do when all that is under way has been answered. */
+  settled: (() => void) | null = null;
   #streams: Map<
     number,
     { query: Json; rows: Json[]; taken: number; done: boolean; stale: boolean }
-  > = new Map();
+  > = ownMap();
   #streamIds = 0;
   #syscalls = 0;
   #tables: Map<string, number>;
 
-  constructor(request: CallRequest, say: (line: object, options?: { isHeld: boolean }) => void) {
+  constructor(request: CallRequest, say: (line: object, isHeld?: boolean) => void) {
     this.id = request.id;
     this.isAction = request.kind === "action" || request.kind === "http";
     /** What it takes for now; null: time goes on. */
@@ -125,7 +136,11 @@ export class Call {
 
   async asyncSyscall(op: string, json: string): Promise<string> {
     if (op === "1.0/queryStreamNext") return await this.#next(JSON.parse(json).queryId);
-    if (WRITES.has(op)) for (const stream of this.#streams.values()) stream.stale = true;
+    if (WRITES.has(op)) {
+      this.#streams.forEach((stream) => {
+        stream.stale = true;
+      });
+    }
     const value = await this.send(op, json);
     if (op === "1.0/insert") {
       const { table } = JSON.parse(json);
@@ -169,21 +184,22 @@ export class Call {
     const stream = this.#streams.get(queryId);
     if (stream === undefined) return;
     this.#streams.delete(queryId);
-    this.say({ type: "forget", call: this.id, queryId, taken: stream.taken }, { isHeld: true });
+    this.say({ type: "forget", call: this.id, queryId, taken: stream.taken }, true);
   }
 
-  replied(id: number, reply: { value: string } | { error: { message: string; data?: Json } }) {
+  replied(id: number, reply: { value: string } | { error: ReplyError }) {
     const pending = this.pending.get(id);
     this.pending.delete(id);
     if (pending === undefined) return;
-    if ("value" in reply) pending.resolve(reply.value);
+    // By own properties: pushed code can put others on what every object inherits from.
+    if (hasOwn(reply, "value")) pending.resolve((reply as { value: string }).value);
     // An error, as code that asks without the client library (published components do) lets it through.
-    else
-      pending.reject(
-        Object.assign(
-          new Error(reply.error.message),
-          "data" in reply.error && { data: reply.error.data },
-        ),
-      );
+    else pending.reject(asError((reply as { error: ReplyError }).error));
+    if (this.pending.size === 0) this.settled?.();
   }
+}
+
+function asError(error: ReplyError) {
+  const made = new Error(error.message);
+  return hasOwn(error, "data") ? Object.assign(made, { data: error.data }) : made;
 }

@@ -1,26 +1,36 @@
 /**
  * The program of an isolate: reads one request from its stdin, evaluates its units one after another,
- * and writes what it finds to descriptor 3, a line of JSON each. It ends with the first unit that
- * has no value. Each line carries the request's nonce, which evaluated code can't learn.
+ * and says what it finds. It ends with the first unit that has no value.
  */
 
 import vm from "node:vm";
 
+import { onSettled, ownMap, stringify, text } from "./captured.ts";
+import { openChannel } from "./channel.ts";
+import { given } from "./environment.ts";
+import type { Variables } from "./environment.ts";
 import { describeExports } from "./exports.ts";
-import { builtin, shownProcess } from "./node_builtins.ts";
-import { process, writeSync } from "./own_node.ts";
-import {
-  EnvironmentVariables,
-  makeConvexRealm,
-  makeNodeRealm,
-  recentLogs,
-  watchVarying,
-} from "./analysis_realm.ts";
+import { importMeta } from "./import_meta.ts";
+import { builtin, hookLoader } from "./node_builtins.ts";
+import { argv, exit, onUncaught, openStdin } from "./own_node.ts";
+import { makeRealm } from "./realm.ts";
+import { xorshift } from "./randomness.ts";
+import { defineForModules } from "./require.ts";
 import { describe, recordFrames, SCHEME } from "./stack.ts";
 import { synthetic } from "./synthetic.ts";
-import type { Module, Unit, UnitValue, Failure } from "../protocol.ts";
+import type { Module, ModuleExports, Unit, UnitValue, Failure } from "../protocol.ts";
 
-const RESULTS = 3;
+/** Console lines kept for the report of an import that failed (the backend's number). */
+const KEPT_LOG_LINES = 100;
+
+const DATABASE_SYSCALLS = new Set(
+  (
+    "queryStream queryCleanup queryStreamNext queryPage get insert shallowMerge replace remove count " +
+    "db/normalizeId actions/vectorSearch"
+  )
+    .split(" ")
+    .map((name) => `1.0/${name}`),
+);
 
 class Suspended extends Error {}
 /** Asked for what is not the same each time, where that is not allowed. */
@@ -28,14 +38,31 @@ class Varying extends Error {
   name = "Error";
 }
 
+/** What code finds around it while one unit is evaluated. */
+const around: {
+  variables: Variables;
+  logs: string[];
+  timers: Map<string, number>;
+  entries: object[];
+  /** Told of what is not the same each time, before it is given; may throw. */
+  varying: (what: "Date" | "Math.random") => void;
+} = {
+  variables: given({}),
+  ...{ logs: [], timers: new Map(), entries: [], varying: () => {} },
+};
+
+function use(variables: Variables) {
+  around.variables = variables;
+  around.logs = [];
+  around.timers = new Map();
+}
+
 class Evaluation {
-  variables: EnvironmentVariables;
   entered: (module: string) => void;
   /** definitions already evaluated, by path */
-  #definitions: Map<string, { name: string }> = new Map();
+  #definitions: Map<string, { name: string }> = ownMap();
 
-  constructor(variables: EnvironmentVariables, entered: (module: string) => void) {
-    this.variables = variables;
+  constructor(entered: (module: string) => void) {
     this.entered = entered;
   }
 
@@ -44,19 +71,19 @@ class Evaluation {
       case "functions":
         return { kind: "functions", modules: await this.#functions(unit) };
       case "schema": {
-        this.variables.use({ get: refuseEnvironment, names: () => [] });
+        use({ get: refuseEnvironment, names: () => [] });
         const main = await this.#defaultOf(unit.module);
         if (main === undefined || main === null)
           return { kind: "schema", json: null, problem: "missing" };
         if (typeof main.export !== "function") {
           return { kind: "schema", json: null, problem: "not a schema" };
         }
-        return { kind: "schema", json: String(main.export()), problem: null };
+        return { kind: "schema", json: text(main.export()), problem: null };
       }
       case "auth":
         return await this.#auth(unit);
       case "definition": {
-        this.variables.use(given(unit.env));
+        use(given(unit.env));
         const main = await this.#defaultOf(unit.module);
         if (main === undefined || main === null) {
           return { kind: "definition", json: null, problem: "missing" };
@@ -65,19 +92,20 @@ class Evaluation {
           return { kind: "definition", json: null, problem: "not a definition" };
         }
         const exported = main.export();
-        this.#definitions.set(unit.definitionPath, { name: String(exported.name ?? "") });
-        return { kind: "definition", json: JSON.stringify(exported), problem: null };
+        this.#definitions.set(unit.definitionPath, { name: text(exported.name ?? "") });
+        return { kind: "definition", json: stringify(exported), problem: null };
       }
     }
   }
 
   async #functions(unit: Extract<Unit, { kind: "functions" }>) {
-    this.variables.use(given(unit.env));
+    use(given(unit.env));
     const loader = new Loader(unit.modules, this.#definitions);
-    const found = [];
-    for (const path of unit.entries) {
+    const found: ModuleExports[] = [];
+    for (let i = 0; i < unit.entries.length; i++) {
+      const path = unit.entries[i] as string;
       this.entered(path);
-      found.push(describeExports(path, await loader.load(path)));
+      found[i] = describeExports(path, await loader.load(path));
     }
     return found;
   }
@@ -86,18 +114,18 @@ class Evaluation {
     let unset: string | null = null;
     let varying: Varying | null = null;
     const { env } = unit;
-    this.variables.use({
+    use({
       get: (name) => {
         if (!Object.hasOwn(env, name)) unset ??= name;
         return env[name];
       },
       names: () => Object.keys(env),
     });
-    watchVarying((what) => {
+    around.varying = (what) => {
       const error = new Varying(`${what} unsupported when evaluating auth config file`);
       varying ??= error;
       throw error;
-    });
+    };
     let main: unknown;
     try {
       main = await this.#defaultOf(unit.module);
@@ -105,7 +133,7 @@ class Evaluation {
       // An unset variable explains what was thrown because of it.
       if (unset === null) throw error;
     } finally {
-      watchVarying(() => {});
+      around.varying = () => {};
     }
     // Whether or not the code has caught it.
     if (varying !== null) throw varying;
@@ -113,7 +141,7 @@ class Evaluation {
     if (main === undefined || main === null) {
       return { kind: "auth", json: null, unset: null, problem: "missing" };
     }
-    const json = JSON.stringify(main);
+    const json = stringify(main);
     if (json === undefined) return { kind: "auth", json: null, unset: null, problem: "not json" };
     return { kind: "auth", json, unset: null, problem: null };
   }
@@ -129,10 +157,11 @@ class Evaluation {
 class Loader {
   modules: Map<string, Module>;
   definitions: Map<string, { name: string }>;
-  #loaded: Map<string, vm.Module> = new Map();
+  #loaded: Map<string, vm.Module> = ownMap();
 
   constructor(modules: Module[], definitions: Map<string, { name: string }>) {
-    this.modules = new Map(modules.map((module) => [module.path, module]));
+    this.modules = ownMap();
+    for (const module of modules) this.modules.set(module.path, module);
     this.definitions = definitions;
   }
 
@@ -144,8 +173,11 @@ class Loader {
     }
     if (module.status === "errored") throw module.error;
     let settled = false;
-    const evaluated = module.evaluate().finally(() => (settled = true));
-    evaluated.catch(() => {});
+    const evaluated = module.evaluate();
+    const done = () => {
+      settled = true;
+    };
+    void onSettled(evaluated, done, done);
     await new Promise((resolve) => setImmediate(resolve));
     if (!settled) throw new Suspended();
     await evaluated;
@@ -161,6 +193,9 @@ class Loader {
       identifier: SCHEME + path,
       importModuleDynamically: (specifier) => {
         throw new Error(`dynamic module import unsupported at import time: ${specifier}`);
+      },
+      initializeImportMeta: (meta) => {
+        if (nodeBuiltins) Object.assign(meta, importMeta(path));
       },
     });
     this.#loaded.set(path, module);
@@ -201,69 +236,98 @@ function refuseEnvironment(): undefined {
   throw new Error("Environment variables unsupported when evaluating schema");
 }
 
-function given(env: Record<string, string>) {
-  return {
-    get: (name: string) => (Object.hasOwn(env, name) ? env[name] : undefined),
-    names: () => Object.keys(env),
+function syscall(op: string) {
+  if (DATABASE_SYSCALLS.has(op)) throw new Error("Can't use database at import time");
+  throw new Error(`Syscall ${op} unsupported at import time`);
+}
+
+function unsupported(what: string) {
+  return () => {
+    throw new Error(`${what} unsupported at import time`);
   };
 }
 
-const nodeBuiltins = process.argv.includes("--node");
-const { exit, stdin } = process;
-const setImmediate = globalThis.setImmediate;
-const Buffer = globalThis.Buffer;
-const { stringify } = JSON;
+const nodeBuiltins = argv.includes("--node");
+const { setImmediate, Buffer } = globalThis;
+const { now: realNow } = Date;
 
+const say = openChannel();
 const chunks = [];
-for await (const chunk of stdin) chunks.push(chunk);
-const { nonce, units }: { nonce: string; units: Unit[] } = JSON.parse(
-  Buffer.concat(chunks).toString("utf8"),
-);
-const say = (line: object) => {
-  // The pipe is non-blocking on some systems: a full one says EAGAIN.
-  let rest = Buffer.from(`${stringify({ nonce, ...line })}\n`);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(RESULTS, rest));
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
-    }
-  }
-};
+for await (const chunk of openStdin()) chunks.push(chunk);
+const { units }: { units: Unit[] } = JSON.parse(Buffer.concat(chunks).toString("utf8"));
 
 let current = "";
 let index = 0;
-process.on("uncaughtException", () => {});
-process.on("unhandledRejection", () => {});
-const variables = new EnvironmentVariables();
-const evaluation = new Evaluation(variables, (module) => {
+onUncaught({ thrown: () => {}, rejected: () => {} });
+const evaluation = new Evaluation((module) => {
   current = module;
   say({ type: "entered", unit: index, module });
 });
 recordFrames();
-if (nodeBuiltins) makeNodeRealm(variables, shownProcess());
-else makeConvexRealm(variables);
+// Time stands still during an import.
+const fixedNow = realNow();
+let seed = 0x9e3779b9;
+const { setTimeout, setInterval, clearTimeout, clearInterval } = globalThis;
+const own = {
+  Convex: { syscall, asyncSyscall: syscall, jsSyscall: syscall },
+  fetch: unsupported("fetch()"),
+  clearTimeout: () => {},
+  clearInterval: () => {},
+};
+makeRealm({
+  node: nodeBuiltins,
+  now: () => {
+    around.varying("Date");
+    return fixedNow;
+  },
+  timeline: () => ({ origin: fixedNow, entries: around.entries }),
+  randomness: {
+    next: () => {
+      seed = xorshift(seed);
+      return seed;
+    },
+    asked: () => around.varying("Math.random"),
+    refuseKeys: unsupportedKeys,
+  },
+  variables: () => around.variables,
+  lines: {
+    write: (level, line) => {
+      around.logs.push(`[${level}] ${line}`);
+      if (around.logs.length > KEPT_LOG_LINES) around.logs.shift();
+    },
+    timers: () => around.timers,
+  },
+  globals: nodeBuiltins
+    ? { ...own, setTimeout, setInterval, clearTimeout, clearInterval }
+    : { ...own, setTimeout: unsupported("setTimeout"), setInterval: unsupported("setInterval") },
+});
+if (nodeBuiltins) {
+  defineForModules();
+  hookLoader();
+}
+
+function unsupportedKeys(): never {
+  throw new Error("Cannot use cryptographic randomness at import time");
+}
+
 for (; index < units.length; index++) {
   try {
     const unit = units[index];
     if (unit !== undefined)
       say({ type: "value", unit: index, value: await evaluation.evaluate(unit) });
   } catch (error) {
-    const failure: Failure =
-      error instanceof Suspended
-        ? { reason: "suspended", unit: index, module: current }
-        : {
-            ...{
-              reason: "threw",
-              unit: index,
-              module: current,
-              error: describe(error, recentLogs()),
-            },
-            ...(error instanceof Varying ? { varies: true } : {}),
-          };
-    say({ type: "failed", failure });
+    say({ type: "failed", failure: failureOf(error) });
     break;
   }
 }
 say({ type: "end" });
-exit(0);
+exit();
+
+function failureOf(error: unknown): Failure {
+  const at = { unit: index, module: current };
+  if (error instanceof Suspended) return { reason: "suspended", ...at };
+  const thrown = describe(error, around.logs);
+  return error instanceof Varying
+    ? { reason: "threw", ...at, error: thrown, varies: true }
+    : { reason: "threw", ...at, error: thrown };
+}

@@ -1,5 +1,6 @@
 /** What a loaded module exports, in data. */
 
+import { functionText, keys, text as asText } from "./captured.ts";
 import type {
   ExportedFunction,
   ExportedValidator,
@@ -12,13 +13,17 @@ import type {
 const MAX_HANDLER_CHARACTERS = 200_000;
 
 export function describeExports(path: string, namespace: object): ModuleExports {
-  const functions = [];
-  const httpActions = [];
-  for (const [name, value] of Object.entries(namespace)) {
+  // By index, and without methods: pushed code can have replaced those of lists.
+  const functions: ExportedFunction[] = [];
+  const httpActions: string[] = [];
+  const names = keys(namespace);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const value = (namespace as Record<string, any>)[name];
     if ((typeof value !== "object" && typeof value !== "function") || value === null) continue;
-    if (value.isHttp) httpActions.push(name);
+    if (value.isHttp) httpActions[httpActions.length] = name;
     const described = describeFunction(path, name, value);
-    if (described !== null) functions.push(described);
+    if (described !== null) functions[functions.length] = described;
   }
   const main = "default" in namespace ? namespace.default : undefined;
   return {
@@ -36,15 +41,15 @@ export function describeExports(path: string, namespace: object): ModuleExports 
  */
 function describeFunction(path: string, name: string, value: any): ExportedFunction | null {
   const kinds: FunctionKind[] = [];
-  if ("isQuery" in value) kinds.push("Query");
-  if ("isMutation" in value) kinds.push("Mutation");
-  if ("isAction" in value) kinds.push("Action");
-  const [kind] = kinds;
+  if ("isQuery" in value) kinds[kinds.length] = "Query";
+  if ("isMutation" in value) kinds[kinds.length] = "Mutation";
+  if ("isAction" in value) kinds[kinds.length] = "Action";
+  const kind = kinds[0];
   const isPublic = "isPublic" in value;
   const isInternal = "isInternal" in value;
   if (kind === undefined || kinds.length > 1 || (isPublic && isInternal)) return null;
   const handler = value._handler;
-  const text = typeof handler === "function" ? Function.prototype.toString.call(handler) : null;
+  const text = typeof handler === "function" ? functionText(handler) : null;
   return {
     name,
     kind,
@@ -78,14 +83,14 @@ function describeRouter(router: any): ModuleExports["router"] {
   if (router === undefined || router === null) return "missing";
   if (!router.isRouter || typeof router.getRoutes !== "function") return "not a router";
   const routes: Route[] = [];
-  for (const [path, method] of router.getRoutes()) {
-    routes.push({ path: String(path), method: String(method) });
-  }
+  const found = router.getRoutes();
+  for (let i = 0; i < found.length; i++)
+    routes[i] = { path: asText(found[i][0]), method: asText(found[i][1]) };
   return routes;
 }
 
 function describeCrons(crons: any): ModuleExports["crons"] {
   if (crons === undefined || crons === null) return "missing";
   if (!crons.isCrons || typeof crons.export !== "function") return "not crons";
-  return String(crons.export());
+  return asText(crons.export());
 }

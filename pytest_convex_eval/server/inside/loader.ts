@@ -2,7 +2,9 @@
 
 import vm from "node:vm";
 
+import { importMeta } from "./import_meta.ts";
 import { builtin } from "./node_builtins.ts";
+import { ownMap } from "./captured.ts";
 import { SCHEME } from "./stack.ts";
 import { compileScript } from "./script_module.ts";
 import type { ScriptModule } from "./script_module.ts";
@@ -36,7 +38,8 @@ export class Code {
   ) {
     // The app's paths stand for themselves; no path of a module can begin like a component's.
     this.prefix = definition === 0 ? SCHEME : `${SCHEME}~${definition}/`;
-    this.modules = new Map(modules);
+    this.modules = ownMap();
+    for (const [path, source] of modules) this.modules.set(path, source);
     this.node = node;
     this.importDynamically = importDynamically;
     this.libraries = libraries;
@@ -46,19 +49,19 @@ export class Code {
 
   scripts(): Map<string, ScriptModule> | null {
     if (this.#scripts !== undefined) return this.#scripts;
-    const scripts: Map<string, ScriptModule> = new Map();
-    for (const [path, source] of this.modules) {
-      const script = compileScript(source, this.prefix + path, (specifier) =>
-        this.importDynamically(specifier, path),
-      );
-      if (script === null) {
-        this.#scripts = null;
-        return null;
-      }
-      scripts.set(path, script);
-    }
-    this.#scripts = scripts;
-    return scripts;
+    const scripts: Map<string, ScriptModule> = ownMap();
+    let areAll = true;
+    this.modules.forEach((source, path) => {
+      const script = areAll
+        ? compileScript(source, this.prefix + path, (specifier) =>
+            this.importDynamically(specifier, path),
+          )
+        : null;
+      if (script === null) areAll = false;
+      else scripts.set(path, script);
+    });
+    this.#scripts = areAll ? scripts : null;
+    return this.#scripts;
   }
 }
 
@@ -72,8 +75,8 @@ function resolvePath(specifier: string, referrer: string) {
 
 export class Loader {
   code: Code;
-  #modules: Map<string, vm.Module> = new Map();
-  #exports: Map<string, Record<string, any>> = new Map();
+  #modules: Map<string, vm.Module> = ownMap();
+  #exports: Map<string, Record<string, any>> = ownMap();
 
   constructor(code: Code) {
     this.code = code;
@@ -135,6 +138,9 @@ export class Loader {
     const module = new vm.SourceTextModule(source, {
       identifier: this.code.prefix + path,
       importModuleDynamically: (specifier) => this.code.importDynamically(specifier, path),
+      initializeImportMeta: (meta) => {
+        if (this.code.node) Object.assign(meta, importMeta(path));
+      },
     });
     this.#modules.set(path, module);
     return module;

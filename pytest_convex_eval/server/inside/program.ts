@@ -3,28 +3,34 @@
  * of JSON each. Ends with its stdin.
  */
 
-import { getHeapStatistics } from "node:v8";
-
-import { process, writeSync } from "./own_node.ts";
-import { describe, recordFrames } from "./stack.ts";
+import { hasOwn, parse, stringify, text } from "./captured.ts";
 import { Call } from "./call.ts";
+import { openChannel } from "./channel.ts";
+import { begin, callOf, currentCall, finish, onlyCall, running, within } from "./current.ts";
+import { LANGUAGE, MADE_LATE } from "./globals.ts";
+import { WATCHED } from "./intrinsics.ts";
 import { onLines } from "./lines.ts";
 import { Code, Loader } from "./loader.ts";
+import { hookLoader } from "./node_builtins.ts";
 import { wrappers } from "./one_off.ts";
-import { current, currentCall, makeRealm } from "./realm.ts";
+import { argv, exit, getHeapStatistics, onUncaught, openStdin } from "./own_node.ts";
+import { makeRealm } from "./realm.ts";
+import { Replacements } from "./replacements.ts";
+import { defineForModules } from "./require.ts";
+import { describe, recordFrames } from "./stack.ts";
+import { ofCalls, refusal } from "./surroundings.ts";
+import { makeTimers } from "./timers.ts";
+import { unawaited } from "./unawaited.ts";
 import type { CallRequest } from "./call.ts";
 import type { Json } from "../protocol.ts";
 
-const RESULTS = 3;
 /** What ad-hoc queries import. */
 const WRAPPERS = "convex:/_system/repl/wrappers.js";
-/** Milliseconds that a query or mutation may wait for nothing that is under way. */
+/** Milliseconds that a function may wait for nothing that is under way. */
 const STUCK_MILLISECONDS = 1000;
 
-const node = process.argv.includes("--node");
-const { exit, stdin } = process;
-const { setTimeout, clearTimeout, setImmediate, Buffer } = globalThis;
-const { stringify, parse } = JSON;
+const node = argv.includes("--node");
+const { setTimeout, setInterval, clearTimeout, clearInterval, setImmediate, Buffer } = globalThis;
 
 let classes: Pick<typeof globalThis, "Request" | "Response" | "Headers" | "Blob"> | undefined;
 
@@ -40,32 +46,13 @@ function fetchClasses() {
   return classes;
 }
 
-const calls: Map<number, Call> = new Map();
-const codes: Map<number, Code> = new Map();
-
-/** What is sent with the next line. */
-let held = "";
-
-/** @param options `isHeld`: nobody waits for it, and there will be another one */
-function say(line: object, { isHeld = false }: { isHeld?: boolean } = {}) {
-  held += `${stringify(line)}\n`;
-  // Each write wakes the server, which costs more than all that is done to make a line.
-  if (isHeld) return;
-  // The pipe is non-blocking on some systems: a full one says EAGAIN.
-  let rest = Buffer.from(held);
-  held = "";
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(RESULTS, rest));
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
-    }
-  }
-}
+const codes: Code[] = [];
+const say = openChannel();
+const stdin = openStdin();
 
 const convex = {
-  syscall: (op: string, args: string) => currentCall().syscall(op, args),
-  asyncSyscall: (op: string, args: string) => currentCall().asyncSyscall(op, args),
+  syscall: (op: unknown, args: unknown) => currentCall().syscall(text(op), text(args)),
+  asyncSyscall: (op: unknown, args: unknown) => currentCall().asyncSyscall(text(op), text(args)),
   jsSyscall,
 };
 
@@ -121,8 +108,8 @@ async function describeRequest(request: Request) {
 
 /** @returns what the function returned, or the response */
 async function invoke(request: CallRequest): Promise<Json> {
-  const { bundle } = request;
-  const code = bundle === undefined ? codes.get(request.definition) : oneOff(bundle);
+  const bundle = hasOwn(request, "bundle") ? request.bundle : undefined;
+  const code = bundle === undefined ? codes[request.definition] : oneOff(bundle);
   if (code === undefined) throw new Error("The code of this function has not been loaded.");
   const call = currentCall();
   call.loader = new Loader(code);
@@ -243,20 +230,22 @@ async function importDynamically(specifier: string, referrer: string) {
 
 function start(request: CallRequest) {
   const call = new Call(request, say);
-  calls.set(call.id, call);
-  if (call.isAction) fetchClasses();
-  current.run(call, () => {
+  begin(call);
+  // Before any code of an action ran.
+  if (call.isAction && classes === undefined)
+    for (const each of Object.values(fetchClasses())) intrinsics.keepWhole(each);
+  within(call, () => {
     invoke(request).then(
-      (value) => end(call, { value }),
-      (error) => end(call, { error: report(error) }),
+      (value) => returned(call, value),
+      (error) => fail(call, error),
     );
   });
-  if (!call.isAction) watch(call, 0);
+  if (!node) watch(call, 0);
 }
 
 /** What was thrown; a ConvexError carries its data, already as JSON. */
 function report(error: unknown) {
-  const { text, frames } = describe(error, []);
+  const { text: shown, frames } = describe(error, []);
   let data: unknown;
   try {
     if (
@@ -265,12 +254,35 @@ function report(error: unknown) {
       "ConvexErrorSymbol" in error &&
       "data" in error
     ) {
-      data = parse(String(error.data));
+      data = parse(text(error.data));
     }
   } catch {
     // A hostile property: the error is shown without data.
   }
-  return data === undefined ? { text, frames } : { text, frames, data };
+  return data === undefined ? { text: shown, frames } : { text: shown, frames, data };
+}
+
+/**
+ * A function has returned: it ends when what it began in its transaction is done, and when it is known that nothing was
+ * rejected that nobody handles. Node tells of that when no microtask is left.
+ */
+function returned(call: Call, value: Json) {
+  if (call.ended) return;
+  call.settled = () =>
+    setImmediate(() => {
+      if (!call.isAction && call.pending.size > 0) return;
+      call.settled = null;
+      if (call.isAction && !node) {
+        const warning = unawaited(call);
+        if (warning !== null) log(call, `[WARN] ${warning}`);
+      }
+      end(call, { value });
+    });
+  if (call.isAction || call.pending.size === 0) call.settled();
+}
+
+function fail(call: Call, error: unknown) {
+  end(call, { error: report(error) });
 }
 
 function end(call: Call, outcome: object) {
@@ -278,9 +290,11 @@ function end(call: Call, outcome: object) {
   call.ended = true;
   // What waits for it would keep its instances of the modules: at hundreds of calls a second, most of the heap.
   clearTimeout(call.watch);
-  calls.delete(call.id);
+  const isAlone = finish(call);
   say({ type: "done", call: call.id, heap: getHeapStatistics().used_heap_size, ...outcome });
-  if (calls.size === 0) realm.tidy();
+  if (!isAlone) return;
+  replacements.any = false;
+  if (!intrinsics.restore()) say({ type: "spoilt" });
 }
 
 /**
@@ -289,39 +303,72 @@ function end(call: Call, outcome: object) {
  */
 function watch(call: Call, idle: number) {
   const timer = setTimeout(() => {
-    if (call.pending.size === 0 && idle > 0) {
+    const isIdle = call.pending.size === 0 && call.underWay === 0;
+    if (isIdle && idle > 0) {
       end(call, {
-        error: {
-          text: "Error: The function returned a promise that can never resolve.",
-          frames: [],
-        },
+        error: { text: "Returned promise will never resolve", frames: [], isOurs: true },
       });
     } else {
-      watch(call, call.pending.size === 0 ? idle + 1 : 0);
+      watch(call, isIdle ? idle + 1 : 0);
     }
   }, STUCK_MILLISECONDS / 2);
   call.watch = timer;
-  current.run(call, () => timer.unref());
+  within(call, () => timer.unref());
 }
 
-process.on("uncaughtException", () => {});
-process.on("unhandledRejection", () => {});
-recordFrames();
-const realm = makeRealm({
-  node,
-  convex,
-  fetch: ownFetch,
-  log: (call, line) => say({ type: "log", call: call.id, line }),
+function log(call: Call, line: string) {
+  say({ type: "log", call: call.id, line });
+}
+
+/** A function that calls of the default runtime have only in actions. */
+function fetchOfActions(input: string | URL | Request, init: RequestInit | undefined) {
+  if (!currentCall().isAction) throw refusal("fetch()");
+  return ownFetch(input, init);
+}
+
+onUncaught({
+  thrown: (error) => {
+    const call = running() ?? onlyCall();
+    if (call !== undefined) fail(call, error);
+  },
+  // Who rejected it is in the context: that of a call which has ended is no other's.
+  rejected: (reason) => {
+    const call = running();
+    if (call !== undefined) fail(call, reason);
+  },
 });
+recordFrames();
+const timers = node
+  ? { setTimeout, setInterval, clearTimeout, clearInterval }
+  : makeTimers((call, error) => fail(call, error));
+const { shown, intrinsics } = makeRealm({
+  ...ofCalls(log),
+  node,
+  globals: { Convex: convex, fetch: fetchOfActions, ...timers },
+});
+if (node) {
+  defineForModules();
+  hookLoader();
+}
+for (const name of WATCHED) intrinsics.keepWhole(Reflect.get(globalThis, name));
+const replacements = new Replacements(shown);
+// What it puts on the global object stays there.
+if (node) fetchClasses();
+// To describe one of those would have Node make it.
+const isLazy = (name: string) => (node ? !LANGUAGE.includes(name) : MADE_LATE.includes(name));
+intrinsics.keep(globalThis, Object.getOwnPropertyNames(globalThis).filter(isLazy));
 say({ type: "ready" });
 onLines(stdin, (line) => {
   const message = parse(line);
   if (message.type === "code") {
-    codes.set(
-      message.definition,
-      new Code(message.definition, message.modules, { node, importDynamically }),
-    );
+    codes[message.definition] = new Code(message.definition, message.modules, {
+      node,
+      importDynamically,
+    });
   } else if (message.type === "call") start(message.request);
-  else if (message.type === "reply") calls.get(message.call)?.replied(message.id, message.reply);
+  else if (message.type === "reply") {
+    const call = callOf(message.call);
+    if (call !== undefined) within(call, () => call.replied(message.id, message.reply));
+  }
 });
-stdin.on("end", () => exit(0));
+stdin.on("end", exit);

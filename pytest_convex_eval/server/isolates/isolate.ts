@@ -8,17 +8,18 @@
  *
  * The process has an empty environment and Node's permission model: no file but our own modules, no
  * child process, no worker, no addon, no inspector. That model is a seat belt and no sandbox, and does
- * not cover sockets; see node_builtins.ts.
+ * not cover sockets; see inside/network.ts, and namespaces.ts for what the kernel does.
  */
 
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import readline from "node:readline";
 
+import { MAX_LINE_CHARACTERS, newSecret, readFinding } from "./messages.ts";
+import { withoutNetwork } from "./namespaces.ts";
 import { Usage } from "./usage.ts";
+import { onLines } from "../inside/lines.ts";
 import type { ChildProcess } from "node:child_process";
 import type { Programs } from "./programs.ts";
 import type { Readable } from "node:stream";
@@ -35,8 +36,6 @@ const IMPORT_WALL_SECONDS = 60;
 export const RESIDENT_MEBIBYTES = 320;
 const WATCH_MILLISECONDS = 20;
 const MAX_CPU_SECONDS = 60;
-/** A unit's value is data about code; a larger one is an attack. */
-const MAX_LINE_CHARACTERS = 64 * 1024 * 1024;
 /** Unread for this long, a spare process is ended. */
 const SPARE_MILLISECONDS = 30_000;
 
@@ -132,6 +131,7 @@ export function spawnIsolate(
 ) {
   const scratch = isOpen ? makeScratch() : null;
   const node = [
+    ...(isOpen ? [] : withoutNetwork()),
     process.execPath,
     "--permission",
     ...[programs.folder, ...(packages === null ? [] : [packages])].map(
@@ -145,6 +145,7 @@ export function spawnIsolate(
     `--max-old-space-size=${heap}`,
     "--max-semi-space-size=8",
     "--stack-size=900",
+    ...(args.includes("--node") ? [] : ["--disallow-code-generation-from-strings"]),
     programs.path(program),
     ...args,
     ...(packages === null ? [] : [`--packages=${packages}`]),
@@ -183,59 +184,46 @@ export function endedBy(child: ChildProcess) {
 }
 
 async function converse(child: ChildProcess, units: Unit[]): Promise<Outcome> {
-  const nonce = randomBytes(16).toString("hex");
+  const secret = newSecret();
   const values: UnitValue[] = [];
   let failure: Failure | null = null;
-  let ended = false;
   let at = { unit: 0, module: "" };
   let stopped: "timeout" | "memory" | null = null;
-  const watch = watchLimits(child, (reason) => {
-    stopped = reason;
+  const stop = (reason: "timeout" | "memory") => {
+    stopped ??= reason;
     child.kill("SIGKILL");
+  };
+  const watch = watchLimits(child, stop);
+  const exited = new Promise<false>((resolve) => {
+    const gone = () => resolve(false);
+    if (child.exitCode !== null || child.signalCode !== null) gone();
+    // Not `exit`: what it said last is read until then.
+    child.once("close", gone);
+    child.once("error", gone);
   });
-  const exited = new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) resolve(null);
-    child.once("exit", resolve);
-    child.once("error", resolve);
-  });
-  child.stdin?.end(JSON.stringify({ nonce, units }));
-  const results = child.stdio[3] as Readable;
   let received = 0;
-  results.on("data", (chunk) => {
-    received += chunk.length;
-    if (received > MAX_LINE_CHARACTERS) child.kill("SIGKILL");
-  });
-  try {
-    for await (const line of readline.createInterface({ input: results })) {
-      const said = parseLine(line);
-      if (said === null || said.nonce !== nonce) continue;
-      if (said.type === "entered") {
+  const ended = new Promise<true>((resolve) => {
+    const handle = (line: string) => {
+      const said = readFinding(line, secret);
+      received += line.length;
+      // Pushed code has got at the pipe, or says more than there can be to say of it.
+      if (said === null) child.kill("SIGKILL");
+      else if (received > MAX_LINE_CHARACTERS) stop("memory");
+      else if (said.type === "entered") {
         at = { unit: said.unit, module: said.module };
         watch.entered();
-      } else if (said.type === "value") {
-        values[said.unit] = said.value;
-      } else if (said.type === "failed") {
-        failure = said.failure;
-      } else if (said.type === "end") {
-        ended = true;
-        break;
-      }
-    }
-  } finally {
-    watch.close();
-  }
-  if (ended) return { values, failure };
-  await exited;
-  if (stopped !== null) return { values, failure: { reason: stopped, ...at } };
-  return { values, failure: { reason: endedBy(child), ...at } };
-}
-
-function parseLine(line: string) {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
+      } else if (said.type === "value") values[said.unit] = said.value;
+      else if (said.type === "failed") failure = said.failure;
+      else resolve(true);
+    };
+    const results = child.stdio[3] as Readable;
+    onLines(results, handle, { most: MAX_LINE_CHARACTERS, tooLong: () => stop("memory") });
+  });
+  child.stdin?.end(`${secret}\n${JSON.stringify({ units })}`);
+  const isWhole = await Promise.race([ended, exited]);
+  watch.close();
+  if (isWhole) return { values, failure };
+  return { values, failure: { reason: stopped ?? endedBy(child), ...at } };
 }
 
 /**

@@ -1,13 +1,15 @@
 /** A process in which functions run, and the calls that are in it; see isolate.ts for why it is a process. */
 
 import { endedBy, HEAP_MEBIBYTES, RESIDENT_MEBIBYTES, spawnIsolate } from "./isolate.ts";
+import { MAX_LINE_CHARACTERS, newSecret, readMessage } from "./messages.ts";
 import { Usage } from "./usage.ts";
 import { UserError } from "../database/user_error.ts";
 import { onLines } from "../inside/lines.ts";
 import type { Programs } from "./programs.ts";
 import type { ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
-import type { Frame, Json } from "../protocol.ts";
+import type { ThrownInCall as Thrown } from "./messages.ts";
+import type { Json } from "../protocol.ts";
 import type { CallRequest } from "../inside/call.ts";
 
 /** CPU seconds after which a process gets no more calls. */
@@ -23,8 +25,7 @@ const SYSCALL_SECONDS = 0.0001;
 /** Node actions have Node's own modules besides, and larger answers. */
 const NODE_RESIDENT_MEBIBYTES = 640;
 
-/** What a function threw: its text and its frames in the bundle. */
-export type Thrown = { text: string; frames: Frame[]; data?: Json };
+export type { Thrown };
 export type Outcome = { value: string } | { error: Thrown };
 /** Seconds: `cpu` of all calls since the process had none, `wall` of one call. */
 export type TimeLimit = { cpu: number; wall: number };
@@ -90,6 +91,7 @@ export class IsolateProcess {
   /** Whether it gets no more calls, and ends with its last one. */
   #isRetired = false;
   #child: ChildProcess | null;
+  #secret = newSecret();
   #usage;
   #served = 0;
   /** CPU seconds that it had used when that was read last: before its last call, or while that ran. */
@@ -114,9 +116,14 @@ export class IsolateProcess {
     this.#usage = new Usage(child.pid);
     const ended = () => this.#end(endedBy(child));
     child.on("exit", ended).on("error", ended);
-    onLines(child.stdio[3] as Readable, (line) => {
+    const handle = (line: string) => {
       if (this.#child === child) this.#said(line);
+    };
+    onLines(child.stdio[3] as Readable, handle, {
+      most: MAX_LINE_CHARACTERS,
+      tooLong: () => this.#end("memory"),
     });
+    child.stdin?.write(`${this.#secret}\n`);
     for (const each of code()) this.#send({ type: "code", ...each });
   }
 
@@ -172,13 +179,11 @@ export class IsolateProcess {
   }
 
   #said(line: string) {
-    let message: any;
-    try {
-      message = JSON.parse(line);
-    } catch {
-      return; // Code that reached the pipe itself: its call ends with a limit.
-    }
-    if (message.type === "ready") this.#begin();
+    const message = readMessage(line, this.#secret);
+    // Pushed code has got at the pipe: what it ran in can't be told from it any more.
+    if (message === null) return this.#end("crashed");
+    if (message.type === "ready") return this.#begin();
+    if (message.type === "spoilt") return this.retire();
     const call = this.#calls.get(message.call);
     if (call === undefined) return;
     switch (message.type) {
@@ -187,19 +192,15 @@ export class IsolateProcess {
         void this.#answer(call.callee, message);
         break;
       case "log":
-        call.callee.log(String(message.line));
+        call.callee.log(message.line);
         break;
       case "forget":
-        call.callee.forget(message.queryId, Number(message.taken));
+        call.callee.forget(message.queryId, message.taken);
         break;
       case "done":
         this.#over(message.call);
-        call.resolve(
-          "error" in message ? { error: message.error } : { value: String(message.value) },
-        );
-        this.options.done(Number(message.heap) / 1024 / 1024);
-        break;
-      default:
+        call.resolve("error" in message ? { error: message.error } : { value: message.value });
+        this.options.done(message.heap / 1024 / 1024);
         break;
     }
   }

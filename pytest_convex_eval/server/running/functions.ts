@@ -511,11 +511,18 @@ export class Functions {
   }
 
   #value(outcome: Outcome): Json {
-    if ("value" in outcome) return JSON.parse(outcome.value);
-    const { frames, data } = outcome.error;
-    throw new FunctionFailure(this.descriptions.of(outcome.error), data, {
-      hasStack: frames.length > 0,
-    });
+    if ("error" in outcome) {
+      const { frames, data } = outcome.error;
+      throw new FunctionFailure(this.descriptions.of(outcome.error), data, {
+        hasStack: frames.length > 0,
+      });
+    }
+    try {
+      return JSON.parse(outcome.value);
+    } catch {
+      // Only of what is made by hand in the form of a function.
+      throw new FunctionFailure("The function's result is not JSON");
+    }
   }
 
   /** What a new process is given. */

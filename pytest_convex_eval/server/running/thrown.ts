@@ -20,7 +20,8 @@ export class Descriptions {
   }
 
   /** `Uncaught Error: boom` and its frames in the project's own files. */
-  of({ text, frames }: Thrown) {
+  of({ text, frames, isOurs = false }: Thrown) {
+    if (isOurs) return text;
     const lines = frames.map((frame) => {
       const [, index, own] = /^~(\d+)\/(.*)$/.exec(frame.module) ?? [null, "0", frame.module];
       const module = own ?? frame.module;

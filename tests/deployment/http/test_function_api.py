@@ -157,7 +157,7 @@ def test_each_route_finds_its_function(
         ("text", "Uncaught ConvexError: why\n    at ", "why", "why"),
         ("", "Uncaught TypeError: wrong\n    at fail (../../convex/lib/app.ts:", None, None),
         ("nothing", "Uncaught null", None, None),
-        ("plain", "Uncaught [object Object]", None, None),
+        ("plain", "Uncaught #<Object>", None, None),
     ],
 )
 def test_an_error_comes_with_its_data_and_lines(

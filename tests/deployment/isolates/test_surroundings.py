@@ -11,7 +11,7 @@ import pytest
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import FunctionResult
 from pytest_convex_eval.functions import FunctionKind
-from tests.deployment.fixtures import PushOnce
+from tests.deployment.fixtures import Bundle, PushOnce, PushOverHttp
 
 SHARED = """
 const own = globalThis as any;
@@ -35,7 +35,8 @@ export const environment = () => {
   delete (env as any).GIVEN;
   const { value } = Object.getOwnPropertyDescriptor(env, "GIVEN")!;
   return [env.GIVEN, env.ADDED ?? null, "ADDED" in env, "GIVEN" in env, value,
-    Object.getOwnPropertyDescriptor(env, "ADDED") ?? null, { ...env }.GIVEN, env.toString ?? null];
+    Object.getOwnPropertyDescriptor(env, "ADDED") ?? null, { ...env }.GIVEN ?? null,
+    env.toString ?? null];
 };
 export const time = () => {
   const now = Date.now();
@@ -67,19 +68,76 @@ export const log = () => {
   console.error("multi\\nline");
   console.debug(Symbol("s"), () => 1);
   console.trace("traced");
-  console.dir({ x: 1 });
-  console.table([1]);
   console.log();
-  console.time("t"); console.timeLog("t"); console.timeEnd("t");
-  console.group("g"); console.groupEnd(); console.count("c"); console.assert(false, "no");
 };
-export const types = () => Object.fromEntries(
-  ["Convex", "fetch", "AsyncLocalStorage", "structuredClone", "URL", "Blob", "TextEncoder",
-    "setTimeout", "clearTimeout", "queueMicrotask", "atob", "WebAssembly", "Intl", "Buffer",
-    "SharedArrayBuffer", "Atomics", "WebSocket", "global", "require", "setImmediate", "navigator",
-  ].map((name) => [name, typeof own[name]]));
+export const timers = () => {
+  console.time("t"); console.time("t"); console.timeLog("t", [1]); console.timeEnd("t");
+  console.timeEnd("t"); console.timeLog("u"); console.time(); console.timeEnd();
+};
+export const methods = () => Object.getOwnPropertyNames(console).sort();
+export const others = () => {
+  for (const name of ["table", "dir", "group", "assert", "count"]) (console as any)[name]({ x: 1 });
+};
+export const globals = () => [Object.getOwnPropertyNames(own),
+  UNKNOWN.filter((name) => name in own || Reflect.has(own, name) || own[name] !== undefined),
+  BARE.filter((bare) => { try { bare(); return true; } catch (e: any) {
+    return e.name !== "ReferenceError"; } }).map(String),
+  own.self === own, [typeof AsyncLocalStorageOf(), typeof own.AsyncResource]];
+const AsyncLocalStorageOf = () => own.AsyncLocalStorage;
+declare const Buffer: any, setImmediate: any, CompressionStream: any, global: any, nowhere: any;
+const BARE = [() => Buffer, () => setImmediate, () => CompressionStream, () => queueMicrotask,
+  () => global, () => nowhere, () => CustomEvent, () => MessageChannel];
+const UNKNOWN = ["queueMicrotask", "CompressionStream", "DecompressionStream", "CustomEvent",
+  "ByteLengthQueuingStrategy", "CountQueuingStrategy", "ReadableStreamDefaultController",
+  "Buffer", "setImmediate", "clearImmediate", "MessageChannel", "MessagePort", "global", "require",
+  "SharedArrayBuffer", "Atomics", "WebSocket", "navigator", "BroadcastChannel", "URLPattern",
+  "PerformanceObserver", "EventSource", "module", "exports", "__filename", "__dirname"];
+export const bodies = async () => {
+  const form = new FormData();
+  form.append("file", new Blob(["x"]), "x.txt");
+  const request = new Request("http://x.test/", { method: "POST", body: form });
+  const stream = new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(3)); c.close(); } });
+  const parts = await new Response(new Blob(["ab"]).stream().pipeThrough(new TransformStream()))
+    .text();
+  return [(await request.text()).includes("x.txt"), (await new Response(stream).arrayBuffer())
+    .byteLength, await new Response("t").text(), parts, await new Request("http://x.test/",
+    { method: "POST", body: '{"a":1}' }).json()];
+};
+export const unpatched = () => [
+  JSON.stringify({}), "x".at(0) ?? null, [3].map((x) => x), own.extra ?? null,
+    Object.getPrototypeOf(own.Array.prototype) === Object.prototype, typeof own.structuredClone,
+    new URL("http://x.test/").host, Reflect.ownKeys(Object.prototype).length,
+    typeof (Promise as any).try, new Map([[1, 2]]).size];
+/** What its own call returns is none of this test's business. */
+export const patches = () => {
+  JSON.stringify = () => '"patched"';
+  (String.prototype as any).at = () => "patched";
+  Array.prototype.map = () => ["patched"];
+  (Object.prototype as any).extra = "patched";
+  Object.setPrototypeOf(own.Array.prototype, { __proto__: Object.prototype });
+  own.structuredClone = 1;
+  Object.defineProperty(URL.prototype, "host", { get: () => "patched" });
+  delete (Promise as any).try;
+  Object.defineProperty(Map.prototype, "size", { get: () => "patched" });
+};
 """
-NAMES = ["state", "replace", "usual", "environment", "time", "random", "digest", "log", "types"]
+NAMES = [
+    "state",
+    "replace",
+    "usual",
+    "environment",
+    "time",
+    "random",
+    "digest",
+    "log",
+    "timers",
+    "methods",
+    "others",
+    "globals",
+    "bodies",
+    "patches",
+    "unpatched",
+]
 APP = (
     'import { action, mutation, query } from "./_generated/server";\n'
     'import * as shared from "./shared";\n'
@@ -191,6 +249,10 @@ def run(
     return call
 
 
+def in_node(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.callspec.params["run"] == "node")
+
+
 def test_no_call_sees_what_another_left(run: Callable[[str], FunctionResult]) -> None:
     for _ in range(3):
         assert run("state").value == [0, None, "function", "function"]
@@ -210,11 +272,13 @@ def test_what_replaces_a_global_does_so_for_its_call_alone(
 
 
 def test_variables_can_be_read_and_not_written(
-    run: Callable[[str], FunctionResult], live: EmbeddedDeployment
+    run: Callable[[str], FunctionResult], live: EmbeddedDeployment, request: pytest.FixtureRequest
 ) -> None:
     live.set_environment({"GIVEN": "a"})
     try:
-        expected = ["a", None, False, True, "a", None, "a", None]
+        # In the default runtime variables are read one by one, and none is listed.
+        spread = "a" if in_node(request) else None
+        expected = ["a", None, False, True, "a", None, spread, None]
         assert [run("environment").value for _ in range(2)] == [expected] * 2
     finally:
         live.set_environment({"GIVEN": None})
@@ -256,47 +320,222 @@ def test_digests_are_made(run: Callable[[str], FunctionResult]) -> None:
     assert run("digest").value == [0xCA, 0x97, 0x81, 0x12]
 
 
-def test_lines_have_their_levels_and_show_values(run: Callable[[str], FunctionResult]) -> None:
-    assert run("log").log_lines == (
-        "[LOG] 'a' 1 { deep: { er: [ 1n ] } } undefined null true",
-        "[INFO] '%s' 'b'",
-        "[WARN] Map(1) { 'k' => Set(1) { 1 } }",
-        "[ERROR] 'multi\\nline'",
-        "[DEBUG] Symbol(s) [Function (anonymous)]",
-        "[LOG] 'traced'",
-        "[LOG] { x: 1 }",
-        "[LOG] [ 1 ]",
-        "[LOG] ",
-    )
+PRINTED = (
+    "[LOG] 'a' 1 {\n  deep: {\n    er: [ 1n ]\n  }\n} undefined null true",
+    "[INFO] '%s' 'b'",
+    "[WARN] Map (1) {\n  'k' => Set (1) {\n    1\n  }\n}",
+    "[ERROR] 'multi\\nline'",
+    "[DEBUG] Symbol(s) [Function (anonymous)]",
+    "[LOG] 'traced'",
+    "[LOG] ",
+)
+PRINTED_IN_NODE = (
+    "[LOG] 'a' 1 { deep: { er: [ 1n ] } } undefined null true",
+    PRINTED[1],
+    "[WARN] Map(1) { 'k' => Set(1) { 1 } }",
+    *PRINTED[3:],
+)
 
 
-def test_globals_are_those_of_the_environment(
+def test_lines_have_their_levels_and_show_values(
     run: Callable[[str], FunctionResult], request: pytest.FixtureRequest
 ) -> None:
-    found = run("types").value
-    assert isinstance(found, dict)
-    documented = [
-        "Convex",
-        "fetch",
-        "AsyncLocalStorage",
-        "structuredClone",
-        "URL",
-        "Blob",
-        "TextEncoder",
-        "setTimeout",
-        "clearTimeout",
-        "queueMicrotask",
-        "atob",
-        "WebAssembly",
-        "Intl",
-    ]
-    in_node = "node" in request.node.callspec.id
-    if in_node:
-        documented.remove("AsyncLocalStorage")
-    assert [name for name in documented if found[name] == "undefined"] == []
-    nodes = "Buffer SharedArrayBuffer Atomics WebSocket global require setImmediate navigator"
-    there = {name for name in nodes.split() if found[name] != "undefined"}
-    assert there == (set(nodes.split()) - {"require"} if in_node else set())
+    assert run("log").log_lines == (PRINTED_IN_NODE if in_node(request) else PRINTED)
+
+
+METHODS = ["debug", "error", "info", "log", "time", "timeEnd", "timeLog", "trace", "warn"]
+
+
+def test_the_console_has_its_methods_and_no_others(
+    run: Callable[[str], FunctionResult], request: pytest.FixtureRequest
+) -> None:
+    found = run("methods").value
+    assert isinstance(found, list)
+    assert found == METHODS or (in_node(request) and {*METHODS, "table", "dir"} < {*found})
+
+
+@pytest.mark.parametrize("prefix", ["app:q_", "app:m_", "app:a_"])
+def test_other_methods_of_the_console_are_no_functions(
+    prefix: str, live: EmbeddedDeployment
+) -> None:
+    kind: FunctionKind = {"q": "query", "m": "mutation", "a": "action"}[prefix[4]]  # type: ignore[assignment]
+    error = live.call(kind, f"{prefix}others").error
+    assert re.search(r"Uncaught TypeError: console\S+ is not a function\n", str(error))
+
+
+def test_timers_of_the_console_are_lines(live: EmbeddedDeployment) -> None:
+    for kind in ("q", "m"):
+        call = live.query if kind == "q" else live.mutation
+        assert call(f"app:{kind}_timers").log_lines == (
+            "[WARN] Timer 't' already exists",
+            "[INFO] t: 0ms [ 1 ]",
+            "[INFO] t: 0ms",
+            "[WARN] Timer 't' does not exist",
+            "[WARN] Timer 'u' does not exist",
+            "[INFO] default: 0ms",
+        )
+
+
+LANGUAGE = [
+    "AggregateError",
+    "Array",
+    "ArrayBuffer",
+    "AsyncDisposableStack",
+    "BigInt",
+    "BigInt64Array",
+    "BigUint64Array",
+    "Boolean",
+    "DataView",
+    "Date",
+    "DisposableStack",
+    "Error",
+    "EvalError",
+    "FinalizationRegistry",
+    "Float16Array",
+    "Float32Array",
+    "Float64Array",
+    "Function",
+    "Infinity",
+    "Int16Array",
+    "Int32Array",
+    "Int8Array",
+    "Intl",
+    "Iterator",
+    "JSON",
+    "Map",
+    "Math",
+    "NaN",
+    "Number",
+    "Object",
+    "Promise",
+    "Proxy",
+    "RangeError",
+    "ReferenceError",
+    "Reflect",
+    "RegExp",
+    "Set",
+    "String",
+    "SuppressedError",
+    "Symbol",
+    "SyntaxError",
+    "TypeError",
+    "URIError",
+    "Uint16Array",
+    "Uint32Array",
+    "Uint8Array",
+    "Uint8ClampedArray",
+    "WeakMap",
+    "WeakRef",
+    "WeakSet",
+    "WebAssembly",
+    "decodeURI",
+    "decodeURIComponent",
+    "encodeURI",
+    "encodeURIComponent",
+    "escape",
+    "eval",
+    "globalThis",
+    "isFinite",
+    "isNaN",
+    "parseFloat",
+    "parseInt",
+    "undefined",
+    "unescape",
+]
+PLATFORM = [
+    "AbortController",
+    "AbortSignal",
+    "AsyncLocalStorage",
+    "AsyncResource",
+    "Blob",
+    "Convex",
+    "Crypto",
+    "CryptoKey",
+    "DOMException",
+    "Event",
+    "EventTarget",
+    "File",
+    "FormData",
+    "Headers",
+    "Performance",
+    "PerformanceEntry",
+    "PerformanceMark",
+    "PerformanceMeasure",
+    "ReadableStream",
+    "ReadableStreamBYOBReader",
+    "ReadableStreamDefaultReader",
+    "Request",
+    "Response",
+    "SubtleCrypto",
+    "TextDecoder",
+    "TextDecoderStream",
+    "TextEncoder",
+    "TextEncoderStream",
+    "TransformStream",
+    "URL",
+    "URLSearchParams",
+    "WritableStream",
+    "WritableStreamDefaultWriter",
+    "atob",
+    "btoa",
+    "clearInterval",
+    "clearTimeout",
+    "console",
+    "crypto",
+    "fetch",
+    "performance",
+    "process",
+    "self",
+    "setInterval",
+    "setTimeout",
+    "structuredClone",
+]
+
+
+def test_globals_are_those_that_the_runtime_documents(
+    run: Callable[[str], FunctionResult], request: pytest.FixtureRequest
+) -> None:
+    found = run("globals").value
+    assert isinstance(found, list)
+    names, unknown, bare, is_self, classes = found
+    if in_node(request):
+        nodes = {"Buffer", "setImmediate", "global", "require", "module", "__filename"}
+        assert isinstance(names, list)
+        assert nodes < {*names}
+        return
+    assert sorted(map(str, names if isinstance(names, list) else [])) == sorted(
+        [*LANGUAGE, *PLATFORM]
+    )
+    assert (unknown, bare) == ([], [])
+    assert (is_self, classes) == (True, ["function", "function"])
+
+
+def test_globals_are_the_same_while_a_module_is_imported(
+    bundle: Bundle, push_over_http: PushOverHttp
+) -> None:
+    source = (
+        "export const x = 1;\nthrow new Error(Object.getOwnPropertyNames(globalThis).join());\n"
+    )
+    message = push_over_http(bundle({"convex/a.ts": source})).body["message"]
+    names = message.partition("Uncaught Error: ")[2].partition("\n")[0].split(",")
+    assert sorted(names) == sorted([*LANGUAGE, *PLATFORM])
+
+
+def test_bodies_are_read_without_the_globals_that_node_reads_them_by(
+    run: Callable[[str], FunctionResult],
+) -> None:
+    for _ in range(2):
+        assert run("bodies").value == [True, 3, "t", "ab", {"a": 1}]
+
+
+def test_no_call_gets_the_builtins_that_another_has_patched(
+    live: EmbeddedDeployment,
+) -> None:
+    usual = ["{}", "x", [3], None, True, "function", "x.test", 12, "function", 1]
+    for call, name in ((live.query, "q"), (live.mutation, "m"), (live.action, "a")):
+        for _ in range(3):
+            assert call(f"app:{name}_unpatched").value == usual
+            call(f"app:{name}_patches")
 
 
 def test_time_stands_still_in_transactions_and_moves_in_actions(live: EmbeddedDeployment) -> None:
@@ -339,18 +578,20 @@ def test_lines_are_in_the_order_in_which_they_were_written(live: EmbeddedDeploym
 OVERFLOW = "[ERROR] Log overflow (maximum 256). Remaining log lines omitted."
 
 
-@pytest.mark.parametrize("count", [255, 256, 257, 600])
-def test_256_lines_are_kept_of_a_call(count: int, live: EmbeddedDeployment) -> None:
+@pytest.mark.parametrize("count", [254, 255, 256, 600])
+def test_256_lines_are_kept_of_a_call_the_note_of_more_included(
+    count: int, live: EmbeddedDeployment
+) -> None:
     lines = live.query("more:many", {"count": count}).log_lines
-    assert lines[:256] == tuple(f"[LOG] {i}" for i in range(min(count, 256)))
-    assert lines[256:] == (() if count <= 256 else (OVERFLOW,))
+    assert lines[:255] == tuple(f"[LOG] {i}" for i in range(min(count, 255)))
+    assert lines[255:] == (() if count <= 255 else (OVERFLOW,))
 
 
 def test_each_function_has_lines_of_its_own(live: EmbeddedDeployment) -> None:
     lines = live.action("more:manyTwice").log_lines
     assert [line for line in lines if line.startswith("[ERROR]")] == [OVERFLOW] * 2
-    assert len(lines) == 514
-    assert lines[-2] == "[WARN] 255"
+    assert len(lines) == 512
+    assert lines[-2] == "[WARN] 254"
 
 
 def test_actions_have_timers(live: EmbeddedDeployment) -> None:

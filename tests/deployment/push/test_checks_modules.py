@@ -69,7 +69,7 @@ ROWS = [
         "export const x = deep();\n",
         "InvalidModules",
         "Failed to analyze a.js: Uncaught TypeError: boom\n    at deep (../convex/a.ts:3:9)\n"
-        "    at <anonymous> (../convex/a.ts:5:18)\n[LOG] 'hi' { a: 1 }",
+        "    at <anonymous> (../convex/a.ts:5:18)\n[LOG] 'hi' {\n  a: 1\n}",
         at=(3, 9),
     ),
     module(

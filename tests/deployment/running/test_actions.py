@@ -336,7 +336,7 @@ def test_a_node_action_requires_builtins(
     assert result.error is None
     assert result.value == [
         *("9dd4e4", "a/b", 1, "MODULE_NOT_FOUND", "there", "fs"),
-        ["builtinModules", "createRequire", "isBuiltin"],
+        ["Module", "builtinModules", "createRequire", "isBuiltin"],
     ]
 
 

@@ -127,7 +127,7 @@ def test_a_throw_takes_back_what_was_written_and_says_where(app: EmbeddedDeploym
     assert lines[1].startswith("    at handler (../convex/posts.ts:")
     place = lines[1].rpartition("posts.ts:")[2].rstrip(")").split(":")
     assert POSTS.splitlines()[int(place[0]) - 1][int(place[1]) - 1 :].startswith("new Error")
-    assert result.log_lines == ("[LOG] 'before' { data: undefined }",)
+    assert result.log_lines == ("[LOG] 'before' {\n  data: undefined\n}",)
     assert app.documents("users") == []
 
 
@@ -429,7 +429,7 @@ RUNAWAYS = {
     ),
     "never": (
         "await new Promise(() => {});",
-        "Uncaught Error: The function returned a promise that can never resolve.",
+        "Returned promise will never resolve",
     ),
 }
 

@@ -35,7 +35,7 @@ def test_log_lines_are_limited(
     assert push_over_http(bundle({"convex/a.ts": text})).status == 200
     lines = deployment.query("a:f").log_lines
     assert lines == (
-        *(f"[LOG] {i}" for i in range(256)),
+        *(f"[LOG] {i}" for i in range(255)),
         "[ERROR] Log overflow (maximum 256). Remaining log lines omitted.",
     )
 

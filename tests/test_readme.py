@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_convex_eval.generation.built_in import built_in_vendors
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -62,3 +64,31 @@ def test_every_file_that_the_readme_links_is_there() -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_page_on_models_has_every_vendor_s_names_and_no_key_of_the_ini_file_that_is_none(
+    project: pytest.Pytester,
+) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    forms = {form.strip("`") for form in re.findall(r"^\| (`[^`]+`) \|", page, re.MULTILINE)}
+    assert set(built_in_vendors().forms) | {"auto", "reference"} == forms
+    named = set(re.findall(r"\bconvex_model_[a-z]+\b", page))
+    known = set(re.findall(r"^  (convex_[a-z_]+) ", _help(project), re.MULTILINE))
+    assert named == {"convex_model_settings", "convex_model_prices"}
+    assert named <= known
+
+
+def test_the_vendor_of_the_page_on_models_is_one(project: pytest.Pytester) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    (example,) = [
+        block
+        for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        if "pytest_convex_eval_provider" in block
+    ]
+    project.makeconftest(f'{example}\npytest_plugins = ["pytest_convex_eval.plugin"]\n')
+    ran = project.runpytest_subprocess("--convex-model=acne/x")
+    ran.stderr.fnmatch_lines(["*'acne/x' is no model of a vendor known here; *acme/ID*"])
+
+
+def _help(project: pytest.Pytester) -> str:
+    return project.runpytest_subprocess("--help").stdout.str()

@@ -56,6 +56,14 @@ def body(request: Request, dialect: Dialect) -> dict[str, Json]:
     return {**data, **request.settings}
 
 
+def answered_by(told: str | None, request: Request, prefix: str) -> str | None:
+    """The model that an endpoint says answered, as prices name it: the one that was asked by the
+    name that it has here, any other by the endpoint's own behind its vendor's `prefix`."""
+    if told is None:
+        return None
+    return request.model if told == request.model_id else prefix + told
+
+
 class Reply:
     """A completion in the making. It is whole when it has a `stop`.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_convex_eval.generation.json_fields import Json
-from pytest_convex_eval.generation.openai.chat_api import Dialect, Reply, body
+from pytest_convex_eval.generation.openai.chat_api import Dialect, Reply, answered_by, body
 from pytest_convex_eval.generation.openai.errors import as_attempt_error, told_error
 from pytest_convex_eval.generation.provider import Gate, Request
 from pytest_convex_eval.generation.retries import (
@@ -120,7 +120,7 @@ class ChatProvider(RetryingProvider):
             reply.text,
             reply.stop,
             reply.usage,
-            None if reply.model is None else self._prefix + reply.model,
+            answered_by(reply.model, request, self._prefix),
             request_id(response.headers),
             response.status_code,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_convex_eval.generation.json_fields import Json
-from pytest_convex_eval.generation.openai.chat_api import Dialect, Reply, body
+from pytest_convex_eval.generation.openai.chat_api import Dialect, Reply, answered_by, body
 from pytest_convex_eval.generation.openai.words import stop_of, usage_of
 from pytest_convex_eval.generation.provider import Request, Turn
 from pytest_convex_eval.generation.usage import Rate, Stop, Tokens
@@ -188,6 +188,22 @@ def test_a_cost_that_is_told_is_taken_and_no_other(
     told: dict[str, Json], usd: float | None
 ) -> None:
     assert usage_of(told).usd == usd
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "told", "named"),
+    [
+        ("openai/m", "openai/", "m", "openai/m"),
+        ("openai/m", "openai/", "m-2026-11-01", "openai/m-2026-11-01"),
+        ("local", "", "m", "local"),
+        ("local", "", "another", "another"),
+        ("local", "", None, None),
+    ],
+)
+def test_the_model_that_answered_is_named_as_its_price_is(
+    name: str, prefix: str, told: str | None, named: str | None
+) -> None:
+    assert answered_by(told, Request(name, "", "task", 9, model_id="m"), prefix) == named
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from pydantic import JsonValue
 from pytest_convex_eval.outcomes import StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
+from pytest_convex_eval.toolchain.lint.echoes import condensed
 from pytest_convex_eval.toolchain.lint.run import lint
-from pytest_convex_eval.toolchain.suppressions import find_suppressions
+from pytest_convex_eval.toolchain.lint.suppressions import judged_suppressions
 
 
 class LintStage:
@@ -57,5 +58,8 @@ class LintStage:
                 replace(finding, severity="warning") if finding.severity == "error" else finding
                 for finding in findings
             )
-        findings = (*find_suppressions(context.files), *findings)
+        suppressions = judged_suppressions(
+            context.files, context.tools.lint_profile, off=policy.off, require=policy.require
+        )
+        findings = condensed((*suppressions, *findings))
         return Report(findings, report.output, report.cpu_seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pytest_convex_eval.outcomes import Files, Finding
@@ -24,14 +25,17 @@ _DIRECTIVE = re.compile(
     r"@ts-(?:nocheck|ignore|expect-error)|(?:eslint|oxlint)-disable(?:-next-line|-line)?",
     re.IGNORECASE,
 )
-# Where a tool would look for it: at the start of a comment, or of a line of one. From the last
-# line's start only: from each of the lines before, a run of empty ones would be read once a line.
+# Where a tool would look for it: at the start of a comment, or of a line of one, behind one run of
+# slashes and stars: a comment within a comment (`// // @ts-ignore`) is obeyed by none. From the
+# last line's start only: from each of the lines before, a run of empty ones would be read once a
+# line. What it names stands behind a linter's directive, up to two hyphens and a reason.
 _IN_PLACE = re.compile(
-    r"(?:\A|[\n\r\u2028\u2029])(?:[^\S\n\r\u2028\u2029]|[/*])*(?=(?P<word>"
+    r"(?:\A|[\n\r\u2028\u2029])[^\S\n\r\u2028\u2029]*+[/*]*+[^\S\n\r\u2028\u2029]*+(?=(?P<word>"
     + _DIRECTIVE.pattern
-    + "))",
+    + r")(?P<named>[^\n\r\u2028\u2029]*+))",
     re.I,
 )
+_REASON = re.compile(r"\s-{2,}\s|\*/")
 
 
 def is_source(path: str) -> bool:
@@ -39,17 +43,26 @@ def is_source(path: str) -> bool:
     return PurePosixPath(path).suffix in SOURCE_SUFFIXES
 
 
-def find_suppressions(files: Files) -> tuple[Finding, ...]:
-    """Each suppression comment of an answer's files, as an error `lint/suppression`.
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """A suppression comment: the finding that tells it, and the names of the rules that it switches
+    off; none of them are all, or the compiler's errors."""
+
+    finding: Finding
+    rules: tuple[str, ...] = ()
+
+
+def find_suppressions(files: Files) -> tuple[Suppression, ...]:
+    """Each suppression comment of an answer's files; its finding is an error `lint/suppression`.
 
     A directive counts where a tool would obey it; the same words in a string, or mentioned within
     the prose of a comment, are none.
     """
     return tuple(
-        finding
+        suppression
         for path, text in files.items()
         if is_source(path)
-        for finding in _suppressions(path, text)
+        for suppression in _suppressions(path, text)
     )
 
 
@@ -69,7 +82,7 @@ def _disarmed(match: re.Match[str]) -> str:
     return f"_{word[1:]}" if word.startswith("@") else word.replace("-", "_", 1)
 
 
-def _suppressions(path: str, text: str) -> Iterator[Finding]:
+def _suppressions(path: str, text: str) -> Iterator[Suppression]:
     if not _DIRECTIVE.search(text):
         return
     source = SourceText(text)
@@ -78,7 +91,7 @@ def _suppressions(path: str, text: str) -> Iterator[Finding]:
             continue
         for match in _IN_PLACE.finditer(part):
             place = source.at(start + match.start("word"))
-            yield Finding(
+            finding = Finding(
                 code="lint/suppression",
                 message=f"{match['word']} switches checks off; it is not obeyed",
                 path=path,
@@ -86,6 +99,15 @@ def _suppressions(path: str, text: str) -> Iterator[Finding]:
                 column=place.column,
                 excerpt=source.excerpt(place.line),
             )
+            yield Suppression(finding, _named(match["word"], match["named"]))
+
+
+def _named(word: str, named: str) -> tuple[str, ...]:
+    """The rules that a directive names."""
+    if word.startswith("@"):
+        return ()
+    names = _REASON.split(named, maxsplit=1)[0]
+    return tuple(filter(None, (name.strip() for name in names.split(","))))
 
 
 def _parts(path: str, text: str) -> Iterator[tuple[str, str, int]]:

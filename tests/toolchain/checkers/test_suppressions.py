@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lexer import spans
+from pytest_convex_eval.toolchain.lint.profiles import LintProfile
+from pytest_convex_eval.toolchain.lint.suppressions import judged_suppressions
 from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.suppressions import find_suppressions, neutralise
 from tests.patience import HANG_SECONDS
@@ -30,7 +32,7 @@ DIRECTIVES = (
 
 
 def found(text: str, path: str = "convex/a.ts") -> list[str]:
-    return [finding.location() for finding in find_suppressions({path: text})]
+    return [found.finding.location() for found in find_suppressions({path: text})]
 
 
 @pytest.mark.parametrize("directive", DIRECTIVES)
@@ -48,7 +50,8 @@ def test_a_directive_in_a_comment_is_a_finding(
     directive: str, before: str, after: str, column: int
 ) -> None:
     text = f"const a = 1;\n{before}{directive}{after}\n"
-    (finding,) = find_suppressions({"convex/a.ts": text})
+    (suppression,) = find_suppressions({"convex/a.ts": text})
+    finding = suppression.finding
     assert (finding.code, finding.severity) == ("lint/suppression", "error")
     assert finding.location() == f"convex/a.ts:2:{column}"
     assert find_suppressions({"convex/a.ts": neutralise("convex/a.ts", text)}) == ()
@@ -68,6 +71,66 @@ def test_a_directive_in_a_comment_is_a_finding(
 def test_a_directive_in_a_literal_is_none_and_stays(text: str) -> None:
     assert found(text) == []
     assert neutralise("convex/a.ts", text) == text
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "// // @ts-ignore",
+        "// // eslint-disable-next-line @typescript-eslint/no-explicit-any",
+        "// * @ts-nocheck",
+        "/* // @ts-expect-error */",
+        "/*\n * // eslint-disable\n */",
+        "// -- oxlint-disable",
+    ],
+)
+def test_a_directive_in_code_that_is_commented_out_is_none(comment: str) -> None:
+    assert found(f"{comment}\nexport const a = 1;\n") == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "rules"),
+    [
+        ("// @ts-ignore no-explicit-any", ()),
+        ("/* eslint-disable */", ()),
+        ("// eslint-disable-next-line -- the API is untyped", ()),
+        (
+            "// eslint-disable-line a, @typescript-eslint/b -- a, reason",
+            ("a", "@typescript-eslint/b"),
+        ),
+        ("/* oxlint-disable a,\n b */", ("a",)),
+    ],
+)
+def test_what_a_directive_switches_off_is_read(comment: str, rules: tuple[str, ...]) -> None:
+    (suppression,) = find_suppressions({"convex/a.ts": comment})
+    assert suppression.rules == rules
+
+
+@pytest.mark.parametrize(
+    ("directive", "profile", "severity"),
+    [
+        ("@ts-expect-error", "recommended", "error"),
+        ("eslint-disable", "recommended", "error"),
+        ("eslint-disable-line @typescript-eslint/no-floating-promises", "recommended", "error"),
+        ("eslint-disable-line no-console, convex-eval/http-routes", "recommended", "error"),
+        ("oxlint-disable-line typescript/no-explicit-any", "recommended", "warning"),
+        ("oxlint-disable-line typescript/no-explicit-any", "strict", "error"),
+        ("eslint-disable-line no-console, max-lines -- it is long", "strict", "warning"),
+        ("eslint-disable-line @convex-dev/no-filter-in-query", "correctness", "warning"),
+    ],
+)
+def test_a_suppression_counts_as_much_as_what_it_hides(
+    directive: str, profile: LintProfile, severity: str
+) -> None:
+    (finding,) = judged_suppressions({"convex/a.ts": f"// {directive}\n"}, profile)
+    assert (finding.code, finding.severity) == ("lint/suppression", severity)
+
+
+def test_a_suppression_of_what_the_case_requires_or_leaves_off_counts_as_that() -> None:
+    files = {"convex/a.ts": "// eslint-disable-line no-explicit-any\n"}
+    (required,) = judged_suppressions(files, "recommended", require=["no-explicit-any"])
+    (left_off,) = judged_suppressions(files, "strict", off=["no-explicit-any"])
+    assert (required.severity, left_off.severity) == ("error", "warning")
 
 
 def test_a_directive_mentioned_in_prose_is_no_finding() -> None:

@@ -146,7 +146,6 @@ def test_that_a_rule_is_an_error_is_meant() -> None:
         "args-validator",
         "duplicate-index",
         "http-routes",
-        "no-collect-length",
         "no-node-import",
         "no-system-field-in-index",
         "node-actions-only",

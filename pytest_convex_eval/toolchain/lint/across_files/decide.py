@@ -213,6 +213,13 @@ def _id_strings(project: Project) -> Iterator[Decision]:
         if table.name is not None
     }
     stems = {key: {_stem(field.name) for field in table.fields} for key, table in tables.items()}
+    fields = _id_fields(project)
+    used = {
+        (project.component(path), use.stem.lower().replace("_", ""))
+        for path, facts in project.files.items()
+        for use in facts.id_uses
+        if use.field is None or (project.component(path), use.field) in fields
+    }
     for path, facts in project.files.items():
         component = project.component(path)
         for found in facts.id_strings:
@@ -224,9 +231,24 @@ def _id_strings(project: Project) -> Iterator[Decision]:
             # system's ids.
             if key is None or stem in stems[key] or "" in stems[key]:
                 continue
+            # The same name may be that of an identity's subject, or of another system's id.
+            is_used = any(field is None or (component, field) in fields for field in found.uses)
+            if not (is_used or (found.in_table and (component, stem) in used)):
+                continue
             name = tables[key].name
             message = f'this is the id of a document of {name}: validate it by v.id("{name}").'
             yield Decision("id-validator", message, path, found.at)
+
+
+def _id_fields(project: Project) -> set[tuple[str, str]]:
+    """The names of fields that hold a document's id, with their component."""
+    return {
+        (project.component(path), field.name)
+        for path, facts in project.files.items()
+        for table in facts.tables
+        for field in table.fields
+        if field.table is not None
+    }
 
 
 def _stem(name: str) -> str:

@@ -148,10 +148,22 @@ class OwnOfComponent:
 
 @dataclass(frozen=True, slots=True)
 class IdString:
-    """A field called `<stem>Id` that is validated as a string."""
+    """A field called `<stem>Id` that is validated as a string, of a table or of arguments. `uses`
+    are those of a value of this name in the same statement, as the `field` of an `IdUse`."""
 
     stem: str
     at: LineAndColumn
+    in_table: bool
+    uses: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdUse:
+    """A document's field called `<stem>Id` whose value is used as an id, or, where `field` is not
+    None, as the value of that field."""
+
+    stem: str
+    field: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +198,7 @@ class FileFacts:
     declarations: tuple[Declaration, ...] = ()
     tables: tuple[Table, ...] = ()
     id_strings: tuple[IdString, ...] = ()
+    id_uses: tuple[IdUse, ...] = ()
     words: frozenset[str] = frozenset()
     computed_indexes: bool = False
     routers: tuple[LineAndColumn, ...] = ()

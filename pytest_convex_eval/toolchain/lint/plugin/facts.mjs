@@ -12,6 +12,7 @@ import { keyOf, methodNode, methodOf, stringOf, propertyValue } from "./shared/a
 import { databaseCalls } from "./shared/context.mjs";
 import { SourceFile } from "./shared/file.mjs";
 import { exportsOf, hasDefaultExport, registered } from "./shared/functions.mjs";
+import { idStrings, idUses } from "./shared/ids.mjs";
 import { valueImports } from "./shared/imports.mjs";
 import { querySteps } from "./shared/queries.mjs";
 import { cronTables } from "./shared/references.mjs";
@@ -55,6 +56,7 @@ function factsOf(file) {
     declarations: graph.declarations().slice(0, MOST),
     tables: tables(file).slice(0, MOST).map(tableFacts(file)),
     id_strings: idStrings(file).slice(0, MOST),
+    id_uses: idUses(file).slice(0, MOST),
     words: wordsOf(file),
     computed_indexes: file
       .nodes("CallExpression")
@@ -145,19 +147,6 @@ const tableFacts = (file) => (/** @type {import("./shared/tables.mjs").Table} */
     at: place(methodNode(call)),
   })),
 });
-
-/** Fields named as ids are and validated as strings. @param {File} file */
-function idStrings(file) {
-  return file.nodes("Property").flatMap((property) => {
-    const stem = /^(.+?)(?:Id|_id)s?$/.exec(keyOf(property) ?? "")?.[1];
-    if (stem === undefined || property.parent.type !== "ObjectExpression") return [];
-    let validator = validatorOf(file, property.value);
-    if (validator?.name === "array" && validator.call.arguments[0]) {
-      validator = validatorOf(file, validator.call.arguments[0]);
-    }
-    return validator?.name === "string" ? [{ stem, at: place(property.value) }] : [];
-  });
-}
 
 /**
  * Strings that may name an index, wherever they are used; none of where indexes are defined.

@@ -1,6 +1,6 @@
 /** `.collect()` of a whole table. */
 
-import { isCounted } from "./shared/counted.mjs";
+import { countedFor } from "./shared/counted.mjs";
 import { querySteps, usesIndex } from "./shared/queries.mjs";
 import { rule } from "./shared/rule.mjs";
 
@@ -13,7 +13,8 @@ export default rule({
   check(file, report) {
     for (const { name, call, query } of querySteps(file)) {
       // Counting is `no-collect-length`'s to tell.
-      if (name === "collect" && !usesIndex(query) && !isCounted(file, call)) report(call);
+      if (name !== "collect" || usesIndex(query)) continue;
+      if (countedFor(file, call) === null) report(call);
     }
   },
 });

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_convex_eval import __version__
 from pytest_convex_eval.check.command import add_check
+from pytest_convex_eval.comparison.commands import add_comparison
 from pytest_convex_eval.outcomes import ConvexEvalError
 from pytest_convex_eval.runs.commands import add_runs
 
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add_check(commands)
     _add_serve(commands)
     add_runs(commands)
+    add_comparison(commands)
 
     store = commands.add_parser("store", help="the generation store")
     actions = store.add_subparsers(required=True, metavar="ACTION")

@@ -32,6 +32,8 @@ from pytest_convex_eval.outcomes import STAGES, ConfigurationError, StageName, a
 from pytest_convex_eval.toolchain.lint.profiles import LintEngine, LintProfile
 
 Keep: TypeAlias = Literal["failed", "all", "none"]
+Gate: TypeAlias = Literal["cases", "suite", "none"]
+Inconclusive: TypeAlias = Literal["fail", "pass"]
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -69,6 +71,10 @@ class Settings:
     repair: int
     batch: bool
     no_cache: bool
+    baseline: str | None
+    margin: float
+    gate: Gate
+    inconclusive: Inconclusive
 
     @property
     def asks_models(self) -> bool:
@@ -216,6 +222,25 @@ def add_options(parser: pytest.Parser) -> None:
         "could not be asked is skipped (default: no limit)",
         metavar="USD",
     )
+    option(
+        "baseline",
+        "Run to hold this one against: a folder, an id, the beginning of one, or latest (default: "
+        "none)",
+        metavar="RUN",
+    )
+    option("margin", "Points that may be lost against the baseline (default: 5)", metavar="POINTS")
+    option(
+        "gate",
+        "What fails the run: cases, each failing item; suite, the comparison with the baseline "
+        "alone; none, neither (default: suite with a baseline, else cases)",
+        metavar="GATE",
+    )
+    option(
+        "inconclusive",
+        "Whether a comparison that decides nothing is to fail (exit code 6) or pass (default: "
+        "fail)",
+        metavar="WORD",
+    )
     parser.addini(
         "convex_model_settings",
         "Settings of requests, a line for each: MODEL NAME=VALUE ..., where MODEL may have * and "
@@ -265,6 +290,10 @@ def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
         repair=_count(config, "repair", 0, least=0),
         batch=_flag(config, "batch"),
         no_cache=_flag(config, "no-cache"),
+        baseline=_one(config, "baseline"),
+        margin=_points(config, "margin", 5.0),
+        gate=_gate(config),
+        inconclusive=_choice(config, "inconclusive", Inconclusive, "fail"),
     )
 
 
@@ -313,6 +342,28 @@ def _dollars(config: pytest.Config, name: str) -> float | None:
     if not 0 < value < float("inf"):
         raise pytest.UsageError(f"--convex-{name}: {text!r} is no amount of USD above 0")
     return value
+
+
+def _points(config: pytest.Config, name: str, default: float) -> float:
+    text = _one(config, name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 100:
+        raise pytest.UsageError(f"--convex-{name}: {text!r} is no number of points above 0")
+    return value
+
+
+def _gate(config: pytest.Config) -> Gate:
+    baseline = _one(config, "baseline") is not None
+    default: Gate = "suite" if baseline else "cases"
+    gate = _choice(config, "gate", Gate, default)
+    if gate == "suite" and not baseline:
+        raise pytest.UsageError("--convex-gate suite: say against what, with --convex-baseline")
+    return gate
 
 
 def _folder(config: pytest.Config, name: str, default: str) -> Path:

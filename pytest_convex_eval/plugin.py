@@ -40,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = read_settings(config, vendors)
     config.stash[_SESSION] = EvalSession(config, settings, reporter, vendors)
     config.stash[_SESSION].check_settings()
+    if reporter is not None and (keeper := config.stash[_SESSION].gate_keeper(reporter)):
+        config.pluginmanager.register(keeper, "convex-eval-gate")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -93,6 +95,10 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, collector.CaseItem) and call.when == "call":
         annotate(report, item.result, call.excinfo and call.excinfo.value)
+        if item.config.stash[_SESSION].settings.gate != "cases":
+            from pytest_convex_eval.comparison.gating import record_only
+
+            record_only(report, item.result)
     return report
 
 

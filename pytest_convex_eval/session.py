@@ -38,6 +38,7 @@ from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.reporter import RunReporter
 
 if TYPE_CHECKING:
+    from pytest_convex_eval.comparison.gating import GateKeeper
     from pytest_convex_eval.evaluation.evaluator import Evaluator
     from pytest_convex_eval.generation.arms import Arm
     from pytest_convex_eval.runs.record import RunRecord
@@ -105,6 +106,28 @@ class EvalSession:
                 "--convex-mutants: mutants are variations of references; use it with "
                 f"--convex-model {REFERENCE}"
             )
+
+    def gate_keeper(self, reporter: RunReporter) -> GateKeeper | None:
+        """What holds the run against its baseline, where there is one. Raises pytest.UsageError for
+        a baseline that is no run: before anything is spent."""
+        settings = self.settings
+        if settings.baseline is None:
+            return None
+        from pytest_convex_eval.comparison.gating import GateKeeper
+        from pytest_convex_eval.runs import RunError, find_run
+
+        try:
+            baseline = find_run(settings.baseline, settings.runs)
+        except RunError as error:
+            raise pytest.UsageError(f"--convex-baseline: {error}") from None
+        return GateKeeper(
+            self.config,
+            reporter,
+            baseline,
+            margin=settings.margin / 100,
+            inconclusive=settings.inconclusive,
+            decides=settings.gate == "suite",
+        )
 
     def case_file(self, parent: pytest.Collector, path: Path) -> CaseFile:
         return CaseFile.build(parent, path, matrix=self.matrix(), evaluate=self.evaluate)

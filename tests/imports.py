@@ -115,6 +115,10 @@ PYTHON: Mapping[str, Room] = {
         ),
     ),
     "runs": Room(("runs",), ("ground",), knows_pytest=True),
+    "comparison": Room(("comparison",), ("ground", "statistics", "runs")),
+    "comparison.gating": Room(
+        ("comparison.gating",), ("ground", "runs", "comparison"), knows_pytest=True
+    ),
     "cases.plan": Room(
         ("cases.plan", "cases.model", "cases.loader", "cases.source", "cases.schema"),
         ("ground", "expectations", "behaviour"),
@@ -144,6 +148,7 @@ PYTHON: Mapping[str, Room] = {
         ("session",),
         (
             *("ground", "cases", "cases.plan", "runs", "runs.manifest", "options", "evaluation"),
+            "comparison.gating",
             *("generation", "generation.ahead", "generation.vendor", "generation.built_in"),
             *("stages", "toolchain", "toolchain.sharing"),
         ),
@@ -151,7 +156,7 @@ PYTHON: Mapping[str, Room] = {
     ),
     "plugin": Room(
         ("plugin",),
-        ("ground", "cases", "runs", "options", "session", "hookspecs"),
+        ("ground", "comparison.gating", "cases", "runs", "options", "session", "hookspecs"),
         knows_pytest=True,
     ),
     "check": Room(
@@ -166,7 +171,7 @@ PYTHON: Mapping[str, Room] = {
         (
             *("ground", "cases", "cases.plan", "deployment", "generation", "generation.built_in"),
             "toolchain.packages",
-            *("runs", "check"),
+            *("runs", "check", "comparison"),
         ),
     ),
 }

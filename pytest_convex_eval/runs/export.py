@@ -51,7 +51,7 @@ def as_markdown(run: Run) -> Iterator[str]:
     yield f"| {' | '.join(_COLUMNS)} |"
     yield "|" + " --- |" * len(_COLUMNS)
     for item in run.items():
-        cells = ("" if value is None else _escaped(str(value)) for value in _values(item))
+        cells = ("" if value is None else escaped(str(value)) for value in _values(item))
         yield f"| {' | '.join(cells)} |"
 
 
@@ -95,8 +95,8 @@ def _row(cells: Sequence[object]) -> str:
     return text.getvalue()
 
 
-def _escaped(text: str) -> str:
-    """`text` as Markdown that shows it, and does nothing else."""
+def escaped(text: str) -> str:
+    """`text` as Markdown that shows it, and does nothing else: it calls nobody either."""
     for character in "\\`*_{}[]<>#|":
         text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ").replace("\r", " ")
+    return text.replace("\n", " ").replace("\r", " ").replace("@", "@\u200b")

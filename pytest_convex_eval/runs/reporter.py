@@ -118,6 +118,11 @@ class RunReporter:
     def begun(self) -> bool:
         return self._record is not None
 
+    @property
+    def folder(self) -> Path | None:
+        """Of the record; None until it was begun."""
+        return None if self._record is None else self._record.folder
+
     def begin(
         self,
         record: RunRecord,

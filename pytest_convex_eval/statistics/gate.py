@@ -20,7 +20,7 @@ class GateDecision:
     """`difference` is the candidate's mean rate less the baseline's, as a share of 1.
 
     `basis` says what the interval allows for: `trials` on exactly these cases, or `cases` like
-    these, which is wider, where there are fewer than two trials. `trials_needed` and `cases_needed`
+    these, which is wider, where there are too few trials. `trials_needed` and `cases_needed`
     would decide an inconclusive one if the difference stays what it is; None where none would.
     """
 
@@ -35,7 +35,7 @@ class GateDecision:
     cases_needed: int | None = None
 
 
-def decide(pairs: Sequence[Pair], *, margin: float) -> GateDecision:
+def decide(pairs: Sequence[Pair], *, margin: float, level: float = LEVEL) -> GateDecision:
     """`a` is the baseline. Non-inferior: the interval ends above the margin; regressed: it ends
     below 0, and the other does not hold. Raises ValueError where there is no pair."""
     if not pairs:
@@ -48,7 +48,7 @@ def decide(pairs: Sequence[Pair], *, margin: float) -> GateDecision:
     basis: Literal["trials", "cases"] = "cases" if suite is None else "trials"
     if error is None:
         return GateDecision("inconclusive", difference, None, margin, basis, len(pairs), trials)
-    half = error * student_quantile((1 + LEVEL) / 2, degrees)
+    half = error * student_quantile((1 + level) / 2, degrees)
     interval = Interval(max(difference - half, -1.0), min(difference + half, 1.0))
     if interval.low > -margin:
         verdict: GateVerdict = "non-inferior"

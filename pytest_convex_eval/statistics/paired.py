@@ -26,7 +26,7 @@ class Paired:
     """b's mean rate less a's, over the cases that both did, in shares of 1 (not points).
 
     `error` and `interval` are for cases like these; `suite_error` and `suite_interval` for exactly
-    these cases (None below two trials of each). `detectable` is the difference that would be found
+    these cases (None where most have fewer than two trials). `detectable` is the difference that would be found
     four times in five. `p_value` is the sign-flip test's over clusters, `adjusted` the same for all
     comparisons of its family (Holm), `draws` how many flips were drawn (None: exact). `discordant`
     are the cases that b alone and a alone passed, where each has one trial, and `mcnemar` their
@@ -132,18 +132,24 @@ def _trials(pairs: Sequence[Pair]) -> float:
 
 def suite_difference_error(pairs: Sequence[Pair]) -> tuple[float, float] | None:
     """The standard error of the mean difference on exactly these cases, and its degrees of freedom
-    (Welch and Satterthwaite); None where a case has fewer than two trials of a side.
+    (Welch and Satterthwaite); None where most cases have fewer than two trials of a side.
 
+    A case that lost all trials but one is taken to vary as the others of its side do on average.
     It is at least what one discordant pair of all trials would make: that no case flipped is no
     proof that none can.
     """
     parts: list[tuple[float, int]] = []
-    for pair in pairs:
-        for counts in (pair.a, pair.b):
-            variance = counts.variance
+    for side in ([pair.a for pair in pairs], [pair.b for pair in pairs]):
+        known = [one.variance for one in side if one.variance is not None]
+        if 2 * len(known) <= len(side):
+            return None
+        usual = mean(known)
+        for one in side:
+            variance = one.variance
             if variance is None:
-                return None
-            parts.append((variance / counts.valid, counts.valid - 1))
+                parts.append((usual, 1))
+            else:
+                parts.append((variance / one.valid, one.valid - 1))
     total = math.fsum(part for part, _ in parts)
     error = math.sqrt(total) / len(pairs)
     least = 1 / (_trials(pairs) * (len(pairs) + 2))

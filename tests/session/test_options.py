@@ -87,6 +87,10 @@ OPTIONS = [
     Option("strategy", "strategy", "direct", ("design-first",), "design-first", "'design-first'",
            "design-first"),
     Option("repair", "repair", 0, ("0",), 0, "'2'", 2),
+    Option("baseline", "baseline", None, ("latest",), "latest", "'r'", "r"),
+    Option("margin", "margin", 5.0, ("2.5",), 2.5, "'3'", 3.0),
+    Option("gate", "gate", "cases", ("none",), "none", "'none'", "none"),
+    Option("inconclusive", "inconclusive", "fail", ("pass",), "pass", "'pass'", "pass"),
 ]  # fmt: skip
 FLAGS = ("mutants", "batch", "no-cache", "allow-production")
 
@@ -151,7 +155,7 @@ def test_each_setting_is_of_its_own_option(read: Read) -> None:
             for field in dataclasses.fields(Settings)
             if getattr(after, field.name) != getattr(before, field.name)
         }
-        also = {"auto_model", "asked"} if option.name == "model" else set()
+        also = {"model": {"auto_model", "asked"}, "baseline": {"gate"}}.get(option.name, set())
         assert changed == {option.field} | also
 
 
@@ -169,6 +173,10 @@ def test_each_setting_is_of_its_own_option(read: Read) -> None:
         (["budget=inf"], "--convex-budget: 'inf' is no amount of USD above 0"),
         (["budget=nan"], "--convex-budget: 'nan' is no amount of USD above 0"),
         (["budget=much"], "--convex-budget: 'much' is no amount of USD above 0"),
+        (["margin=0"], "--convex-margin: '0' is no number of points above 0"),
+        (["margin=100"], "--convex-margin: '100' is no number of points above 0"),
+        (["margin=x"], "--convex-margin: 'x' is no number of points above 0"),
+        (["gate=suite"], "--convex-gate suite: say against what, with --convex-baseline"),
         (["keep=al"], "--convex-keep: 'al' is unknown; did you mean 'all'?"),
         (["keep=x"], "--convex-keep: 'x' is unknown; one of failed, all, none"),
         (["lint-engine=x"], "--convex-lint-engine: 'x' is unknown; one of oxlint, eslint"),
@@ -368,6 +376,22 @@ HELP: dict[str, tuple[str, str]] = {
         "USD",
         "USD that the run may spend on models: no request is made that could exceed it, and what "
         "could not be asked is skipped (default: no limit)",
+    ),
+    "--convex-baseline": (
+        "RUN",
+        "Run to hold this one against: a folder, an id, the beginning of one, or latest (default: "
+        "none)",
+    ),
+    "--convex-margin": ("POINTS", "Points that may be lost against the baseline (default: 5)"),
+    "--convex-gate": (
+        "GATE",
+        "What fails the run: cases, each failing item; suite, the comparison with the baseline "
+        "alone; none, neither (default: suite with a baseline, else cases)",
+    ),
+    "--convex-inconclusive": (
+        "WORD",
+        "Whether a comparison that decides nothing is to fail (exit code 6) or pass (default: "
+        "fail)",
     ),
 }
 

@@ -32,8 +32,21 @@ def test_the_verdict_is_what_the_interval_says(given: list[Pair], margin: float)
 
 @given(pair_lists)
 def test_single_trials_make_it_one_over_cases(given: list[Pair]) -> None:
-    single = any(min(pair.a.valid, pair.b.valid) < 2 for pair in given)
-    assert decide(given, margin=0.05).basis == ("cases" if single else "trials")
+    several = min(sum(pair.a.valid > 1 for pair in given), sum(pair.b.valid > 1 for pair in given))
+    basis = "trials" if 2 * several > len(given) else "cases"
+    assert decide(given, margin=0.05).basis == basis
+
+
+def test_a_case_that_lost_its_trials_changes_little() -> None:
+    """One of forty with a single trial left: the rest still says how trials vary."""
+    whole = [Pair(f"c{i}", Counts(2, 3), Counts(2, 3), f"c{i}") for i in range(40)]
+    lost = [*whole[1:], Pair("c0", Counts(2, 3), Counts(1, 1), "c0")]
+    one, other = decide(whole, margin=0.05), decide(lost, margin=0.05)
+    assert (one.basis, other.basis) == ("trials", "trials")
+    assert one.interval is not None
+    assert other.interval is not None
+    width = one.interval.high - one.interval.low
+    assert other.interval.high - other.interval.low == pytest.approx(width, rel=0.1)
 
 
 def test_a_run_against_itself_passes_with_trials_enough() -> None:

@@ -26,11 +26,11 @@ class Paired:
     """b's mean rate less a's, over the cases that both did, in shares of 1 (not points).
 
     `error` and `interval` are for cases like these; `suite_error` and `suite_interval` for exactly
-    these cases (None where most have fewer than two trials). `detectable` is the difference that would be found
-    four times in five. `p_value` is the sign-flip test's over clusters, `adjusted` the same for all
-    comparisons of its family (Holm), `draws` how many flips were drawn (None: exact). `discordant`
-    are the cases that b alone and a alone passed, where each has one trial, and `mcnemar` their
-    exact test.
+    these cases (None where most have fewer than two trials). `detectable` is the difference that
+    would be found four times in five. `p_value` is the sign-flip test's over clusters, `adjusted`
+    the same for all comparisons of its family (Holm), `draws` how many flips were drawn (None:
+    exact). `discordant` are the cases that b alone and a alone passed, where each has one trial,
+    and `mcnemar` their exact test.
     """
 
     cases: int

@@ -52,6 +52,9 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
             [f"{PACKAGE}/cases/*.py", f"{PACKAGE}/workspace/*.py"],
             ["tests/cases", "tests/workspace"],
         ),
+        "comparison": Room(
+            [f"{PACKAGE}/comparison/*.py"], ["tests/comparison", "tests/plugin/test_gate.py"]
+        ),
         "deployment": Room([f"{PACKAGE}/deployment/*.py"], ["tests/deployment"]),
         "generation": Room([f"{PACKAGE}/generation/**/*.py"], ["tests/generation"]),
         "ground": Room(

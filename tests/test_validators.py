@@ -101,6 +101,8 @@ def test_what_differs_stays_different(one: str, other: str) -> None:
         (" v.string ( ) ", {"type": "string"}, False),
         ("v.float64()", {"type": "number"}, False),
         ("v.int64()", {"type": "bigint"}, False),
+        ("v.commitTs()", {"type": "commitTs"}, False),
+        ("v.function()", {"type": "function"}, False),
         ("v.optional(v.null(),)", {"type": "null"}, True),
         ("v.id('a\\'b')", {"type": "id", "tableName": "a'b"}, False),
         (r'v.id("\u0041\n\t\r\b\f\v\0\x")', {"type": "id", "tableName": "A\n\t\r\b\f\v\0x"}, False),
@@ -187,6 +189,8 @@ def test_validators_nest_as_deep_as_is_said() -> None:
     [
         "v.number()",
         "v.int64()",
+        "v.commitTs()",
+        "v.function()",
         "v.null()",
         'v.id("a\\"b")',
         'v.literal("é")',

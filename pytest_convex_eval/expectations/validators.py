@@ -27,6 +27,9 @@ _PLAIN = {
     "float64": "number",
     "int64": "bigint",
     "bigint": "bigint",
+    "commitTs": "commitTs",
+    # Its signature is for types and generated code alone.
+    "function": "function",
 }
 _SHOWN = {"number": "v.number()", "bigint": "v.int64()"}
 _TOKEN = re.compile(

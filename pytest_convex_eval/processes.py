@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
+UNKNOWN = "unknown"
+"""When a process started, where nothing says it."""
+_PROC = Path("/proc")
 GRACE_SECONDS = 1.0
 """Between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
 
@@ -170,10 +173,22 @@ def running(
 def cpu_seconds_of(pid: int) -> float:
     """CPU seconds that process `pid` has used so far; 0.0 where the system does not say."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
+        return 0.0 if _PROC.is_dir() else _seconds(_asked_of_ps(pid, "time"))
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _seconds(time: str) -> float:
+    """Of a time as `ps` prints it (`[[days-]hours:]minutes:seconds`); 0.0 where it is none."""
+    days, _, rest = time.rpartition("-")
+    try:
+        total = 0.0
+        for part in rest.split(":"):
+            total = total * 60 + float(part)
+        return total + 86_400 * int(days or 0)
+    except ValueError:
+        return 0.0
 
 
 def kill(leader: int) -> None:
@@ -187,7 +202,7 @@ def _session_cpu_seconds(leader: int) -> float:
     Those that have ended count once their parents have waited for them.
     """
     total = 0.0
-    for entry in Path("/proc").glob("[0-9]*"):
+    for entry in _PROC.glob("[0-9]*"):
         pid = int(entry.name)
         with contextlib.suppress(OSError):
             if os.getsid(pid) == leader:
@@ -206,7 +221,9 @@ def sweep() -> list[int]:
         with contextlib.suppress(OSError, ValueError):
             machine, owner, group, start = note.read_text().split()
             if machine == os.uname().nodename and not _alive(int(owner)):
-                if start == _start_time(int(group)) and _alive(int(group)):
+                # Where nothing says when it started, its number may be another's by now.
+                known = start != UNKNOWN and start == _start_time(int(group))
+                if known and _alive(int(group)):
                     _signal_group(int(group), signal.SIGKILL)
                     ended.append(int(group))
                 note.unlink()
@@ -302,11 +319,29 @@ def _note(pid: int) -> Path | None:
 
 
 def _start_time(pid: int) -> str:
-    """When `pid` started, in the kernel's ticks; one constant where there is no /proc."""
+    """When `pid` started: in the kernel's ticks, or where there is no /proc as `ps` says it,
+    without blanks. `UNKNOWN` where nothing says it."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
-        return "unknown"
+        if _PROC.is_dir():
+            return UNKNOWN
+    return "-".join(_asked_of_ps(pid, "lstart").split()) or UNKNOWN
+
+
+def _asked_of_ps(pid: int, field: str) -> str:
+    """What `ps` says of a process; nothing where it is gone, or there is no `ps`."""
+    try:
+        done = subprocess.run(
+            ["ps", "-o", f"{field}=", "-p", str(pid)],
+            capture_output=True,
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()
 
 
 def _alive(pid: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -29,6 +31,14 @@ def until_gone(pid: int) -> None:
     """Waits until a process has ended, whoever inherited it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         until_ended([psutil.Process(pid)])
+
+
+def until_exited(pid: int) -> None:
+    """Waits until a child has ended with all its threads, and leaves it to whoever waits for it."""
+    if sys.platform == "darwin":
+        until_gone(pid)
+    else:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 def until_ended(processes: Iterable[psutil.Process]) -> None:

@@ -31,7 +31,7 @@ from pytest_convex_eval.processes import (
     running,
     sweep,
 )
-from tests.patience import HANG_SECONDS, until, until_gone
+from tests.patience import HANG_SECONDS, until, until_exited, until_gone
 
 LONG = HANG_SECONDS
 """Seconds that no test comes near: of a machine's speed they say nothing."""
@@ -101,7 +101,7 @@ def test_last_words_between_a_look_at_the_pipes_and_one_at_the_child_are_read(
             self.looks += 1
             if self.looks > 1:
                 return super().select(timeout)
-            os.waitid(os.P_PID, started[0], os.WEXITED | os.WNOWAIT)
+            until_exited(started[0])
             return []
 
     started: list[int] = []
@@ -573,6 +573,63 @@ def test_an_interrupt_at_the_moment_of_a_child_s_end_goes_on(
             run(["true"], cwd=tmp_path, env=environment(home=tmp_path), limits=Limits(LONG))
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def no_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on macOS."""
+    monkeypatch.setattr(processes, "_PROC", tmp_path / "no-proc")
+
+
+@pytest.mark.usefixtures("no_proc")
+def test_without_proc_ps_tells_when_a_process_started_and_what_it_used() -> None:
+    me = psutil.Process()
+    started = time.strptime(processes._start_time(me.pid), "%a-%b-%d-%H:%M:%S-%Y")
+    assert abs(time.mktime(started) - me.create_time()) < 60
+    before = sum(me.cpu_times()[:2])
+    told = processes.cpu_seconds_of(me.pid)
+    after = sum(me.cpu_times()[:2])
+    assert before - 1 <= told <= after + 1
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert (processes._start_time(gone.pid), processes.cpu_seconds_of(gone.pid)) == ("unknown", 0.0)
+
+
+@pytest.mark.usefixtures("no_proc")
+@pytest.mark.parametrize(("same", "ended"), [(True, True), (False, False), (None, False)])
+def test_without_proc_only_what_is_known_to_be_left_over_is_ended(
+    same: bool | None, ended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_registry", lambda: tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    try:
+        own = processes._start_time(left.pid)
+        start = {True: own, False: "Mon-Jan-1-00:00:00-2024", None: "unknown"}[same]
+        note = tmp_path / f"{left.pid}.pgid"
+        note.write_text(f"{os.uname().nodename} {dead.pid} {left.pid} {start}")
+        assert processes.sweep() == ([left.pid] if ended else [])
+        assert _gone(left.pid) if ended else _running(left.pid)
+        assert not note.exists()
+    finally:
+        left.kill()
+        left.wait()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0:01.50", 1.5),
+        ("00:00:07", 7),
+        ("2:03:04", 7384),
+        ("1-00:00:01", 86401),
+        ("", 0),
+        ("x", 0),
+    ],
+)
+def test_times_are_read_as_ps_prints_them(text: str, seconds: float) -> None:
+    assert processes._seconds(text) == seconds
 
 
 def _start(pid: int) -> str:

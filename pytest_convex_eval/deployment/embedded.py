@@ -54,6 +54,7 @@ T = TypeVar("T")
 _READY = TypeAdapter(_Ready)
 _DEPLOYED = TypeAdapter(Deployed)
 _OUTCOME = TypeAdapter(PushOutcome)
+_NAMES = TypeAdapter(list[str])
 
 
 class EmbeddedDeployment(Endpoint):
@@ -154,6 +155,14 @@ class EmbeddedDeployment(Endpoint):
     def deployed(self) -> Deployed:
         """What is live."""
         return _validate(_DEPLOYED, self._client().text("/api/convex_eval/deployed"))
+
+    def unknown_operations(self) -> Sequence[str]:
+        """Operations that functions asked for since the last reset and that it does not know."""
+        return _validate(_NAMES, self._client().text("/api/convex_eval/unknown"))
+
+    def unknown_of(self, body: JsonValue) -> JsonValue:
+        """Which of the named `validators`, `operations` and `routes` it does not know."""
+        return self._client().post("/api/convex_eval/unknown_of", body)
 
     def last_push(self) -> PushOutcome:
         """How the last push since the start or the last reset ended."""

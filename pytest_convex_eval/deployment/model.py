@@ -124,6 +124,15 @@ class Deployed:
 
 
 @dataclass(frozen=True, slots=True)
+class Feature:
+    """Something that the client library, its CLI or pushed code asks of a deployment: the type of a
+    validator, an operation (`1.0/insert`), a field of a push or of what a file exports."""
+
+    kind: Literal["validator", "operation", "push field", "schema field", "definition field"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PushOutcome:
     """How the last push ended, as the server knows it.
 
@@ -131,7 +140,8 @@ class PushOutcome:
     checks and was not finished; refused: the pushed code is at fault, as `code` and `message`
     say; failed: something else is (what the deployment does not support, a request out of turn).
     `component` is the definition path of the component at fault, "" for the app itself. `number`
-    counts the pushes that reached the server since its start.
+    counts the pushes that reached the server since its start. `unknown` is what the push failed of
+    where the deployment does not know it.
     """
 
     status: Literal["none", "started", "refused", "accepted", "failed"]
@@ -143,6 +153,7 @@ class PushOutcome:
     table: str | None = None
     index: str | None = None
     component: str | None = None
+    unknown: Feature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +203,19 @@ class HttpAnswer:
 
 class UnsupportedError(InfrastructureError):
     """This kind of deployment can't do what was asked, whatever the answer is like."""
+
+
+class UnknownFeatureError(InfrastructureError):
+    """The answer's packages ask for something that this kind of deployment does not know yet."""
+
+    def __init__(self, feature: Feature, *, convex: str, detail: str = "") -> None:
+        """`convex`: the version of the answer's library."""
+        super().__init__(
+            f"the embedded deployment does not know the {feature.kind} {feature.name!r} of "
+            f"convex {convex}: take a newer release of pytest-convex-eval, or another deployment "
+            "(--convex-backend local or a URL)",
+            detail=detail,
+        )
 
 
 class BusyError(InfrastructureError):
@@ -256,6 +280,10 @@ class Deployment(Protocol):
 
     def deployed(self) -> Deployed:
         """What is live."""
+        ...
+
+    def unknown_operations(self) -> Sequence[str]:
+        """Operations that functions asked for since the last reset and that it does not know."""
         ...
 
     def set_environment(self, changes: Mapping[str, str | None]) -> None:

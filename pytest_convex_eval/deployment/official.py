@@ -91,6 +91,10 @@ class OfficialDeployment(Endpoint):
         """What is live."""
         return self._api(LONG_CALL_SECONDS).deployed()
 
+    def unknown_operations(self) -> Sequence[str]:
+        """None: a backend is of the library's own makers."""
+        return ()
+
     def set_environment(self, changes: Mapping[str, str | None]) -> None:
         """Sets the deployment's environment variables; None deletes one."""
         live = self._running()

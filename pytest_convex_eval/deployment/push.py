@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.model import Deployed, Deployment, PushOutcome
+from pytest_convex_eval.deployment.model import Deployed, Deployment, Feature, PushOutcome
 from pytest_convex_eval.deployment.skipped import FUNCTIONS, skipped_files
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 
@@ -38,6 +38,10 @@ _ARGUMENTS = ("dev", "--once", "--tail-logs", "disable", "--typecheck", "disable
 _YOUNG_GENERATION = ("--min-semi-space-size=64", "--max-semi-space-size=64")
 
 _FAILURE = "\N{HEAVY MULTIPLICATION X}"
+_TELLING = re.compile(rf"(?:{_FAILURE}|(?:Unexpected |Uncaught )?(?:[A-Z]\w*)?Error\b)")
+"""How the first line of what the CLI says is wrong begins."""
+_CHATTER = re.compile(r"- |Saved the given --url |Provisioning |\(node:\d+\) ")
+_MOST_TELLING_LINES = 10
 _MESSAGE = re.compile(r"^. \[ERROR\] (.+)$")
 _LOCATION = re.compile(r"^ {4}(.+?):(\d+):(\d+):$")
 
@@ -61,12 +65,15 @@ def push(
     deadline_seconds: float,
     compile_cache: Path | None = None,
     codegen: bool = False,
+    is_of_packages: Callable[[Feature], bool] = lambda _: True,
 ) -> PushResult:
     """Pushes `project` once with the CLI at `cli` (`node_modules/convex/bin/main.js`).
 
     The project's `convex/_generated` must be there unless `codegen` is set; the CLI then writes it.
     It always writes the project's `.env.local`. `compile_cache` is a folder for V8's code cache,
     shared by all pushes: it saves a third of the CLI's CPU.
+    `is_of_packages` says whether the project's packages can ask for what the deployment does not
+    know; what they can't, the project's own code made up.
     Raises InfrastructureError when the push came to no judgement: past the deadline, a CLI that
     doesn't run or was killed, a server that died or can't do what was asked of it. A CLI that takes
     all the CPU time or memory that it may have, or prints without an end, does so over what it
@@ -123,7 +130,10 @@ def push(
         findings = skipped_files(project, deployment.deployed())
     else:
         reached = last.number != before
-        findings = _refused(last if reached else PushOutcome("none"), output, project)
+        judged = last if reached else PushOutcome("none")
+        if judged.unknown is not None and not is_of_packages(judged.unknown):
+            judged = replace(judged, status="refused", code="InvalidModules")
+        findings = _refused(judged, output, project)
         if all(finding.code == "deploy/cli" for finding in findings):
             _check_cli_runs(node, cli, env, project, output)
     return PushResult(tuple(findings), output, cpu)
@@ -150,9 +160,11 @@ def _refused(last: PushOutcome, output: str, project: Path) -> list[Finding]:
         raise InfrastructureError(
             f"the deployment can't take the push: {last.message}", detail=output
         )
-    if last.status == "accepted":
+    if last.status in ("started", "accepted"):
+        # The code was taken; what the CLI makes of that is between it and the deployment.
         raise InfrastructureError(
-            "the Convex CLI failed after its push was accepted", detail=output
+            f"the Convex CLI failed after its push was {last.status}: {_cli_words(output)}",
+            detail=output,
         )
     return list(_bundler_findings(output, project)) or [Finding("deploy/cli", _cli_words(output))]
 
@@ -218,10 +230,13 @@ def _lines(project: Path, path: str) -> list[str]:
 
 
 def _cli_words(output: str) -> str:
-    """What the CLI says is wrong: all from its first failure mark on, or else its last lines."""
+    """What the CLI says is wrong: its first telling lines. What is below them is detail: the rest
+    of a list, a stack, advice."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    marked = next((i for i, line in enumerate(lines) if line.startswith(_FAILURE)), None)
-    words = "\n".join(lines[-10:] if marked is None else lines[marked:])
+    first = next((i for i, line in enumerate(lines) if _TELLING.match(line)), None)
+    if first is None:
+        lines = [line for line in lines if not _CHATTER.match(line)]
+    words = "\n".join(lines[first or 0 :][:_MOST_TELLING_LINES])
     return words.removeprefix(f"{_FAILURE} ") or "the CLI failed without a word"
 
 

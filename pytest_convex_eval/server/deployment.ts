@@ -2,7 +2,7 @@
 
 import { analyze } from "./push/analyze.ts";
 import { indexDiffs, pushDiff } from "./push/diffs.ts";
-import { ApiError, Refusal } from "./errors.ts";
+import { ApiError, Refusal, UnknownFeature } from "./errors.ts";
 import { APP } from "./push/definitions.ts";
 import { BUILT_IN_VARIABLES } from "./running/environment.ts";
 import { schemasOf, Services } from "./running/services.ts";
@@ -22,7 +22,7 @@ const MAX_NAME = 256;
 function outcome(status: PushOutcome["status"], number: number): PushOutcome {
   return {
     ...{ status, number, phase: null, code: null, message: null },
-    ...{ position: null, table: null, index: null, component: null },
+    ...{ position: null, table: null, index: null, component: null, unknown: null },
   };
 }
 
@@ -84,6 +84,7 @@ export class Deployment {
     this.live = null;
     this.lastPush = outcome("none", this.lastPush.number);
     this.variables.clear();
+    this.services.unknown.clear();
     this.#staged.clear();
     this.services.functions.restart();
     this.services.clear();
@@ -190,7 +191,8 @@ export class Deployment {
       if (!(error instanceof Refusal)) {
         const code = error instanceof ApiError ? error.code : "InternalServerError";
         const message = error instanceof Error ? error.message : String(error);
-        this.lastPush = { ...outcome("failed", this.lastPush.number), code, message };
+        const unknown = error instanceof UnknownFeature ? error.feature : null;
+        this.lastPush = { ...outcome("failed", this.lastPush.number), code, message, unknown };
         throw error;
       }
       const { code, message, phase, where } = error;

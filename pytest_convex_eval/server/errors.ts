@@ -28,6 +28,48 @@ export class Unsupported extends ApiError {
   }
 }
 
+/** What the client library or its CLI can ask of a deployment. */
+export type Feature = {
+  kind: "validator" | "operation" | "push field" | "schema field" | "definition field";
+  name: string;
+};
+
+/**
+ * A feature that this deployment does not know. Whether a newer library brought it or the pushed code made it up, only
+ * who has the library's package can tell.
+ */
+export class UnknownFeature extends Unsupported {
+  feature: Feature;
+  constructor(feature: Feature, message: string) {
+    super(message);
+    this.feature = feature;
+  }
+}
+
+/** Whether a field says something: what is null, false or empty changes nothing where it is left out. */
+function says(value: unknown) {
+  if (Array.isArray(value)) return value.length > 0;
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return value !== undefined && value !== null && value !== false && value !== "";
+}
+
+/** @throws UnknownFeature for a field that is none of `known` */
+export function requireKnown(
+  kind: Feature["kind"],
+  given: object,
+  known: ReadonlySet<string>,
+  prefix: string = "",
+) {
+  for (const [name, value] of Object.entries(given)) {
+    if (known.has(name) || !says(value)) continue;
+    const feature = { kind, name };
+    throw new UnknownFeature(
+      feature,
+      `The ${kind} \`${prefix}${name}\` is not known to this deployment.`,
+    );
+  }
+}
+
 export interface Where {
   position?: Position | null;
   table?: string | null;

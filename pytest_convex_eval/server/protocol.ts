@@ -3,6 +3,8 @@
  * What comes from outside is checked where it enters (`push_request.ts`, `isolates/isolate.ts`).
  */
 
+import type { Feature } from "./errors.ts";
+
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 // ---- From the CLI -------------------------------------------------------------------------------
@@ -297,4 +299,6 @@ export interface PushOutcome {
   table: string | null;
   index: string | null;
   component: string | null;
+  /** What it asked for that is not known here, where it failed of that. */
+  unknown: Feature | null;
 }

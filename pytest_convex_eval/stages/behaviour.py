@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
+from pytest_convex_eval.deployment.model import Deployment, Feature, UnknownFeatureError
 from pytest_convex_eval.outcomes import Finding, StageName
 from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import Report, StageContext
+from pytest_convex_eval.toolchain.model import DependencySet
+from pytest_convex_eval.toolchain.packages.features import asks_for
 
 
 class BehaviourStage:
@@ -29,7 +32,18 @@ class BehaviourStage:
                 deployment, subject.behaviour, subject.env, self.deadline_seconds
             )
         )
+        if findings and context.dependencies is not None:
+            _check_operations(deployment, context.dependencies)
         return Report(findings, cpu_seconds=max(0.0, deployment.cpu_seconds() - before))
+
+
+def _check_operations(deployment: Deployment, dependencies: DependencySet) -> None:
+    """Raises UnknownFeatureError where functions asked for an operation that the answer's packages
+    know and the deployment does not: what failed may have failed of that."""
+    for name in deployment.unknown_operations():
+        if asks_for(dependencies.node_modules, "operation", name):
+            feature = Feature("operation", name)
+            raise UnknownFeatureError(feature, convex=dependencies.convex_version)
 
 
 def _finding(failure: BlockFailure, context: StageContext) -> Finding:

@@ -19,7 +19,7 @@ def test_every_platform_has_every_program_at_one_version() -> None:
         assert {pin.program: pin.version for pin in pins(name)} == versions
 
 
-@pytest.mark.parametrize("name", ["linux-x64", "linux-arm64"])
+@pytest.mark.parametrize("name", PLATFORMS)
 def test_the_digest_of_every_package_is_recorded(name: str) -> None:
     found = pins(name)
     assert found

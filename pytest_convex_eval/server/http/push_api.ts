@@ -119,8 +119,9 @@ function describeDefinition({ definition, schema, functions, serverVersion }: Ev
       path,
       definitionType: isApp
         ? { type: "app", ...(httpPrefix === null ? {} : { httpPrefix }) }
-        : { type: "childComponent", name },
-      childComponents,
+        : { type: "childComponent", name, args: [] },
+      // CLIs up to 1.38 refuse an answer without arguments, which no component has any more.
+      childComponents: childComponents.map((each) => ({ ...each, args: [] })),
       httpMounts,
       exports: isApp ? definition.exports : functionExports(functions),
       ...(envVars.length > 0 ? { envVars } : {}),

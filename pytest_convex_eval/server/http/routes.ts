@@ -8,6 +8,7 @@ import { FunctionApi } from "../api/function_api.ts";
 import { serveHttpAction } from "./http_actions.ts";
 import { download, upload } from "../api/storage_api.ts";
 import { ApiError, BadRequest } from "../errors.ts";
+import { unknownOf } from "../api/features.ts";
 import { describeDeployed } from "../api/harness.ts";
 import * as push from "./push_api.ts";
 import { object, refuseLegacy, refuseOldCli } from "../push/push_request.ts";
@@ -63,6 +64,13 @@ export function mainRoutes(
     "POST /api/update_environment_variables": update,
     "GET /api/convex_eval/deployed": () => ({ json: describeDeployed(deployment.live) }),
     "GET /api/convex_eval/last_push": () => ({ json: deployment.lastPush }),
+    "GET /api/convex_eval/unknown": () => ({ json: [...services.unknown] }),
+    "POST /api/convex_eval/unknown_of": async (request) => ({
+      json: unknownOf(await request.json(), (route) => {
+        const [method = "", path = ""] = route.split(" ");
+        return find(open, method, path) !== null || find(admin, method, path) !== null;
+      }),
+    }),
     "POST /api/convex_eval/reset": async () => {
       deployment.reset();
       await services.durable();

@@ -79,6 +79,7 @@ async function jsSyscall(op: string, args: any): Promise<any> {
       });
     }
     default:
+      call.send(op, "{}").catch(() => {});
       throw new Error(`Unknown operation ${op}`);
   }
 }

@@ -1,6 +1,6 @@
 /** App and component definitions: their order, what they export, and the tree they make. */
 
-import { Refusal } from "../errors.ts";
+import { Refusal, requireKnown } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { isStringLike, parseValidator } from "../values/validators.ts";
 import { pushedNameProblem } from "../values/identifiers.ts";
@@ -44,7 +44,11 @@ export function inDependencyOrder(components: ComponentSource[]) {
   return ordered;
 }
 
-/** @throws Refusal */
+const FIELDS = new Set(
+  "definitionType name httpPrefix childComponents httpMounts exports envVars args".split(" "),
+);
+
+/** @throws Refusal @throws UnknownFeature a newer library's */
 export function checkDefinition(
   value: Extract<UnitValue, { kind: "definition" }>,
   path: string,
@@ -62,6 +66,7 @@ export function checkDefinition(
     throw refuse("InvalidDefinition", `The convex.config file of ${owner} ${what}`);
   }
   const raw = JSON.parse(value.json);
+  requireKnown("definition field", raw, FIELDS);
   const isApp = raw.definitionType?.type === "app";
   if (isApp !== (path === APP)) {
     const wanted = path === APP ? "defineApp()" : "defineComponent()";

@@ -1,6 +1,6 @@
 /** A push as the CLI sends it, in the forms of 1.28 and later, checked. */
 
-import { ApiError, BadRequest } from "../errors.ts";
+import { ApiError, BadRequest, requireKnown } from "../errors.ts";
 import type { ComponentSource, Json, Module, ModuleHash, PushRequest } from "../protocol.ts";
 
 /** The oldest CLI that pushes every project through deploy2. */
@@ -8,10 +8,26 @@ export const MINIMUM_CLI = "1.28.0";
 
 export type JsonObject = { [key: string]: Json };
 
-/** @throws BadRequest */
+const OF_PUSH = new Set(
+  (
+    "adminKey dryRun functions appDefinition componentDefinitions nodeDependencies nodeVersion " +
+    "forCodegen"
+  ).split(" "),
+);
+const OF_DEFINITION = new Set(
+  (
+    "definitionPath definition dependencies schema functions changedModules unchangedModuleHashes " +
+    "udfServerVersion"
+  ).split(" "),
+);
+const OF_MODULE = new Set("path source sourceMap environment sha256".split(" "));
+
+/** @throws BadRequest @throws UnknownFeature a newer CLI's */
 export function parsePush(body: Json): PushRequest {
   const request = object(body, "the body");
+  requireKnown("push field", request, OF_PUSH);
   const app = object(request["appDefinition"] ?? null, "appDefinition");
+  requireKnown("push field", app, OF_DEFINITION, "appDefinition.");
   return {
     dryRun: request["dryRun"] === true,
     functions: text(request["functions"] ?? "convex/", "functions"),
@@ -62,6 +78,7 @@ export function refuseOldCli(client: string) {
 
 function module(json: Json): Module {
   const raw = object(json, "a module");
+  requireKnown("push field", raw, OF_MODULE, "a module's ");
   const environment = raw["environment"];
   if (environment !== "isolate" && environment !== "node")
     throw new BadRequest("a module has no environment");
@@ -85,6 +102,7 @@ function hash(json: Json): ModuleHash {
 
 function component(json: Json): ComponentSource {
   const raw = object(json, "a component's definition");
+  requireKnown("push field", raw, OF_DEFINITION, "a component's ");
   return {
     definitionPath: text(raw["definitionPath"] ?? null, "definitionPath"),
     definition: module(raw["definition"] ?? null),

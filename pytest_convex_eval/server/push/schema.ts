@@ -1,7 +1,7 @@
 /** A schema module's export, checked table by table as the backend does. */
 
 import { MAX_TABLES } from "../database/tables.ts";
-import { Refusal, Unsupported } from "../errors.ts";
+import { Refusal, requireKnown, Unsupported } from "../errors.ts";
 import { Origins } from "./modules.ts";
 import { allowsVector, at, parseValidator, print } from "../values/validators.ts";
 import { fieldPathProblem, pushedNameProblem } from "../values/identifiers.ts";
@@ -23,6 +23,12 @@ const MAX_INDEXES = 64;
 /** `_creationTime`, which is appended to every index, included. */
 const MAX_INDEX_FIELDS = 16;
 const MAX_FILTER_FIELDS = 16;
+const FIELDS = new Set(
+  (
+    "tableName indexes stagedDbIndexes searchIndexes stagedSearchIndexes vectorIndexes " +
+    "stagedVectorIndexes documentType stagedDocumentType"
+  ).split(" "),
+);
 const RESERVED_INDEXES = new Set(["by_id", "by_creation_time"]);
 
 /** @returns tables and indexes sorted by name, `_creationTime` appended to database indexes @throws Refusal */
@@ -91,8 +97,12 @@ class TableCheck {
   }
 
   check(schemaValidation: boolean): Table {
+    requireKnown("schema field", this.raw, FIELDS);
     this.#checkName();
-    const documentType = this.#documentType();
+    const documentType = this.#documentType("documentType");
+    // What a table's documents are to be later: it is checked in the background, and binds nobody yet.
+    const staged = this.#documentType("stagedDocumentType");
+    if (staged !== null) this.#checkTopLevel(staged);
     const table = {
       tableName: this.name,
       indexes: this.#list("indexes", (raw) => this.#database(raw, "index")),
@@ -136,8 +146,8 @@ class TableCheck {
     }
   }
 
-  #documentType(): Validator | null {
-    const raw = this.raw["documentType"];
+  #documentType(key: "documentType" | "stagedDocumentType"): Validator | null {
+    const raw = this.raw[key];
     if (raw === null || raw === undefined) return null;
     try {
       return parseValidator(raw);

@@ -54,6 +54,8 @@ export class Services {
   isOnline = false;
   /** How long functions may run. */
   timeLimits = TIME_LIMITS;
+  /** Operations that functions asked for and that are not known here, since the last reset. */
+  unknown: Set<string> = new Set();
   /** The last functions that failed without anybody waiting for them. */
   failures: { path: string; error: string }[] = [];
 

@@ -164,12 +164,12 @@ export async function syscall(
   const { transaction } = frame;
   if (transaction === null) {
     const act = ACTIONS[op];
-    if (act === undefined) throw unknown(op);
+    if (act === undefined) throw unknown(services, op);
     return JSON.stringify((await act(asked)) ?? null);
   }
   const read = READS[op];
   const work = read ?? WRITES[op];
-  if (work === undefined) throw unknown(op);
+  if (work === undefined) throw unknown(services, op);
   if (read === undefined) requireMutation(frame);
   // In order: a called function's writes must not mix with its caller's.
   const done = frame.turn.then(() => work(asked, transaction));
@@ -178,12 +178,34 @@ export async function syscall(
 }
 
 function withoutServices({ args }: Asked): never {
+  const code = args.service === "ai-gateway" ? "AiGatewayUnavailable: " : "";
+  const name = JSON.stringify(args.service);
   throw new UserError(
-    `The service ${JSON.stringify(args.service)} is Convex's own and not available to this deployment.`,
+    `${code}The service ${name} is Convex's own and not available to this deployment.`,
   );
 }
 
-function unknown(op: string) {
+/** Operations that are answered where the function runs, and those of them that are asked on its behalf. */
+const INSIDE = new Set(
+  (
+    "1.0/queryStream 1.0/queryStreamNext 1.0/queryCleanup 1.0/db/normalizeId 1.0/componentArgument " +
+    "1.0/getSnapshotTs storage/storeBlob storage/getBlob"
+  ).split(" "),
+);
+/** Of `router.runRequest`, in whose place HTTP actions are called themselves. */
+const UNUSED = new Set("requestFromConvexJson convexJsonFromResponse".split(" "));
+
+/** Whether functions of any kind can ask for an operation. */
+export function isKnownOperation(op: string): boolean {
+  return (
+    INSIDE.has(op) ||
+    UNUSED.has(op) ||
+    [COMMON, READS, WRITES, ACTIONS].some((operations) => Object.hasOwn(operations, op))
+  );
+}
+
+function unknown(services: Services, op: string) {
+  if (!isKnownOperation(op)) services.unknown.add(op);
   return new UserError(`Unknown async operation ${op}`);
 }
 

@@ -1,6 +1,6 @@
 /** Validators as data: their form in errors, what they allow, and the rules on names and records. */
 
-import { Refusal, Unsupported } from "../errors.ts";
+import { Refusal, UnknownFeature } from "../errors.ts";
 import { identifierProblem } from "./identifiers.ts";
 import { display, specialBytes } from "./values.ts";
 import type { Field, Json, Validator } from "../protocol.ts";
@@ -20,7 +20,7 @@ const SIMPLE = new Set([
  * A validator's JSON, checked; objects have their fields by alphabet, as they are shown and compared.
  * @throws TypeError it is none
  * @throws Refusal InvalidIdentifier, InvalidRecordType
- * @throws Unsupported a newer library's
+ * @throws UnknownFeature
  */
 export function parseValidator(json: unknown): Validator {
   if (typeof json !== "object" || json === null)
@@ -58,8 +58,10 @@ export function parseValidator(json: unknown): Validator {
     case "record":
       return parseRecord(json);
     default:
-      // A validator of a newer library: that it is not known here is no fault of the code.
-      throw new Unsupported(`The validator v.${type}() is not known to this deployment.`);
+      throw new UnknownFeature(
+        { kind: "validator", name: type },
+        `The validator v.${type}() is not known to this deployment.`,
+      );
   }
 }
 

@@ -114,6 +114,7 @@ def test_only_mutations_sign(live: EmbeddedDeployment) -> None:
 
 def test_services_of_convex_are_said_to_be_missing(live: EmbeddedDeployment) -> None:
     error = live.action("app:service").error
+    assert "Uncaught Error: AiGatewayUnavailable: " in str(error)
     assert "is Convex's own and not available to this deployment" in str(error)
 
 

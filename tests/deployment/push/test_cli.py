@@ -21,7 +21,7 @@ from pytest_convex_eval.deployment.model import Component, Cron, Deployed, Index
 from pytest_convex_eval.deployment.push import push
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.places import Place
-from tests.deployment.fixtures import Bundle, MakeProject, PushProject
+from tests.deployment.fixtures import NEWEST, Bundle, MakeProject, PushProject
 from tests.patience import HANG_SECONDS
 
 SCHEMA = """\
@@ -218,6 +218,47 @@ def test_older_clis_push_the_same(
     (project / "convex" / "schema.ts").write_text(broken)
     deployment.set_environment({"ISSUER": "https://a.example"})
     assert [f.code for f in push_project(project).findings] == ["deploy/IndexNameReserved"]
+
+
+COMPONENT = {
+    "convex/convex.config.ts": """
+import { defineApp } from "convex/server";
+import counter from "./counter/convex.config";
+const app = defineApp();
+app.use(counter);
+app.use(counter, { name: "second" });
+export default app;
+""",
+    "convex/counter/convex.config.ts": """
+import { defineComponent } from "convex/server";
+export default defineComponent("counter");
+""",
+    "convex/counter/lib.ts": """
+import { queryGeneric } from "convex/server";
+export const one = queryGeneric({ args: {}, handler: async () => 1 });
+""",
+    "convex/a.ts": """
+import { query } from "./_generated/server";
+import { components } from "./_generated/api";
+export const sum = query({ args: {}, handler: async (ctx) => {
+  const { counter, second } = components as any;
+  return (await ctx.runQuery(counter.lib.one, {})) + (await ctx.runQuery(second.lib.one, {}));
+} });
+""",
+}
+
+
+@pytest.mark.parametrize("version", ["1.28.0", "1.31.2", "1.38.0", NEWEST])
+def test_clis_of_every_age_push_apps_with_components(
+    version: str,
+    make_project: MakeProject,
+    push_project: PushProject,
+    deployment: EmbeddedDeployment,
+) -> None:
+    project = make_project(COMPONENT, version=version)
+    assert push_project(project, codegen=True).findings == ()
+    assert [each.path for each in deployment.deployed().components] == ["counter", "second"]
+    assert deployment.query("a:sum").value == 2
 
 
 def test_a_second_push_sends_only_what_changed(

@@ -144,6 +144,7 @@ def test_an_earlier_push_is_not_what_was_refused(pushes: Pushes, target: Target)
         ("exit 0", REFUSED, "reports success, the deployment says refused"),
         ("exit 0", PushOutcome("started", 1), "reports success, the deployment says started"),
         ("exit 1", ACCEPTED, "failed after its push was accepted"),
+        ("exit 1", PushOutcome("started", 1), "failed after its push was started"),
         ("exit 1", PushOutcome("failed", 1, message="a race"), "can't take the push: a race"),
         ("kill -TERM $$", PushOutcome("none"), "the Convex CLI ended by signal"),
         ("exit 1 # broken", PushOutcome("none"), "the Convex CLI does not run"),
@@ -183,9 +184,7 @@ def test_what_the_bundler_says_is_told_where_it_is_counted_in_characters(
     assert found[2].excerpt == 'export const x = "äöü" + y;'
 
 
-def test_the_clis_words_are_those_from_its_mark_on_or_its_last(
-    pushes: Pushes, target: Target
-) -> None:
+def test_the_clis_words_are_its_first_telling_ones(pushes: Pushes, target: Target) -> None:
     target.outcomes = [PushOutcome("none")]
     lines = "\n".join(f"line {n}" for n in range(12))
 
@@ -196,7 +195,13 @@ def test_the_clis_words_are_those_from_its_mark_on_or_its_last(
     assert words(f"{lines}\n✖ It failed\n\nfor a reason  \n✖ again\n") == (
         "It failed\nfor a reason\n✖ again"
     )
-    assert words(lines).splitlines() == [f"line {n}" for n in range(2, 12)]
+    assert words(lines).splitlines() == [f"line {n}" for n in range(10)]
+    assert words(f"- Preparing\nUnexpected Error: [\n{lines}\n]\n").splitlines() == [
+        "Unexpected Error: [",
+        *(f"line {n}" for n in range(9)),
+    ]
+    assert words("Saved the given --url as X\n- Preparing\nno luck\n") == "no luck"
+    assert words(f"- Preparing\n{lines}\nTypeError: fetch failed\n") == "TypeError: fetch failed"
     assert words("") == "the CLI failed without a word"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -165,3 +166,33 @@ def test_clis_before_1_28_are_refused(client: str, taken: bool, in_server: InSer
     told = "This deployment takes pushes from version 1.28.0 of the `convex` package and newer. "
     told += "Update it in package.json."
     assert found == (None if taken else [400, "UnsupportedConvexVersion", told])
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ([], "`shine`"),
+        (["appDefinition"], "`appDefinition.shine`"),
+        (["appDefinition", "changedModules", 0], "`a module's shine`"),
+        (["appDefinition", "schema"], "`a module's shine`"),
+        (["componentDefinitions", 0], "`a component's shine`"),
+    ],
+)
+def test_a_field_of_a_newer_cli_is_refused_where_it_says_something(
+    place: list[Any], told: str, in_server: InServer
+) -> None:
+    def with_field(value: object) -> Any:
+        body = copy.deepcopy(BODY)
+        inner: Any = body
+        for key in place:
+            inner = inner[key]
+        inner["shine"] = value
+        return in_server(PARSE, body=body)
+
+    message = f"The push field {told} is not known to this deployment."
+    saying: list[object] = [True, 1, "x", ["x"], {"x": None}]
+    silent: list[object] = [None, False, "", [], {}]
+    for value in saying:
+        assert with_field(value) == [400, "UnsupportedByEmbeddedDeployment", message]
+    for value in silent:
+        assert with_field(value)["functions"] == "src/convex/"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import subprocess
@@ -23,7 +22,7 @@ from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.servers.warm import WarmServer
 from pytest_convex_eval.toolchain.sharing import Guest, Host, Pool, shared_tools
-from tests.patience import HANG_SECONDS, until, until_ended
+from tests.patience import HANG_SECONDS, until, until_ended, until_exited
 from tests.toolchain.checkers.conftest import Checkers
 
 RIGHT: Files = {"convex/a.ts": "export const n: number = 1;\n"}
@@ -157,7 +156,7 @@ def test_a_server_that_was_killed_costs_nobody_a_finding(
     assert codes(checkers, guest, WRONG, "one") == expected
     for server in servers():
         server.send_signal(signal.SIGKILL)
-        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        until_exited(server.pid)
     assert codes(checkers, guest, WRONG, "two") == expected
     assert codes(checkers, guest, WRONG, "three") == expected
 

@@ -28,7 +28,7 @@ from pytest_convex_eval.toolchain.servers import tsapi, warm
 from pytest_convex_eval.toolchain.servers.pipes import Pipes
 from pytest_convex_eval.toolchain.servers.tsapi import TypeServer
 from pytest_convex_eval.workspace.layout import Workspace
-from tests.patience import HANG_SECONDS, until_gone
+from tests.patience import HANG_SECONDS, until_exited, until_gone
 
 if TYPE_CHECKING:
     from tests.toolchain.checkers.conftest import Checkers
@@ -154,7 +154,7 @@ def test_one_that_was_killed_is_replaced_within_the_item(kept: Warm) -> None:
     first = kept.server.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    until_exited(first)
     assert kept.codes(WRONG, "two") == [kept.wrong]
     assert kept.server.pid not in (None, first)
 

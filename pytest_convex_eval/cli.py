@@ -97,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     listing = actions.add_parser("ls", help="one line a generation, and the sums")
     listing.set_defaults(run=_list)
     export = actions.add_parser("export", help="one JSON object a line on standard output")
+    export.add_argument(
+        "--files",
+        type=Path,
+        metavar="DIR",
+        help="write the answers' files there instead, a folder for each model, which "
+        "`pytest --convex-answers DIR/<model>` judges",
+    )
     export.set_defaults(run=_export)
     prune = actions.add_parser("prune", help="remove generations")
     prune.add_argument("--unreadable", action="store_true", help="files that are no generation")
@@ -218,7 +225,15 @@ def _export(options: argparse.Namespace) -> int:
     from pytest_convex_eval.generation.built_in import built_in_vendors
     from pytest_convex_eval.generation.inventory import export, inventory
 
-    for line in export(inventory(options.store, built_in_vendors().prices())):
+    entries = inventory(options.store, built_in_vendors().prices())
+    if options.files is not None:
+        from pytest_convex_eval.generation.answers.export import export_files, export_lines
+
+        exported = export_files(entries, options.files)
+        for line in export_lines(exported, options.files):
+            print(line)
+        return 0
+    for line in export(entries):
         print(line)
     return 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 import pytest
 
 from pytest_convex_eval.deployment.backends import ADMIN_KEY_VARIABLE, Backend, parse_backend
+from pytest_convex_eval.generation.answers.source import AnswersSource, answers_sources
 from pytest_convex_eval.generation.arms import DEFAULT_MAX_GUIDELINE_TOKENS
 
 # Cheap to import: SDKs stand behind the providers alone.
@@ -28,7 +30,13 @@ from pytest_convex_eval.generation.model_choice import (
 from pytest_convex_eval.generation.modes import StoreMode, Strategy
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.vendor import Model
-from pytest_convex_eval.outcomes import STAGES, ConfigurationError, StageName, as_stage
+from pytest_convex_eval.outcomes import (
+    REFERENCE,
+    STAGES,
+    ConfigurationError,
+    StageName,
+    as_stage,
+)
 from pytest_convex_eval.toolchain.lint.profiles import LintEngine, LintProfile
 
 Keep: TypeAlias = Literal["failed", "all", "none"]
@@ -75,16 +83,27 @@ class Settings:
     margin: float
     gate: Gate
     inconclusive: Inconclusive
+    answers: tuple[AnswersSource, ...] = ()
 
     @property
     def asks_models(self) -> bool:
-        """Whether anything but references is to answer."""
+        """Whether anything but references and answers on disk is to answer."""
         return bool(self.asked)
+
+    def is_asked(self, name: str) -> bool:
+        """Whether the model of that name is one that is asked, and not known before."""
+        return name != REFERENCE and name not in self.on_disk
+
+    @property
+    def on_disk(self) -> frozenset[str]:
+        """The models whose answers lie in folders."""
+        return frozenset(source.name for source in self.answers)
 
     def to_json(self) -> dict[str, Any]:
         """Builtins only, for the run's manifest."""
         plain = asdict(self)
         plain["case_roots"] = [str(root) for root in self.case_roots]
+        plain["answers"] = {source.name: str(source.folder) for source in self.answers}
         return {**plain, "store": str(self.store), "runs": str(self.runs)}
 
 
@@ -124,6 +143,13 @@ def add_options(parser: pytest.Parser) -> None:
         ini="convex_models",
         many=True,
         metavar="MODEL",
+    )
+    option(
+        "answers",
+        "Folder of answers made elsewhere, which are those of a model NAME (repeatable; default: "
+        "the folder's own name); alone, no model is asked",
+        many=True,
+        metavar="[NAME=]DIR",
     )
     option("trials", "Independent generations per case, model and arm (default: 1)", metavar="N")
     option(
@@ -263,11 +289,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
     """The settings of this invocation. Raises pytest.UsageError for a value that can't be."""
-    given = _many(config, "model", "convex_models") or [AUTO]
+    given = _model_specs(config)
     models, asked = _models(given, config.getini("convex_model_settings"), vendors)
+    answers = _answers(config, models)
     return Settings(
         case_roots=tuple(config.rootpath / root for root in config.getini("convex_cases")),
-        models=models,
+        models=(*models, *(source.name for source in answers)),
         asked=asked,
         auto_model=AUTO in given,
         prices=_prices(config.getini("convex_model_prices")),
@@ -294,6 +321,7 @@ def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
         margin=_points(config, "margin", 5.0),
         gate=_gate(config),
         inconclusive=_choice(config, "inconclusive", Inconclusive, "fail"),
+        answers=answers,
     )
 
 
@@ -406,6 +434,24 @@ def _stages(text: str | None) -> tuple[StageName, ...]:
     if not named:
         raise pytest.UsageError("--convex-stages: names no stage")
     return tuple(stage for stage in STAGES if stage in named)
+
+
+def _model_specs(config: pytest.Config) -> list[str]:
+    """What `--convex-model` names; nobody is asked who only has answers judged."""
+    given = list(config.getoption("convex_model") or [])
+    if given or config.getoption("convex_answers"):
+        return given
+    configured = list(config.getini("convex_models") or [])
+    return configured or ([] if config.getini("convex_answers") else [AUTO])
+
+
+def _answers(config: pytest.Config, models: Sequence[str]) -> tuple[AnswersSource, ...]:
+    given = config.getoption("convex_answers")
+    here = config.invocation_params.dir if given else config.rootpath
+    try:
+        return answers_sources(_many(config, "answers"), here, models)
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"--convex-answers: {error}") from None
 
 
 def _prices(lines: list[str]) -> tuple[str, ...]:

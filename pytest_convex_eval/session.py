@@ -101,7 +101,7 @@ class EvalSession:
                     f"--convex-batch: {self.vendors.of(model).name}, whose model {model.name} is, "
                     "has no batches here"
                 )
-        if settings.mutants and settings.asks_models:
+        if settings.mutants and set(settings.models) != {REFERENCE}:
             raise pytest.UsageError(
                 "--convex-mutants: mutants are variations of references; use it with "
                 f"--convex-model {REFERENCE}"
@@ -149,7 +149,9 @@ class EvalSession:
         if self._matrix is None:
             names = [arm.name for arm in self.arms()]
             settings = self.settings
-            self._matrix = Matrix(settings.models, names, settings.trials, settings.mutants)
+            self._matrix = Matrix(
+                settings.models, names, settings.trials, settings.mutants, settings.on_disk
+            )
         return self._matrix
 
     def header(self, nodeids: Sequence[str]) -> list[str]:
@@ -160,6 +162,7 @@ class EvalSession:
         settings = self.settings
         shown = {REFERENCE: "reference answers"}
         shown |= {model.name: model.shown for model in settings.asked}
+        shown |= {one.name: f"{one.name} (answers on disk)" for one in settings.answers}
         models = ", ".join(shown[model] for model in settings.models)
         if settings.auto_model:
             key = "is set" if settings.asks_models else "is not set"
@@ -200,7 +203,7 @@ class EvalSession:
 
         for item in cases:
             # The signal method ends the item and nothing else; "thread" would end the worker.
-            generates = item.plan.model != REFERENCE
+            generates = self.settings.is_asked(item.plan.model)
             rounds = self.settings.repair if generates else 0
             limit = item_limit_seconds(generates=generates) * (1 + rounds)
             item.add_marker(pytest.mark.timeout(limit))
@@ -243,6 +246,7 @@ class EvalSession:
                 for model in self.settings.asked:
                     self.vendors.check_askable(model, os.environ)
             sweep()
+            self.evaluator().replies.check_answers()
             tools = self.evaluator().tools()
             if self._shared_tools is not None:
                 self._host = _hosted(self._shared_tools, tools.toolchain)

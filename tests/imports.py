@@ -86,6 +86,15 @@ PYTHON: Mapping[str, Room] = {
         ("generation.vendor", "generation.model_choice"),
         ("ground", "generation.provider", "generation", "generation.ahead"),
     ),
+    # Light: options are read before there is a case.
+    "generation.answers.source": Room(("generation.answers.source",), ("ground",)),
+    "generation.answers": Room(
+        ("generation.answers",),
+        (
+            *("ground", "workspace", "generation.provider", "generation", "generation.reading"),
+            "generation.answers.source",
+        ),
+    ),
     "generation.anthropic": Room(
         ("generation.anthropic",),
         (
@@ -128,6 +137,7 @@ PYTHON: Mapping[str, Room] = {
         ("options",),
         (
             *("ground", "deployment", "generation", "generation.vendor", "generation.built_in"),
+            "generation.answers.source",
             "toolchain.lint.profiles",
         ),
         knows_pytest=True,
@@ -138,6 +148,7 @@ PYTHON: Mapping[str, Room] = {
             *("ground", "deployment", "behaviour", "cases.plan", "stages", "runs", "options"),
             *("generation.provider", "generation", "generation.reading", "generation.ahead"),
             "generation.vendor",
+            *("generation.answers", "generation.answers.source"),
             *("toolchain", "toolchain.packages", "toolchain.lint", "toolchain.sharing"),
         ),
     ),
@@ -171,7 +182,7 @@ PYTHON: Mapping[str, Room] = {
         (
             *("ground", "cases", "cases.plan", "deployment", "generation", "generation.built_in"),
             "toolchain.packages",
-            *("runs", "check", "comparison"),
+            *("runs", "check", "comparison", "generation.answers"),
         ),
     ),
 }

@@ -3,7 +3,7 @@ imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,8 @@ class Matrix:
     arms: Sequence[str]
     trials: int
     mutants: bool
+    on_disk: Collection[str] = ()
+    """Models whose answers are known before: no guidelines count for them."""
 
     def plans(self, loaded: LoadedCase) -> Iterator[tuple[str, Plan]]:
         """The items of a case: the part of their name in brackets, and what they stand for.
@@ -66,10 +68,11 @@ class Matrix:
         for model in self.models:
             # The reference knows no guidelines and answers the same each time.
             fixed = model == REFERENCE
-            for arm in self.arms[:1] if fixed else self.arms:
+            unguided = fixed or model in self.on_disk
+            for arm in self.arms[:1] if unguided else self.arms:
                 for trial in range(1, 2 if fixed else self.trials + 1):
                     named = [model]
-                    named += [arm] if arm != DEFAULT_ARM and not fixed else []
+                    named += [arm] if arm != DEFAULT_ARM and not unguided else []
                     named += [str(trial)] if self.trials > 1 and not fixed else []
                     yield "-".join(named), Plan(loaded, model, arm, trial)
         if self.mutants:

@@ -24,7 +24,6 @@ from pytest_convex_eval.evaluation.replies import ItemReply, Replies, Unanswered
 from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.generation.model_choice import Vendors
 from pytest_convex_eval.outcomes import (
-    REFERENCE,
     Generated,
     InfrastructureError,
     ItemResult,
@@ -146,7 +145,7 @@ class Evaluator:
         return replace(result, rounds=tuple(rounds))
 
     def _repairs(self, plan: Plan) -> int:
-        return 0 if plan.model == REFERENCE else self._settings.repair
+        return self._settings.repair if self._settings.is_asked(plan.model) else 0
 
     def _checked(self, plan: Plan, reply: ItemReply, emit: Emit) -> ItemResult:
         case = plan.loaded.case

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pytest_convex_eval.evaluation.providers import Patience, Providers
 from pytest_convex_eval.generation.ahead.notices import Notices
 from pytest_convex_eval.generation.ahead.prefetch import Job, Prefetcher, Progress, wait_for
+from pytest_convex_eval.generation.answers.folder import AnswersFolder, CaseName
 from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.generation.pricing import PriceTable, show_estimate
 from pytest_convex_eval.generation.prompts import build_request
@@ -87,6 +88,7 @@ class Replies:
         self._patience = patience or PATIENCE
         self._arms = {arm.name: arm for arm in arms}
         self._folder = run_folder / _NOTICES
+        self._answers = {source.name: AnswersFolder(source) for source in settings.answers}
         self._store = GenerationStore(settings.store, settings.store_mode, run=run_folder.name)
         self._notices = Notices(self._folder)
         self._vendors = vendors
@@ -94,6 +96,11 @@ class Replies:
         self._providers = Providers(settings, vendors, self._prices, self._folder, self._patience)
         self._prefetcher: Prefetcher | None = None
         self._jobs: list[Job] = []
+
+    def check_answers(self) -> None:
+        """Raises ConfigurationError for folders of answers that can't be read."""
+        for folder in self._answers.values():
+            folder.check()
 
     def plan_ahead(self, plans: Iterable[Plan]) -> str:
         """Learns what the run's items need, in their order; says what of it is to be made, and what
@@ -108,7 +115,7 @@ class Replies:
                 then=lambda generation: next_request(generation, strategy),
             )
             for plan in plans
-            if plan.model != REFERENCE and plan.mutant is None
+            if self._settings.is_asked(plan.model) and plan.mutant is None
         ]
         if not jobs or self._settings.store_mode == "replay":
             return ""
@@ -178,6 +185,8 @@ class Replies:
             files = plan.mutant.applied_to({**case.files, **case.reference})
             return ItemReply(files, (), Generated("mutant"))
         request = self._request(plan)
+        if plan.model in self._answers:
+            return self._read_from_disk(plan, self._retrieve(plan, request))
         if plan.model == REFERENCE:
             return self._read(plan, [self._retrieve(plan, request)])
         strategy = self._settings.strategy
@@ -202,17 +211,33 @@ class Replies:
         return replace(repaired, design=reply.design)
 
     def _retrieve(self, plan: Plan, request: Request) -> Retrieval:
-        case = plan.loaded.case
-        reference = ReferenceProvider(case.reference) if plan.model == REFERENCE else None
+        known = self._known(plan)
         return wait_for(
             self._store,
             self._notices,
             request,
             plan.trial,
-            lambda request: reference or self._provider_for(request),
+            lambda request: known or self._provider_for(request),
             label=_label(plan),
             deadline_seconds=self._patience.deadline_seconds,
         )
+
+    def _known(self, plan: Plan) -> Provider | None:
+        """What gives an answer that is known before; None for a model that has to be asked."""
+        if plan.model == REFERENCE:
+            return ReferenceProvider(plan.loaded.case.reference)
+        folder = self._answers.get(plan.model)
+        if folder is None:
+            return None
+        loaded = plan.loaded
+        case = CaseName(loaded.category, loaded.difficulty, loaded.name)
+        return folder.provider(case, plan.trial)
+
+    def _read_from_disk(self, plan: Plan, retrieval: Retrieval) -> ItemReply:
+        """An answer that nobody was asked for here: there is no request to tell of."""
+        parsed = parse_reply(retrieval.generation.text)
+        generated = Generated(plan.model, parsed.rung)
+        return ItemReply(parsed.files, parsed.findings, generated, retrieval.generation)
 
     def _read(
         self,
@@ -260,7 +285,7 @@ class Replies:
             files=plan.loaded.case.files,
             max_tokens=self._settings.max_tokens,
         )
-        if plan.model == REFERENCE:
+        if not self._settings.is_asked(plan.model):
             return request
         return self._providers.model(plan.model).asked(request)
 

@@ -1,0 +1,1 @@
+"""Answers that lie on disk, as a model that is asked for nothing."""

@@ -84,6 +84,11 @@ class AnswersFolder:
         if case.name != case.category or not (folder / case.category / case.difficulty).is_dir():
             bases.append(folder / case.name)
         for base in bases:
+            for above in (base, *base.parents):
+                if above == folder:
+                    break
+                if above.is_symlink():
+                    raise InfrastructureError(f"{above} is a link, and no folder of answers")
             numbered = base / f"trial-{trial}"
             yield from _there(numbered)
             if trial == 1:
@@ -99,8 +104,7 @@ class AnswersFolder:
 
     @functools.cached_property
     def _indices(self) -> Sequence[Index]:
-        files = sorted(self.source.folder.glob("*.jsonl"))
-        return [index_of(file) for file in files if file.is_file()]
+        return [index_of(file) for file in sorted(self.source.folder.glob("*.jsonl"))]
 
 
 class AnswerProvider:
@@ -138,7 +142,7 @@ def reply_of_files(files: Files) -> str:
 def _there(base: Path) -> Iterator[Path]:
     """The folder `base` where it is an answer's, and the replies beside it."""
     if base.is_symlink():
-        raise InfrastructureError(f"{base} is a link; an answer is a folder or a file")
+        raise InfrastructureError(f"{base} is a link, and no answer")
     if base.is_dir() and any(not _TRIAL.fullmatch(entry.name) for entry in base.iterdir()):
         yield base
     for suffix in REPLY_SUFFIXES:

@@ -70,6 +70,8 @@ def index_of(file: Path) -> Index:
 
 
 def _lines(file: Path) -> Iterator[tuple[Place, bytes]]:
+    if file.is_symlink() or not file.is_file():
+        raise ConfigurationError(f"{file} is no regular file")
     offset = 0
     try:
         with file.open("rb") as stream:

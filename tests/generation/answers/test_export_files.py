@@ -37,13 +37,13 @@ class Store:
         case: str = "notes",
         trial: int = 1,
         system: str = "system",
-        user: str = "user",
+        user: str = "",
         history: tuple[Turn, ...] = (),
         stop: Stop = ENDED,
     ) -> None:
         self._day += 1
         moment = f"2026-11-{self._day:02}T00:00:00.000+00:00"
-        request = Request(model, system, user, 1000, history)
+        request = Request(model, system, user or case, 1000, history)
         generation = Generation(request, text, stop, moment, moment, 1.0)
         self._store.put(request, trial, generation, label=f"{case}[{model}]")
 
@@ -122,7 +122,7 @@ def test_a_reply_with_faults_stays_a_reply(reply: str, store: Store) -> None:
 def test_what_has_no_end_or_no_case_is_left_out_and_told(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.put("x", stop=Stop("length"))
+    store.put("x", stop=Stop("max_tokens"))
     store.put("x", stop=Stop("refusal"), trial=2)
     store.put("x", case="../escaped")
     store.put("\ud83d", trial=3)

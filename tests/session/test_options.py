@@ -121,6 +121,35 @@ def test_the_command_line_wins_over_the_ini_file_which_wins_over_the_default(
     assert found(*args, ini=ini) == option.means
 
 
+def test_answers_are_models_beside_those_that_are_named(
+    read: Read, pytester: pytest.Pytester
+) -> None:
+    for folder in ("here/made", "here/other", "kept"):
+        (pytester.path / folder).mkdir()
+    both = ("--convex-answers=made", "--convex-answers=mine=other")
+    ini = "convex_models = ['claude-c']\nconvex_answers = ['kept']"
+    assert read(*both).models == ("made", "mine")
+    assert read(*both, ini=ini).models == ("made", "mine")
+    assert read(*both, "--convex-model=claude-a", ini=ini).models == ("claude-a", "made", "mine")
+    assert read(ini=ini).models == ("claude-c", "kept")
+    assert read(ini="convex_answers = ['kept']").models == ("kept",)
+    settings = read(*both, "--convex-model=claude-a", "--convex-model=reference")
+    asked = [model for model in settings.models if settings.is_asked(model)]
+    assert asked == ["claude-a"]
+    assert settings.to_json()["answers"] == {
+        "made": str(pytester.path / "here" / "made"),
+        "mine": str(pytester.path / "here" / "other"),
+    }
+
+
+def test_answers_need_a_folder_and_a_name(read: Read, pytester: pytest.Pytester) -> None:
+    (pytester.path / "here" / "claude-a").mkdir()
+    with pytest.raises(pytest.UsageError, match="there is no folder 'missing'"):
+        read("--convex-answers=missing")
+    with pytest.raises(pytest.UsageError, match="'claude-a' is taken"):
+        read("--convex-answers=claude-a", "--convex-model=claude-a")
+
+
 @pytest.mark.parametrize("flag", FLAGS)
 def test_a_flag_is_off_unless_it_is_given_or_the_ini_file_has_it(flag: str, read: Read) -> None:
     def found(*args: str, ini: str = "") -> object:

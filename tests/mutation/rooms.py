@@ -55,6 +55,7 @@ ROOMS: Mapping[str, Room] = MappingProxyType(
         "comparison": Room(
             [f"{PACKAGE}/comparison/*.py"], ["tests/comparison", "tests/plugin/test_gate.py"]
         ),
+        "check": Room([f"{PACKAGE}/check/**/*.py"], ["tests/check"]),
         "deployment": Room([f"{PACKAGE}/deployment/*.py"], ["tests/deployment"]),
         "generation": Room([f"{PACKAGE}/generation/**/*.py"], ["tests/generation"]),
         "ground": Room(

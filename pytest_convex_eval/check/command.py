@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias, get_args
 
+from pytest_convex_eval.check.selection import CHECK_STAGES
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, StageName
 from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pytest_convex_eval.check.tooling import Tooling
 
 Format: TypeAlias = Literal["text", "json", "sarif", "github"]
-
-_STAGES: tuple[StageName, ...] = ("package", "syntax", "typecheck", "deploy", "lint")
 
 _DESCRIPTION = """\
 Checks a Convex project as answers are checked: its package.json, syntax, types, deployment (to an
@@ -50,9 +49,9 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--stages",
         type=_stages,
-        default=_STAGES,
+        default=CHECK_STAGES,
         metavar="LIST",
-        help=f"comma list of the stages that count (default: {','.join(_STAGES)})",
+        help=f"comma list of the stages that count (default: {','.join(CHECK_STAGES)})",
     )
     parser.add_argument(
         "--profile",
@@ -212,9 +211,9 @@ def _stages(text: str) -> tuple[StageName, ...]:
     if not named:
         raise argparse.ArgumentTypeError("names no stage")
     for name in named:
-        if name not in _STAGES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(_STAGES)}")
-    return tuple(stage for stage in _STAGES if stage in named)
+        if name not in CHECK_STAGES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CHECK_STAGES)}")
+    return tuple(stage for stage in CHECK_STAGES if stage in named)
 
 
 def _variable(text: str) -> tuple[str, str]:

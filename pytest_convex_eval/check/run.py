@@ -17,6 +17,7 @@ from pytest_convex_eval.check.mirror import (
 )
 from pytest_convex_eval.check.packages import packages_of
 from pytest_convex_eval.check.project import Project
+from pytest_convex_eval.check.selection import CHECK_STAGES
 from pytest_convex_eval.check.tsconfig import Configuration, configuration_of
 from pytest_convex_eval.evaluation.deployments import KeptDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
@@ -28,9 +29,6 @@ from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subj
 from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
-
-CHECK_STAGES: tuple[StageName, ...] = ("package", "syntax", "typecheck", "deploy", "lint")
-"""Those that need no case."""
 
 _SUPPRESSION = "lint/suppression"
 _NO_TYPES = "TS2688"

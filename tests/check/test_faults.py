@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval.check.run import CHECK_STAGES, CheckOptions
+from pytest_convex_eval.check.run import CheckOptions
+from pytest_convex_eval.check.selection import CHECK_STAGES
 from pytest_convex_eval.outcomes import Verdict
 from tests.check.conftest import APP, NOTES, PACKAGE, SCHEMA, Check, snapshot, told, write
 

@@ -169,9 +169,8 @@ def test_a_flag_is_off_unless_it_is_given_or_the_ini_file_has_it(flag: str, read
 def test_all_options_are_among_these(config: Callable[..., pytest.Config]) -> None:
     group = config()._parser.getgroup("convex-eval")
     names = {name for option in group.options for name in option.names()}
-    assert names == {f"--convex-{option.name}" for option in OPTIONS} | {
-        f"--convex-{flag}" for flag in FLAGS
-    }
+    known = [*(option.name for option in OPTIONS), *FLAGS, "answers"]
+    assert names == {f"--convex-{name}" for name in known}
 
 
 def test_each_setting_is_of_its_own_option(read: Read) -> None:
@@ -312,6 +311,11 @@ HELP: dict[str, tuple[str, str]] = {
         "Model that answers (repeatable): auto, reference, claude-..., openai/ID, openrouter/ID, "
         "NAME=ID@URL, or a name that a plugin knows; auto is claude-sonnet-5-5 when "
         "ANTHROPIC_API_KEY is set, else reference (default: auto)",
+    ),
+    "--convex-answers": (
+        "[NAME=]DIR",
+        "Folder of answers made elsewhere, which are those of a model NAME (repeatable; default: "
+        "the folder's own name); alone, no model is asked",
     ),
     "--convex-trials": (
         "N",

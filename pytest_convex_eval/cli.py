@@ -83,8 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     new = commands.add_parser("new", help="begin a case: new fundamentals/easy/my_case")
-    new.add_argument("place", metavar="CATEGORY/DIFFICULTY/NAME")
-    new.add_argument("--cases", type=Path, default=Path("cases"), metavar="DIR")
+    new.add_argument(
+        "place", metavar="CATEGORY/DIFFICULTY/NAME", help="where the case belongs, and its name"
+    )
+    new.add_argument(
+        "--cases",
+        type=Path,
+        default=Path("cases"),
+        metavar="DIR",
+        help="the folder of cases (default %(default)s)",
+    )
     new.set_defaults(run=_new)
 
     add_check(commands)
@@ -113,7 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     prune.set_defaults(run=_prune)
     for action in (listing, export, prune):
-        action.add_argument("--store", type=Path, default=_STORE, metavar="DIR")
+        action.add_argument(
+            "--store",
+            type=Path,
+            default=_STORE,
+            metavar="DIR",
+            help="the folder of the generations (default %(default)s)",
+        )
     return parser
 
 

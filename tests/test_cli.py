@@ -249,28 +249,7 @@ def said(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str | None, str
 
 
 def test_help_says_what_each_command_and_option_is_for() -> None:
-    store = ("--store", "DIR", None)
-    assert list(said(cli._parser())) == [
-        ("--version", None, "show program's version number and exit"),
-        ("==SUPPRESS==", "COMMAND", None),
-        ("new", None, "begin a case: new fundamentals/easy/my_case"),
-        ("serve", None, "serve the embedded deployment for any Convex project"),
-        ("store", None, "the generation store"),
-        ("place", "CATEGORY/DIFFICULTY/NAME", None),
-        ("--cases", "DIR", None),
-        ("--port", "N", "0: any that is free (default %(default)s)"),
-        ("--site-proxy-port", "N", "of HTTP actions; 0: any that is free (default %(default)s)"),
-        ("--admin-key", "KEY", "default: a new one, or with --data that of the data"),
-        ("--instance-name", "NAME", "default: a new one, or with --data that of the data"),
-        ("--data", "DIR", "keep everything there, in SQLite"),
-        ("==SUPPRESS==", "ACTION", None),
-        ("ls", None, "one line a generation, and the sums"),
-        ("export", None, "one JSON object a line on standard output"),
-        ("prune", None, "remove generations"),
-        store,
-        store,
-        ("--unreadable", None, "files that are no generation"),
-        ("--older-than", "DAYS", "generations made longer ago"),
-        ("--dry-run", None, "only say what would be removed"),
-        store,
-    ]
+    told = [each for each in said(cli._parser()) if each[1] not in ("COMMAND", "ACTION")]
+    commands = {name for name, _, _ in told}
+    assert {"new", "check", "serve", "store", "runs", "compare", "leaderboard"} <= commands
+    assert [name for name, _, text in told if not text] == []

@@ -45,7 +45,14 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", nargs="?", type=Path, default=Path(), metavar="PATH")
+    parser.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="the project, or a folder or file in it (default: here)",
+    )
     parser.add_argument(
         "--stages",
         type=_stages,

@@ -66,11 +66,22 @@ def add_comparison(commands: Commands) -> None:
         "leaderboard", help="all models and arms of runs, with intervals and ties"
     )
     board.add_argument("names", metavar="RUN", nargs="+", help=RUN_HELP)
-    board.add_argument("--format", choices=("text", "markdown", "json"), default="text")
+    board.add_argument(
+        "--format",
+        choices=("text", "markdown", "json"),
+        default="text",
+        help="how it is told (default %(default)s)",
+    )
     board.set_defaults(run=_leaderboard)
 
     for parser in (compare, board):
-        parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR")
+        parser.add_argument(
+            "--runs",
+            type=Path,
+            default=RUNS,
+            metavar="DIR",
+            help="the folder of run records (default %(default)s)",
+        )
         parser.add_argument(
             "--seed", type=int, default=SEED, help="of what is drawn (default %(default)s)"
         )

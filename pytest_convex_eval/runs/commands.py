@@ -28,7 +28,12 @@ def add_runs(commands: Commands) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     listed = actions.add_parser("list", help="one line a run, the oldest first")
-    listed.add_argument("--format", choices=("text", "json"), default="text")
+    listed.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="how it is told (default %(default)s)",
+    )
     listed.set_defaults(run=_list)
 
     shown = actions.add_parser("show", help="what a run was made of, and what it came to")
@@ -37,7 +42,12 @@ def add_runs(commands: Commands) -> None:
 
     export = actions.add_parser("export", help="a run's items on standard output")
     export.add_argument("name", metavar="RUN", help=RUN_HELP)
-    export.add_argument("--format", choices=tuple(FORMATS), default="jsonl")
+    export.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        default="jsonl",
+        help="one item a line or row (default %(default)s)",
+    )
     export.set_defaults(run=_export)
 
     prune = actions.add_parser("prune", help="remove runs, or the workspaces that they kept")
@@ -52,7 +62,13 @@ def add_runs(commands: Commands) -> None:
     prune.set_defaults(run=_prune)
 
     for action in (listed, shown, export, prune):
-        action.add_argument("--runs", type=Path, default=RUNS, metavar="DIR")
+        action.add_argument(
+            "--runs",
+            type=Path,
+            default=RUNS,
+            metavar="DIR",
+            help="the folder of run records (default %(default)s)",
+        )
 
 
 def _list(options: argparse.Namespace) -> int:

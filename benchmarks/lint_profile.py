@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.cases.loader import load_case
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
+from pytest_convex_eval.stages.lint import LintStage
 from pytest_convex_eval.toolchain.lint.catalogue import RULES, Rule, Selection, select
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.oxlint_server import OxlintServer
@@ -87,7 +87,7 @@ def main() -> None:
                         sources_of(workspace.root),
                         selection,
                         scratch=scratch,
-                        deadline_seconds=DEADLINE_SECONDS["lint"],
+                        deadline_seconds=LintStage.deadline_seconds,
                         server=server if name == WARM else None,
                     )
                     taken[name].append(spoken.cpu_seconds)

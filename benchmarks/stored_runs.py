@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 
 from pytest_convex_eval.outcomes import (
-    STAGES,
     CaseFingerprint,
     Finding,
     Generated,
@@ -29,6 +28,7 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs.record import RunRecord
+from pytest_convex_eval.stages.table import STAGES
 
 _CASES = 100
 _MODELS = 5

@@ -28,7 +28,8 @@ from pathlib import Path
 
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
-from pytest_convex_eval.outcomes import STATIC_STAGES
+from pytest_convex_eval.stages.protocol import StaticStage
+from pytest_convex_eval.stages.registry import built_in
 from pytest_convex_eval.toolchain.generated import convex_tsconfig
 from pytest_convex_eval.toolchain.packages.node import node_runtime
 
@@ -217,11 +218,12 @@ def cold(loaded: LoadedCase, folder: Path, deployment: EmbeddedDeployment) -> di
 
 def show(run: Warm) -> None:
     cpu, wall = run.cost.cpu / run.items, run.cost.wall / run.items
-    static = sum(run.stage_cpu[stage] for stage in STATIC_STAGES)
+    static_stages = [one.name for one in built_in() if isinstance(one, StaticStage)]
+    static = sum(run.stage_cpu[stage] for stage in static_stages)
     print(f"warm: -n {run.workers}, {run.items} items, {os.cpu_count()} cores")
     for stage, seconds in run.stage_cpu.items():
         print(f"  {stage:<12} {seconds:6.3f} s CPU  {run.stage_wall[stage]:6.3f} s wall")
-    print(f"  {'static':<12} {static:6.3f} s CPU  ({', '.join(STATIC_STAGES)})")
+    print(f"  {'static':<12} {static:6.3f} s CPU  ({', '.join(static_stages)})")
     print(f"  {'all':<12} {sum(run.stage_cpu.values()):6.3f} s CPU a case in the tools")
     print(f"  {'a case':<12} {cpu:6.3f} s CPU  {wall:6.3f} s wall, pytest included")
     print(f"  {'whole run':<12} {run.cost.cpu:6.1f} s CPU  {run.cost.wall:6.1f} s wall")

@@ -30,13 +30,8 @@ from pytest_convex_eval.generation.model_choice import (
 from pytest_convex_eval.generation.modes import StoreMode, Strategy
 from pytest_convex_eval.generation.pricing import PriceTable
 from pytest_convex_eval.generation.vendor import Model
-from pytest_convex_eval.outcomes import (
-    REFERENCE,
-    STAGES,
-    ConfigurationError,
-    StageName,
-    as_stage,
-)
+from pytest_convex_eval.outcomes import REFERENCE, ConfigurationError, StageName
+from pytest_convex_eval.stages.table import STAGES, no_such_stage
 from pytest_convex_eval.toolchain.lint.profiles import LintEngine, LintProfile
 
 Keep: TypeAlias = Literal["failed", "all", "none"]
@@ -287,8 +282,13 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
-    """The settings of this invocation. Raises pytest.UsageError for a value that can't be."""
+def read_settings(
+    config: pytest.Config, vendors: Vendors, stages: Sequence[StageName] = STAGES
+) -> Settings:
+    """The settings of this invocation; `stages` are all that there are, in order.
+
+    Raises pytest.UsageError for a value that can't be.
+    """
     given = _model_specs(config)
     models, asked = _models(given, config.getini("convex_model_settings"), vendors)
     answers = _answers(config, models)
@@ -302,7 +302,7 @@ def read_settings(config: pytest.Config, vendors: Vendors) -> Settings:
         guidelines=tuple(dict.fromkeys(_many(config, "guidelines") or ["default"])),
         guidelines_tokens=_count(config, "guidelines-tokens", DEFAULT_MAX_GUIDELINE_TOKENS),
         backend=_backend(config),
-        stages=_stages(_one(config, "stages")),
+        stages=_stages(_one(config, "stages"), stages),
         mutants=_flag(config, "mutants"),
         lint_engine=_choice(config, "lint-engine", LintEngine, "oxlint"),
         lint_profile=_choice(config, "lint-profile", LintProfile, "recommended"),
@@ -424,16 +424,15 @@ def _choice(config: pytest.Config, name: str, choices: Any, default: _Choice) ->
     return cast(_Choice, text)
 
 
-def _stages(text: str | None) -> tuple[StageName, ...]:
+def _stages(text: str | None, known: Sequence[StageName]) -> tuple[StageName, ...]:
     if text is None:
-        return STAGES
-    try:
-        named = {as_stage(part.strip()) for part in text.split(",") if part.strip()}
-    except ValueError as error:
-        raise pytest.UsageError(f"--convex-stages: {error}") from None
+        return tuple(known)
+    named = {part.strip() for part in text.split(",") if part.strip()}
+    for name in sorted(named.difference(known)):
+        raise pytest.UsageError(f"--convex-stages: {no_such_stage(name, known)}")
     if not named:
         raise pytest.UsageError("--convex-stages: names no stage")
-    return tuple(stage for stage in STAGES if stage in named)
+    return tuple(stage for stage in known if stage in named)
 
 
 def _model_specs(config: pytest.Config) -> list[str]:

@@ -21,15 +21,8 @@ from pytest_convex_eval.text import well_formed
 
 _Number = TypeVar("_Number", int, float)
 
-StageName: TypeAlias = Literal[
-    "format", "package", "syntax", "typecheck", "deploy", "behaviour", "lint"
-]
-"""The stages, by name, in the order in which they run."""
-
-STAGES: tuple[StageName, ...] = get_args(StageName)
-
-STATIC_STAGES: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
-"""Those that look at an answer and at nothing that runs: they say the same of the same answer."""
+StageName: TypeAlias = str
+"""A stage's name: those of this package stand in `stages.table`, and plugins may add others."""
 
 Difficulty: TypeAlias = Literal["easy", "medium", "hard"]
 
@@ -108,8 +101,9 @@ class StageResult(_WellFormed):
     """What one stage said. `seconds` are wall time, `cpu_seconds` those of the processes it ran.
 
     `reason` says in one sentence why a stage was skipped or ended in an error; `output` is what
-    the failing tool printed, unchanged but for its length. `cached`: all of it was said before, of
-    the same answer. `left_out` counts the findings beyond the most that are kept.
+    the failing tool printed, unchanged but for its length. `cached`: whether all of it was said
+    before, of the same answer; None of a stage of which nothing is kept. `left_out` counts the
+    findings beyond the most that are kept.
     """
 
     stage: StageName
@@ -119,7 +113,7 @@ class StageResult(_WellFormed):
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     output: str = ""
-    cached: bool = False
+    cached: bool | None = None
     left_out: int = 0
 
     @property
@@ -280,14 +274,6 @@ def _sum(parts: Sequence[_Number | None]) -> _Number | None:
     for part in known[1:]:
         total += part
     return total
-
-
-def as_stage(name: str) -> StageName:
-    """`name` as a stage. Raises ValueError for a name that is none."""
-    for stage in STAGES:
-        if stage == name:
-            return stage
-    raise ValueError(f"no stage is called {name!r}; the stages are {', '.join(STAGES)}")
 
 
 class ConvexEvalError(Exception):

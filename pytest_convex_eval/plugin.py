@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from pytest_convex_eval import hookspecs
+from pytest_convex_eval import hookspecs, xdist
 from pytest_convex_eval.cases import collector
 from pytest_convex_eval.cases.collector import CaseFile
 from pytest_convex_eval.options import add_options, read_settings
-from pytest_convex_eval.runs import live
-from pytest_convex_eval.runs.reporter import RunReporter, annotate, failure_word, mark_broken
-from pytest_convex_eval.session import EvalSession, known_vendors
+from pytest_convex_eval.runs.reporter import RunReporter, failure_word
+from pytest_convex_eval.session import EvalSession, known_stages, known_vendors
+from pytest_convex_eval.stages.table import STAGES
 
 _SESSION: pytest.StashKey[EvalSession] = pytest.StashKey()
 
@@ -33,12 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     collector.register_markers(config)
-    reporter = None if hasattr(config, "workerinput") else RunReporter(config)
+    reporter = None if xdist.is_worker(config) else RunReporter(config)
     if reporter is not None:
         config.pluginmanager.register(reporter, "convex-eval-reporter")
-    vendors = known_vendors(config)
-    settings = read_settings(config, vendors)
-    config.stash[_SESSION] = EvalSession(config, settings, reporter, vendors)
+    vendors, stages = known_vendors(config), known_stages(config)
+    names = STAGES if stages is None else tuple(stage.name for stage in stages)
+    settings = read_settings(config, vendors, names)
+    config.stash[_SESSION] = EvalSession(config, settings, reporter, vendors, stages)
     config.stash[_SESSION].check_settings()
     if reporter is not None and (keeper := config.stash[_SESSION].gate_keeper(reporter)):
         config.pluginmanager.register(keeper, "convex-eval-gate")
@@ -61,7 +62,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     session.config.stash[_SESSION].limit_items(items)
     collector.hard_first(items)
-    collector.stop_after_collection_errors(session, items)
+    xdist.stop_after_collection_errors(session, items, collector.is_case)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,7 +71,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     if isinstance(collector, CaseFile):
-        mark_broken(report)
+        xdist.mark_broken(report)
     return report
 
 
@@ -94,7 +95,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if isinstance(item, collector.CaseItem) and call.when == "call":
-        annotate(report, item.result, call.excinfo and call.excinfo.value)
+        xdist.annotate(report, item.result, call.excinfo and call.excinfo.value)
         if item.config.stash[_SESSION].settings.gate != "cases":
             from pytest_convex_eval.comparison.gating import record_only
 
@@ -103,16 +104,16 @@ def pytest_runtest_makereport(
 
 
 def pytest_report_to_serializable(report: object) -> dict[str, Any] | None:
-    return live.to_serializable(report)
+    return xdist.to_serializable(report)
 
 
-def pytest_report_from_serializable(data: dict[str, Any]) -> live.StageReport | None:
-    return live.from_serializable(data)
+def pytest_report_from_serializable(data: dict[str, Any]) -> xdist.StageReport | None:
+    return xdist.from_serializable(data)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: object) -> tuple[str, str, Any] | None:
-    return ("", "", "") if isinstance(report, live.StageReport) else failure_word(report)
+    return ("", "", "") if isinstance(report, xdist.StageReport) else failure_word(report)
 
 
 @pytest.hookimpl(tryfirst=True)

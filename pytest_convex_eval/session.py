@@ -1,7 +1,6 @@
 """One pytest invocation with cases in it: what each process keeps between pytest's hooks.
 
-A process is the controller (it talks to the person and writes the record), a worker of xdist (it
-evaluates items), or both when there is no xdist. Nothing is made before the first case is known.
+Nothing is made before the first case is known. `xdist.py` says which processes there are.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from pytest_convex_eval.cases.collector import (
     CaseItem,
     case_ids,
     is_case_file,
-    named_on_command_line,
 )
 from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
 from pytest_convex_eval.generation.built_in import built_in
@@ -33,20 +31,23 @@ from pytest_convex_eval.outcomes import (
     ConfigurationError,
     InfrastructureError,
     ItemResult,
+    StageName,
 )
 from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.reporter import RunReporter
+from pytest_convex_eval.stages.table import STAGES
+from pytest_convex_eval.xdist import WorkerInput, named_on_command_line, path_of
 
 if TYPE_CHECKING:
     from pytest_convex_eval.comparison.gating import GateKeeper
     from pytest_convex_eval.evaluation.evaluator import Evaluator
     from pytest_convex_eval.generation.arms import Arm
     from pytest_convex_eval.runs.record import RunRecord
+    from pytest_convex_eval.stages.protocol import Stage
+    from pytest_convex_eval.stages.registry import Selection
     from pytest_convex_eval.toolchain.model import Toolchain
     from pytest_convex_eval.toolchain.sharing import Host, WarmTools
 
-_RUN_KEY = "convex_eval_run"
-_TOOLS_KEY = "convex_eval_tools"
 _LONGEST_ADDRESS = 100
 
 
@@ -59,18 +60,22 @@ class EvalSession:
         settings: Settings,
         reporter: RunReporter | None,
         vendors: Vendors,
+        stages: Sequence[Stage] | None = None,
     ) -> None:
-        """`reporter` is that of the controller; a worker has none."""
+        """`reporter` is that of the controller; a worker has none. `stages` are all that there
+        are; None: those of this package."""
         self.vendors = vendors
         self.config = config
         self.reporter = reporter
         self.settings = settings
+        self._stages = stages
+        self._selection: Selection | None = None
         self._arms: tuple[Arm, ...] | None = None
         self._matrix: Matrix | None = None
         self._evaluator: Evaluator | None = None
-        given = getattr(config, "workerinput", {})
-        self._run_id: str | None = given.get(_RUN_KEY)
-        self._shared_tools: str | None = given.get(_TOOLS_KEY)
+        given = WorkerInput.of(config)
+        self._run_id: str | None = None if given is None else given.run_id
+        self._shared_tools: str | None = None if given is None else given.tools
         self._host: Host | None = None
         self._plans: dict[str, Plan] = {}
         self._read: set[str] = set()
@@ -85,8 +90,8 @@ class EvalSession:
 
     def configure_worker(self, workerinput: dict[str, Any]) -> None:
         """Tells a worker which run it works for, and where the tools are that it shares."""
-        workerinput[_RUN_KEY] = self.run_folder.name
-        workerinput[_TOOLS_KEY] = self._shared_tools = self._shared_tools or _new_address()
+        self._shared_tools = self._shared_tools or _new_address()
+        WorkerInput(self.run_folder.name, self._shared_tools).give(workerinput)
 
     # Before the first item.
 
@@ -130,7 +135,22 @@ class EvalSession:
         )
 
     def case_file(self, parent: pytest.Collector, path: Path) -> CaseFile:
-        return CaseFile.build(parent, path, matrix=self.matrix(), evaluate=self.evaluate)
+        return CaseFile.build(
+            parent, path, matrix=self.matrix(), stages=self.stage_names, evaluate=self.evaluate
+        )
+
+    @property
+    def stage_names(self) -> tuple[StageName, ...]:
+        """All that there are, in order."""
+        return STAGES if self._stages is None else tuple(stage.name for stage in self._stages)
+
+    def selection(self) -> Selection:
+        """The stages that run."""
+        if self._selection is None:
+            from pytest_convex_eval.stages.registry import select
+
+            self._selection = select(self.settings.stages, self._stages)
+        return self._selection
 
     def arms(self) -> tuple[Arm, ...]:
         if self._arms is None:
@@ -194,18 +214,19 @@ class EvalSession:
         """Gives each case item its last limit, unless the person set one of their own."""
         cases = [item for item in items if isinstance(item, CaseItem)]
         config = self.config
-        if not cases or not config.pluginmanager.has_plugin("timeout"):
+        if not cases or config.option.collectonly or not config.pluginmanager.has_plugin("timeout"):
             return
         own = config.getoption("timeout") is not None or config.getini("timeout")
         if own or "PYTEST_TIMEOUT" in os.environ:
             return
-        from pytest_convex_eval.stages.deadlines import item_limit_seconds
+        from pytest_convex_eval.evaluation.limits import item_limit_seconds
 
+        seconds = self.selection().deadline_seconds
         for item in cases:
             # The signal method ends the item and nothing else; "thread" would end the worker.
             generates = self.settings.is_asked(item.plan.model)
             rounds = self.settings.repair if generates else 0
-            limit = item_limit_seconds(generates=generates) * (1 + rounds)
+            limit = item_limit_seconds(seconds, generates=generates) * (1 + rounds)
             item.add_marker(pytest.mark.timeout(limit))
 
     def before_items(self, session: pytest.Session) -> None:
@@ -226,9 +247,7 @@ class EvalSession:
         root, roots = self.config.rootpath, self.settings.case_roots
         named = named_on_command_line(self.config)
         # Other plugins collect YAML files too.
-        ours = [
-            nodeid for nodeid in nodeids if is_case_file(root / nodeid.split("::")[0], roots, named)
-        ]
+        ours = [nodeid for nodeid in nodeids if is_case_file(path_of(nodeid, root), roots, named)]
         if ours:
             for line in self.header(ours):
                 self.reporter.write(line)
@@ -251,7 +270,7 @@ class EvalSession:
             tools = self.evaluator().tools()
             if self._shared_tools is not None:
                 self._host = _hosted(self._shared_tools, tools.toolchain)
-            paths = sorted({self.config.rootpath / nodeid.split("::")[0] for nodeid in nodeids})
+            paths = sorted({path_of(nodeid, self.config.rootpath) for nodeid in nodeids})
             packages = self.vendors.packages(self.settings.asked)
             content = manifest(self.config, self.settings, self.arms(), tools, paths, packages)
             reporter.begin(self._record(content), nodeids, self._unjudged)
@@ -291,7 +310,7 @@ class EvalSession:
         file = nodeid.split("::")[0]
         if nodeid not in self._plans and file not in self._read:
             self._read.add(file)
-            loaded = load_case(self.config.rootpath / file, file)
+            loaded = load_case(path_of(file, self.config.rootpath), file, self.stage_names)
             for bracket, plan in self.matrix().plans(loaded):
                 self._plans[f"{file}::{loaded.name}[{bracket}]"] = plan
         return self._plans.get(nodeid)
@@ -314,6 +333,7 @@ class EvalSession:
                 self.settings,
                 self.arms(),
                 self.run_folder,
+                self.selection(),
                 self._progress,
                 self.vendors,
                 self._tools,
@@ -362,6 +382,27 @@ def known_vendors(config: pytest.Config) -> Vendors:
         return Vendors([*built_in(), *vendors])
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def known_stages(config: pytest.Config) -> tuple[Stage, ...] | None:
+    """The stages of this package with those of other plugins; None where no plugin adds any, since
+    stages are not light to import. Raises pytest.UsageError for stages that can't be together."""
+    hook = config.hook.pytest_convex_eval_stage
+    if not hook.get_hookimpls():
+        return None
+    from pytest_convex_eval.stages.protocol import Stage
+    from pytest_convex_eval.stages.registry import together
+
+    added: list[Stage] = []
+    for given in hook(config=config):
+        for stage in given if isinstance(given, Sequence) else [given]:
+            if not isinstance(stage, Stage):
+                raise pytest.UsageError(f"pytest_convex_eval_stage: {stage!r} is no Stage")
+            added.append(stage)
+    try:
+        return together(added)
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"pytest_convex_eval_stage: {error}") from None
 
 
 def _new_address() -> str:

@@ -39,6 +39,8 @@ PYTHON: Mapping[str, Room] = {
     "ground": Room(("", *GROUND)),
     # Pure functions: they know nothing, not even what a run is.
     "statistics": Room(("statistics",)),
+    # Light: options name stages before there is a case.
+    "stages.table": Room(("stages.table",), ("ground",)),
     "deployment": Room(("deployment",), ("ground",)),
     "expectations": Room(("expectations",), ("ground", "deployment")),
     "behaviour": Room(("behaviour",), ("ground", "deployment", "expectations")),
@@ -114,30 +116,39 @@ PYTHON: Mapping[str, Room] = {
         ("generation.built_in",),
         ("generation.vendor", "generation.anthropic", "generation.openai"),
     ),
-    "hookspecs": Room(("hookspecs",), ("generation.vendor",), knows_pytest=True),
     "stages": Room(
         ("stages",),
         (
-            *("ground", "deployment", "expectations", "behaviour", "workspace", "toolchain"),
+            *(
+                "ground",
+                "stages.table",
+                "deployment",
+                "expectations",
+                "behaviour",
+                "workspace",
+                "toolchain",
+            ),
             *("toolchain.packages", "toolchain.typecheck", "toolchain.sharing"),
             *("toolchain.lint", "toolchain.lint.profiles"),
         ),
     ),
-    "runs": Room(("runs",), ("ground",), knows_pytest=True),
+    "xdist": Room(("xdist",), ("ground",), knows_pytest=True),
+    "runs": Room(("runs",), ("ground", "stages.table", "xdist"), knows_pytest=True),
     "comparison": Room(("comparison",), ("ground", "statistics", "runs")),
     "comparison.gating": Room(
-        ("comparison.gating",), ("ground", "runs", "comparison"), knows_pytest=True
+        ("comparison.gating",), ("ground", "runs", "comparison", "xdist"), knows_pytest=True
     ),
     "cases.plan": Room(
         ("cases.plan", "cases.model", "cases.loader", "cases.source", "cases.schema"),
-        ("ground", "expectations", "behaviour"),
+        ("ground", "stages.table", "expectations", "behaviour"),
     ),
-    "cases": Room(("cases",), ("ground", "cases.plan", "runs"), knows_pytest=True),
+    "cases": Room(("cases",), ("ground", "cases.plan", "runs", "xdist"), knows_pytest=True),
     "options": Room(
         ("options",),
         (
             *("ground", "deployment", "generation", "generation.vendor", "generation.built_in"),
             "generation.answers.source",
+            "stages.table",
             "toolchain.lint.profiles",
         ),
         knows_pytest=True,
@@ -161,20 +172,24 @@ PYTHON: Mapping[str, Room] = {
             *("ground", "cases", "cases.plan", "runs", "runs.manifest", "options", "evaluation"),
             "comparison.gating",
             *("generation", "generation.ahead", "generation.vendor", "generation.built_in"),
-            *("stages", "toolchain", "toolchain.sharing"),
+            *("stages", "stages.table", "xdist", "toolchain", "toolchain.sharing"),
         ),
         knows_pytest=True,
     ),
+    "hookspecs": Room(("hookspecs",), ("generation.vendor", "stages"), knows_pytest=True),
     "plugin": Room(
         ("plugin",),
-        ("ground", "comparison.gating", "cases", "runs", "options", "session", "hookspecs"),
+        (
+            *("ground", "stages.table", "xdist", "comparison.gating", "cases", "runs"),
+            *("options", "session", "hookspecs"),
+        ),
         knows_pytest=True,
     ),
     "check": Room(
         ("check",),
         (
             *("ground", "deployment", "expectations", "workspace", "stages", "evaluation", "runs"),
-            *("toolchain", "toolchain.packages", "toolchain.lint.profiles"),
+            *("toolchain", "toolchain.packages", "toolchain.lint.profiles", "stages.table"),
         ),
     ),
     "cli": Room(

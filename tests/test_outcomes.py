@@ -8,8 +8,6 @@ from dataclasses import fields
 import pytest
 
 from pytest_convex_eval.outcomes import (
-    STAGES,
-    STATIC_STAGES,
     Finding,
     Generated,
     InfrastructureError,
@@ -18,9 +16,9 @@ from pytest_convex_eval.outcomes import (
     Round,
     StageResult,
     Verdict,
-    as_stage,
     interrupt_before,
 )
+from pytest_convex_eval.stages.table import STAGES
 
 
 @pytest.mark.parametrize(
@@ -87,13 +85,6 @@ def test_a_result_with_every_field_survives_json() -> None:
     assert data["verdict"] == "error"
 
 
-def test_a_stage_is_found_by_its_name_alone() -> None:
-    assert [as_stage(name) for name in STAGES] == list(STAGES)
-    assert set(STATIC_STAGES) < set(STAGES)
-    with pytest.raises(ValueError, match="no stage is called 'Lint'; the stages are format, pack"):
-        as_stage("Lint")
-
-
 class Interrupt(BaseException):
     """As pytest-timeout's signal."""
 
@@ -112,7 +103,6 @@ def test_verdicts_and_stages_are_written_as_they_always_were() -> None:
     # Records and JUnit files of earlier runs are read by these words.
     assert [verdict.value for verdict in Verdict] == ["passed", "failed", "error"]
     assert STAGES == ("format", "package", "syntax", "typecheck", "deploy", "behaviour", "lint")
-    assert STATIC_STAGES == ("syntax", "typecheck", "lint")
 
 
 @pytest.mark.parametrize("interrupt", [Interrupt(), KeyboardInterrupt(), SystemExit(1)])

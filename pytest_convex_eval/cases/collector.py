@@ -5,7 +5,7 @@ Nothing here is expensive to import: a pytest run without cases pays for this mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,11 @@ from pytest_convex_eval.outcomes import (
     CaseError,
     ItemEndedError,
     ItemResult,
+    StageName,
     Verdict,
 )
 from pytest_convex_eval.runs.junit import properties
+from pytest_convex_eval.xdist import emit_stage, file_id
 
 if TYPE_CHECKING:
     from pytest_convex_eval.outcomes import StageResult
@@ -29,14 +31,23 @@ class CaseFile(pytest.File):
     """A case file. Collecting it reads it whole; a broken one is a collection error."""
 
     matrix: Matrix
+    stages: Collection[StageName]
     evaluate: Evaluate
 
     @classmethod
     def build(
-        cls, parent: pytest.Collector, path: Path, *, matrix: Matrix, evaluate: Evaluate
+        cls,
+        parent: pytest.Collector,
+        path: Path,
+        *,
+        matrix: Matrix,
+        stages: Collection[StageName],
+        evaluate: Evaluate,
     ) -> CaseFile:
-        file: CaseFile = cls.from_parent(parent, path=path)
+        nodeid = file_id(path, parent.config.rootpath)
+        file: CaseFile = cls.from_parent(parent, path=path, nodeid=nodeid)
         file.matrix = matrix
+        file.stages = stages
         file.evaluate = evaluate
         return file
 
@@ -45,7 +56,7 @@ class CaseFile(pytest.File):
         from pytest_convex_eval.cases.loader import load_case
 
         try:
-            loaded = load_case(self.path, _shown(self.path, self.config))
+            loaded = load_case(self.path, _shown(self.path, self.config), self.stages)
         except CaseError as error:
             raise self.CollectError(str(error)) from None
         except OSError as error:
@@ -93,8 +104,6 @@ class CaseItem(pytest.Item):
             raise ItemEndedError(self.result)
 
     def _emit(self, result: StageResult) -> None:
-        from pytest_convex_eval.runs.live import emit_stage
-
         emit_stage(self, result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -149,16 +158,14 @@ def is_case_file(path: Path, roots: Sequence[Path], named: Callable[[Path], bool
     return any(named(above) for above in list(path.parents)[:3])
 
 
-def named_on_command_line(config: pytest.Config) -> Callable[[Path], bool]:
-    """What `Session.isinitpath` tells, for xdist's controller, which collects nothing."""
-    here = config.invocation_params.dir
-    named = {(here / arg.split("::")[0]).resolve() for arg in config.args}
-    return lambda path: path.resolve() in named
+def is_case(item: pytest.Item) -> bool:
+    """Whether an item is ours."""
+    return isinstance(item, CaseItem)
 
 
 def case_ids(items: Iterable[pytest.Item]) -> list[str]:
     """The node ids of those that are ours."""
-    return [item.nodeid for item in items if isinstance(item, CaseItem)]
+    return [item.nodeid for item in items if is_case(item)]
 
 
 def hard_first(items: list[pytest.Item]) -> None:
@@ -170,19 +177,6 @@ def hard_first(items: list[pytest.Item]) -> None:
     ranked = sorted((items[index] for index in places), key=_rank)
     for index, item in zip(places, ranked, strict=True):
         items[index] = item
-
-
-def stop_after_collection_errors(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Under xdist: no item runs when a file could not be collected and cases are in play.
-
-    pytest's own stop lives in the loop that xdist replaces (pytest #15028), so that one broken
-    file would still let all the others spend money.
-    """
-    config = session.config
-    if not hasattr(config, "workerinput") or config.option.continue_on_collection_errors:
-        return
-    if session.testsfailed and any(isinstance(item, CaseItem) for item in items):
-        items.clear()
 
 
 def _rank(item: pytest.Item) -> int:

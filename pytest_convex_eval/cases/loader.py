@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias, Union, get_args, get_origin
@@ -15,10 +15,17 @@ from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from pytest_convex_eval.behaviour.checks import block_problems
-from pytest_convex_eval.cases.model import Case, Slug
+from pytest_convex_eval.cases.model import STAGES_KEY, Case, Slug
 from pytest_convex_eval.cases.source import Location, Problem, Source, read_source
-from pytest_convex_eval.outcomes import DIFFICULTIES, CaseError, CaseFingerprint, Difficulty
+from pytest_convex_eval.outcomes import (
+    DIFFICULTIES,
+    CaseError,
+    CaseFingerprint,
+    Difficulty,
+    StageName,
+)
 from pytest_convex_eval.places import Position
+from pytest_convex_eval.stages.table import STAGES
 
 _Adder: TypeAlias = Callable[[Position, str], None]
 
@@ -65,8 +72,9 @@ class CaseProblemsError(CaseError):
         self.problems = problems
 
 
-def load_case(path: Path, shown: str) -> LoadedCase:
-    """The case in the YAML file `path`, which messages call `shown`.
+def load_case(path: Path, shown: str, stages: Collection[StageName] = STAGES) -> LoadedCase:
+    """The case in the YAML file `path`, which messages call `shown`; `stages` are all that there
+    are.
 
     Raises CaseProblemsError with every problem of the file; OSError for one that cannot be read.
     """
@@ -94,7 +102,7 @@ def load_case(path: Path, shown: str) -> LoadedCase:
             data[key] = {"package.json": "{}"}
             readable = False
     try:
-        case = Case.model_validate(data)
+        case = Case.model_validate(data, context={STAGES_KEY: stages})
     except ValidationError as error:
         for details in error.errors():
             # A list whose items are all wrong counts as empty too: that says nothing new.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy, StrictModel
 from pytest_convex_eval.outcomes import Difficulty, Files, StageName
+from pytest_convex_eval.stages.table import STAGES, no_such_stage
+
+STAGES_KEY = "stages"
+"""Under which the context of a validation holds the names of all stages, in order."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=80)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -36,7 +40,10 @@ class Mutant(StrictModel):
     """
 
     name: Slug
-    fails: StageName
+    fails: Annotated[
+        StageName,
+        Field(description="The stage that it must fail at", examples=list(STAGES)),
+    ]
     code: Annotated[str | None, Field(description="A finding's code, e.g. TS2322")] = None
     edit: Annotated[
         dict[str, tuple[Replacement, ...]], Field(description="Edits of the reference's files")
@@ -45,6 +52,15 @@ class Mutant(StrictModel):
         dict[str, str | None],
         Field(description="Whole files that replace the reference's; null takes a file away"),
     ] = {}
+
+    @field_validator("fails")
+    @classmethod
+    def _is_a_stage(cls, name: StageName, info: ValidationInfo) -> StageName:
+        # The context of a validation names the stages, for plugins may add some.
+        stages = STAGES if info.context is None else info.context[STAGES_KEY]
+        if name not in stages:
+            raise ValueError(no_such_stage(name, stages))
+        return name
 
     @model_validator(mode="after")
     def _changes_something(self) -> Mutant:

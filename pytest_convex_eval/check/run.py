@@ -25,7 +25,15 @@ from pytest_convex_eval.outcomes import Finding, StageName, StageResult, Verdict
 from pytest_convex_eval.stages.deploy import DeployStage
 from pytest_convex_eval.stages.lint import LintStage
 from pytest_convex_eval.stages.package import PackageStage
-from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
+from pytest_convex_eval.stages.protocol import (
+    Report,
+    Stage,
+    StageAround,
+    StageContext,
+    Subject,
+    Tools,
+)
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
@@ -93,7 +101,7 @@ def check_project(
         told = [_Told(stage, mirror, shown, options) for stage in stages]
         expect = Expectations(convex="*")
         subject = Subject({}, {}, (), expect, LintPolicy(), env=options.env)
-        results = run_stages(subject, tools, folder, options.stages, emit, told)
+        results = run_stages(subject, tools, folder, select(options.stages, told), emit)
     finally:
         if deployments is not None:
             deployments.release()
@@ -114,12 +122,13 @@ def _verdict(results: Sequence[StageResult]) -> tuple[Verdict, str]:
     return Verdict.PASSED, ""
 
 
-class _ProjectPackages:
+class _ProjectPackages(Stage):
     """package: what the project declares, and what is installed; lays it out for the others."""
 
-    name: StageName = "package"
-    needs: tuple[StageName, ...] = ()
+    name = "package"
+    order = PackageStage.order
     deadline_seconds = PackageStage.deadline_seconds
+    stands_on = ()
 
     def __init__(
         self, mirror: Mirror, sources: Sources, configuration: Configuration, options: CheckOptions
@@ -148,26 +157,15 @@ class _ProjectPackages:
         return Report(packages.findings)
 
 
-class _Told:
+class _Told(StageAround):
     """A stage whose findings are about the project, and not about where it was laid out."""
 
     def __init__(self, stage: Stage, mirror: Mirror, shown: Shown, options: CheckOptions) -> None:
+        super().__init__(stage)
         self._stage = stage
         self._mirror = mirror
         self._shown = shown
         self._options = options
-
-    @property
-    def name(self) -> StageName:
-        return self._stage.name
-
-    @property
-    def needs(self) -> tuple[StageName, ...]:
-        return self._stage.needs
-
-    @property
-    def deadline_seconds(self) -> float:
-        return self._stage.deadline_seconds
 
     def check(self, context: StageContext) -> Report:
         report = self._stage.check(context)

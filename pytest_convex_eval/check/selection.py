@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_convex_eval.outcomes import STAGES, StageName
+from pytest_convex_eval.outcomes import StageName
+from pytest_convex_eval.stages.table import STAGES
 
 _OF_CASES: frozenset[StageName] = frozenset({"format", "behaviour"})
 """What a reply or a case is needed for."""

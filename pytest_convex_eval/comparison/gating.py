@@ -14,7 +14,8 @@ import pytest
 from pytest_convex_eval.comparison.gate import Gate, RunVerdict, gate
 from pytest_convex_eval.outcomes import REFERENCE, ItemResult, Verdict
 from pytest_convex_eval.runs import Run, RunError, load_run
-from pytest_convex_eval.runs.reporter import RunReporter, result_of
+from pytest_convex_eval.runs.reporter import RunReporter
+from pytest_convex_eval.xdist import result_of
 
 NODEID = "convex-eval::gate"
 

@@ -37,7 +37,8 @@ from pytest_convex_eval.runs.failure import stage_lines
 from pytest_convex_eval.runs.record import ARTEFACTS, keep_workspace
 from pytest_convex_eval.stages.cache import VerdictCache
 from pytest_convex_eval.stages.protocol import Subject, Tools
-from pytest_convex_eval.stages.runner import all_stages, judge, run_stages
+from pytest_convex_eval.stages.registry import Selection
+from pytest_convex_eval.stages.runner import judge, run_stages
 from pytest_convex_eval.toolchain.lint.eslint import install_eslint
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from pytest_convex_eval.cases.plan import Emit, Plan
     from pytest_convex_eval.options import Settings
 
-_DEPLOYED = frozenset({"deploy", "behaviour"})
-
 
 class Evaluator:
     """Evaluates plans one after another. `close` ends what was started."""
@@ -59,12 +58,15 @@ class Evaluator:
         settings: Settings,
         arms: Sequence[Arm],
         run_folder: Path,
+        selection: Selection,
         progress: Callable[[str], None],
         vendors: Vendors,
         tools: Callable[[Toolchain], WarmTools] = own_tools,
     ) -> None:
-        """`tools` gives what checks code without starting anew."""
+        """`selection` are the stages that run; `tools` gives what checks code without starting
+        anew."""
         self._settings = settings
+        self._selection = selection
         self._run_folder = run_folder
         self._progress = progress
         self._new_warm = tools
@@ -104,6 +106,7 @@ class Evaluator:
             )
             if not self._settings.no_cache:
                 self._verdicts = VerdictCache(cache / "verdicts")
+                self._selection = self._selection.keeping(self._verdicts)
         return self._tools
 
     def close(self) -> None:
@@ -168,11 +171,8 @@ class Evaluator:
                 self._start_ahead()
             except InfrastructureError as error:
                 return plan.unjudged(_with_detail("toolchain", error))
-            stages = self._settings.stages
             enough = partial(_caught, plan)
-            results = run_stages(
-                subject, tools, folder, stages, emit, all_stages(self._verdicts), enough=enough
-            )
+            results = run_stages(subject, tools, folder, self._selection, emit, enough=enough)
             result = _judged(plan, results, reply.generated)
             kept = self._keep(plan, result, folder / "workspace")
             return replace(result, artefacts=_shown(kept) if kept else None)
@@ -187,7 +187,7 @@ class Evaluator:
         if self._evaluates or self._deployments is None:
             return
         self._evaluates = True
-        if self._settings.backend.kind != "url" and not _DEPLOYED.isdisjoint(self._settings.stages):
+        if self._settings.backend.kind != "url" and self._selection.deploys:
             self._deployments.start_ahead()
 
     def _keep(self, plan: Plan, result: ItemResult, workspace: Path) -> Path | None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pytest_convex_eval.evaluation.limits import GENERATION_SECONDS
 from pytest_convex_eval.generation.ahead.budget import Budget
 from pytest_convex_eval.generation.ahead.limiter import Limiter, LimiterPolicy
 from pytest_convex_eval.generation.retries import RetryPolicy
 from pytest_convex_eval.generation.vendor import Asking, Model
-from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 
 if TYPE_CHECKING:
     from pytest_convex_eval.generation.model_choice import Vendors

@@ -5,54 +5,30 @@ Registered as a plugin of its own where the terminal is: the only process, or xd
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
-from pytest_convex_eval.outcomes import ConfigurationError, ItemResult, Verdict
+from pytest_convex_eval.outcomes import ItemResult, Verdict
 from pytest_convex_eval.processes import sweep
-from pytest_convex_eval.runs.live import StageReport, stage_line
+from pytest_convex_eval.runs.live import stage_line
 from pytest_convex_eval.runs.record import RunRecord
 from pytest_convex_eval.runs.summary import summary_lines
+from pytest_convex_eval.xdist import (
+    StageReport,
+    is_broken,
+    result_of,
+    stop,
+    stop_reason,
+    worker_of,
+)
 
 _EVERY_SECONDS = 15.0
 """Between lines about what is generated ahead."""
-
-_RESULT = "convex_eval_result"
-_STOP = "convex_eval_stop"
-_BROKEN = "convex_eval_broken"
-
-
-def annotate(report: pytest.TestReport, result: ItemResult | None, error: object) -> None:
-    """Puts what an item ended in on its report, the one channel that crosses processes.
-
-    pytest and JUnit call a report an error, and not a failure, by its phase alone; so what is not
-    the model's fault is reported as the set-up's.
-    """
-    if result is not None:
-        # One ASCII string: xdist ends a whole run at any value that it can't serialise.
-        setattr(report, _RESULT, json.dumps(result.to_json()))
-    if report.failed and (result is None or result.verdict is Verdict.ERROR):
-        report.when = "setup"
-    if isinstance(error, ConfigurationError):
-        setattr(report, _STOP, str(error))
-
-
-def mark_broken(report: pytest.CollectReport) -> None:
-    """Tells the controller that it is a case file that could not be collected."""
-    if report.failed:
-        setattr(report, _BROKEN, True)
-
-
-def result_of(report: object) -> ItemResult | None:
-    """The inverse of `annotate`; None for a report that carries no result."""
-    encoded = getattr(report, _RESULT, None)
-    return None if encoded is None else ItemResult.from_json(json.loads(encoded))
 
 
 def failure_word(report: object) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -167,7 +143,7 @@ class RunReporter:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Counts broken cases; on xdist's controller these are the workers' reports."""
-        self._broken += bool(getattr(report, _BROKEN, False))
+        self._broken += is_broken(report)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
@@ -217,7 +193,6 @@ class RunReporter:
             sweep()
 
     def _take(self, report: pytest.TestReport) -> None:
-        worker = str(getattr(report, "worker_id", "master"))
         result = result_of(report)
         if result is not None:
             self._results.append(result)
@@ -231,17 +206,10 @@ class RunReporter:
             unjudged = self._unjudged(report.nodeid)
             result = None if unjudged is None else _lost(report, unjudged)
         if result is not None and self._record is not None:
-            self._record.add(report.nodeid, result, worker=worker)
-        reason = getattr(report, _STOP, None)
+            self._record.add(report.nodeid, result, worker=worker_of(report))
+        reason = stop_reason(report)
         if reason is not None:
-            self._stop(f"convex-eval: {reason}")
-
-    def _stop(self, reason: str) -> None:
-        """No further item starts; those that run end and are reported."""
-        # xdist ignores the session's own flag.
-        target: Any = self._config.pluginmanager.get_plugin("dsession") or self._session
-        if target is not None:
-            target.shouldstop = reason
+            stop(self._config, self._session, f"convex-eval: {reason}")
 
     def _show_stage(self, report: StageReport) -> None:
         terminal = self._terminal()

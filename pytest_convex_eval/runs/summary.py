@@ -10,13 +10,12 @@ from pathlib import Path
 from pytest_convex_eval.outcomes import (
     DIFFICULTIES,
     REFERENCE,
-    STAGES,
-    STATIC_STAGES,
     Finding,
     ItemResult,
     StageName,
     Verdict,
 )
+from pytest_convex_eval.stages.table import STAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,23 @@ def summary_lines(
         yield Line(f"run record: {record}")
 
 
+def stages_of(results: Iterable[ItemResult]) -> list[StageName]:
+    """The stages that `results` tell of, in the order in which they ran."""
+    results = list(results)
+    told = {stage.stage for result in results for stage in result.stages}
+    told.update(result.stage for result in results if result.stage is not None)
+    names = [name for name in STAGES if name in told]
+    for result in results:
+        place = 0
+        for stage in result.stages:
+            if stage.stage not in names:
+                names.insert(place, stage.stage)
+            place = names.index(stage.stage) + 1
+    return names
+
+
 def _table(title: str, results: Sequence[ItemResult]) -> Iterator[Line]:
-    used = [s for s in STAGES if any(stage.stage == s for r in results for stage in r.stages)]
+    used = stages_of(results)
     rows = [
         (f"{category}/{difficulty}", group)
         for category in dict.fromkeys(sorted(result.category for result in results))
@@ -97,12 +111,14 @@ def _row(name: str, results: Sequence[ItemResult], stages: Iterable[StageName], 
 def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
     caught = sum(result.verdict is Verdict.PASSED for result in results)
     colour = "green" if caught == len(results) else "red"
-    stages = Counter(
+    caught_at = Counter(
         result.stage
         for result in results
         if result.verdict is Verdict.PASSED and result.stage is not None
     )
-    by_stage = ", ".join(f"{stage} {stages[stage]}" for stage in STAGES if stages[stage])
+    by_stage = ", ".join(
+        f"{stage} {caught_at[stage]}" for stage in stages_of(results) if caught_at[stage]
+    )
     said = f" ({by_stage})" if by_stage else ""
     yield Line(f"mutants caught where they say: {caught}/{len(results)}{said}", colour)
 
@@ -110,11 +126,7 @@ def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
 def _cached(results: Sequence[ItemResult]) -> Iterator[Line]:
     """For how many items no static stage ran, where there are any."""
     asked = [
-        [
-            s.cached
-            for s in r.stages
-            if s.stage in STATIC_STAGES and s.status in ("passed", "failed")
-        ]
+        [s.cached for s in r.stages if s.cached is not None and s.status in ("passed", "failed")]
         for r in results
     ]
     static = [cached for cached in asked if cached]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.deployment.model import Deployment, Feature, UnknownFeatureError
-from pytest_convex_eval.outcomes import Finding, StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import Report, StageContext
+from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.packages.features import asks_for
 
 
-class BehaviourStage:
+class BehaviourStage(Stage):
     """The case's blocks over the deployment that the deploy stage pushed to."""
 
-    name: StageName = "behaviour"
-    needs: tuple[StageName, ...] = ("deploy",)
-    deadline_seconds = DEADLINE_SECONDS["behaviour"]
+    name = "behaviour"
+    order = 600
+    needs = ("deploy",)
+    # Blocks take milliseconds each; one whose code never returns is ended at its call's deadline.
+    deadline_seconds = 300.0
+    stands_on = ("deploy",)
 
     def check(self, context: StageContext) -> Report:
         subject = context.subject

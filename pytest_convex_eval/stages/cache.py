@@ -12,17 +12,15 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.fingerprint import package_fingerprint
-from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.protocol import Report, Stage, StageContext
+from pytest_convex_eval.stages.protocol import Report, StageAround, StageContext, StaticStage
 from pytest_convex_eval.toolchain.model import DependencySet
 
 _FORMAT = 1
@@ -39,33 +37,13 @@ _BY_THE_MACHINE = "/resource-limit"
 _REPORT = TypeAdapter(Report)
 
 
-class StaticStage(Stage, Protocol):
-    """A stage that runs nothing of the answer's and changes nothing of the context."""
-
-    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
-        """All that the report depends on but the files, the dependencies, the toolchain and this
-        package's code; None where it depends on more than can be told."""
-        ...
-
-
-class Cached:
+class Cached(StageAround):
     """A static stage that is asked only what it was not asked before."""
 
     def __init__(self, stage: StaticStage, verdicts: VerdictCache) -> None:
+        super().__init__(stage)
         self._stage = stage
         self._verdicts = verdicts
-
-    @property
-    def name(self) -> StageName:
-        return self._stage.name
-
-    @property
-    def needs(self) -> tuple[StageName, ...]:
-        return self._stage.needs
-
-    @property
-    def deadline_seconds(self) -> float:
-        return self._stage.deadline_seconds
 
     def check(self, context: StageContext) -> Report:
         key = _key(self._stage, context, self._verdicts)
@@ -73,7 +51,7 @@ class Cached:
             return self._stage.check(context)
         report = self._verdicts.get(key)
         if report is None:
-            report = self._stage.check(context)
+            report = replace(self._stage.check(context), cached=False)
             self._verdicts.put(key, report)
         return report
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pytest_convex_eval.expectations.deployed_matches import compare
-from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
-from pytest_convex_eval.stages.pushing import push_once
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, Stage, StageContext
+from pytest_convex_eval.stages.pushing import PUSH_SECONDS, push_once
 
 
-class DeployStage:
+class DeployStage(Stage):
     """A push by the answer's own version of the CLI to an empty deployment."""
 
-    name: StageName = "deploy"
-    needs: tuple[StageName, ...] = ("syntax",)
-    deadline_seconds = DEADLINE_SECONDS["deploy"]
+    name = "deploy"
+    order = 500
+    needs = ("syntax",)
+    deadline_seconds = PUSH_SECONDS
+    deploys = True
 
     def check(self, context: StageContext) -> Report:
         workspace = context.workspace()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pytest_convex_eval.outcomes import Finding, StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import Report, StageContext
+from pytest_convex_eval.outcomes import Finding
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext
 from pytest_convex_eval.workspace.paths import admit
 
 
-class FormatStage:
+class FormatStage(Stage):
     """Establishes the files that the other stages check: the safe ones over the starting files."""
 
-    name: StageName = "format"
-    needs: tuple[StageName, ...] = ()
-    deadline_seconds = DEADLINE_SECONDS["format"]
+    name = "format"
+    order = 100
+    deadline_seconds = 10.0
+    stands_on = ()
 
     def check(self, context: StageContext) -> Report:
         subject = context.subject

@@ -7,21 +7,20 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext, StaticStage
 from pytest_convex_eval.toolchain.lint.echoes import condensed
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.lint.suppressions import judged_suppressions
 
 
-class LintStage:
+class LintStage(StaticStage):
     """oxlint (or ESLint, where it is asked for) with Convex's plugin and ours, under our
     configuration alone."""
 
-    name: StageName = "lint"
-    needs: tuple[StageName, ...] = ("syntax",)
-    deadline_seconds = DEADLINE_SECONDS["lint"]
+    name = "lint"
+    order = 700
+    needs = ("syntax",)
+    deadline_seconds = 60.0
 
     def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
         workspace = context.workspace()

@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from pytest_convex_eval.expectations.model import Expectations
-from pytest_convex_eval.outcomes import Files, Finding, StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
+from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import PATH, PackageJson, finding_at, read_package_json
-from pytest_convex_eval.stages.protocol import Report, StageContext, Tools
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Tools
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyError
 from pytest_convex_eval.toolchain.packages.ranges import satisfies
@@ -23,16 +22,18 @@ MOST_PACKAGES = 100
 MOST_UNUSABLE = 10
 
 
-class PackageStage:
+class PackageStage(Stage):
     """Establishes the dependencies that the other stages check against.
 
     A package that can't be had is a finding, by name; the rest of the answer is then checked with
     what remains, so that it costs the model one finding and not the whole report.
     """
 
-    name: StageName = "package"
-    needs: tuple[StageName, ...] = ()
-    deadline_seconds = DEADLINE_SECONDS["package"]
+    name = "package"
+    order = 200
+    # A dependency set that this machine does not have yet is installed here.
+    deadline_seconds = 300.0
+    stands_on = ("format",)
 
     def check(self, context: StageContext) -> Report:
         if not context.files:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+
+from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
@@ -124,28 +126,57 @@ class Report:
     """What a stage says of a subject; it has failed when a finding is an error.
 
     `missing` names, as a sentence, what the stage needed and did not find: it is then skipped.
-    `cached`: it was said before, of the same.
+    `cached`: whether it was said before, of the same; None where nothing is kept.
     """
 
     findings: tuple[Finding, ...] = ()
     output: str = ""
     cpu_seconds: float = 0.0
     missing: str = ""
-    cached: bool = False
+    cached: bool | None = None
 
 
-class Stage(Protocol):
-    """One check. Raises InfrastructureError for whatever is not the answer's fault."""
+class Stage(ABC):
+    """One check of an answer. What the rest needs to know of a stage stands on its class."""
 
-    @property
-    def name(self) -> StageName: ...
+    name: StageName
+    order: int
+    """Stages run from the lowest to the highest; those of this package leave room between."""
+    deadline_seconds: float
+    """How long it may take, in seconds of wall time: far above what it takes, since eight workers
+    may share two cores."""
+    needs: tuple[StageName, ...] = ()
+    """The stages that must have passed for this one to mean anything; else it is skipped."""
+    stands_on: tuple[StageName, ...] = ("package",)
+    """The stages that establish what this one looks at: they run, and do not count, where they
+    were not asked for."""
+    deploys: bool = False
+    """Whether it takes the deployment of its tools, which is then started ahead."""
 
-    @property
-    def needs(self) -> tuple[StageName, ...]:
-        """The stages that must have passed for this one to mean anything."""
-        ...
+    @abstractmethod
+    def check(self, context: StageContext) -> Report:
+        """What is to be said of the answer. Raises InfrastructureError for whatever is not the
+        answer's fault."""
 
-    @property
-    def deadline_seconds(self) -> float: ...
 
-    def check(self, context: StageContext) -> Report: ...
+class StaticStage(Stage):
+    """A stage that runs nothing of the answer's and changes nothing of the context. It says the
+    same of the same answer, so that what it said is kept; the key holds the code of this package
+    alone, and no stage of another package can be one."""
+
+    @abstractmethod
+    def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
+        """All that the report depends on but the files, the dependencies, the toolchain and this
+        package's code; None where it depends on more than can be told."""
+
+
+class StageAround(Stage):
+    """A stage that asks another one: what is known of that one is known of it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.name = stage.name
+        self.order = stage.order
+        self.deadline_seconds = stage.deadline_seconds
+        self.needs = stage.needs
+        self.stands_on = stage.stands_on
+        self.deploys = stage.deploys

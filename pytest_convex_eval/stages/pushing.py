@@ -13,13 +13,15 @@ from pytest_convex_eval.deployment.model import (
 )
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import InfrastructureError
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
 from pytest_convex_eval.stages.protocol import Pushed, StageContext
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.packages import ranges
 from pytest_convex_eval.toolchain.packages.features import asks_for
 from pytest_convex_eval.toolchain.packages.published import convex_snapshot
 from pytest_convex_eval.workspace.layout import Workspace
+
+PUSH_SECONDS = 120.0
+"""For one push, in seconds of wall time."""
 
 
 def push_once(
@@ -77,7 +79,7 @@ def _push(
         node=tools.toolchain.node,
         cli=dependencies.convex_cli,
         project=workspace.root,
-        deadline_seconds=DEADLINE_SECONDS["deploy"],
+        deadline_seconds=PUSH_SECONDS,
         compile_cache=tools.compile_cache,
         codegen=codegen,
         is_of_packages=is_of_packages,

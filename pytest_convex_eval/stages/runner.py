@@ -15,57 +15,25 @@ from pytest_convex_eval.outcomes import (
     Verdict,
     interrupt_before,
 )
-from pytest_convex_eval.stages.behaviour import BehaviourStage
-from pytest_convex_eval.stages.cache import Cached, StaticStage, VerdictCache
-from pytest_convex_eval.stages.deploy import DeployStage
-from pytest_convex_eval.stages.format import FormatStage
-from pytest_convex_eval.stages.lint import LintStage
-from pytest_convex_eval.stages.package import PackageStage
 from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
-from pytest_convex_eval.stages.syntax import SyntaxStage
-from pytest_convex_eval.stages.typecheck import TypecheckStage
-
-
-def all_stages(verdicts: VerdictCache | None = None) -> tuple[Stage, ...]:
-    """Every stage, in order. With `verdicts`, static ones are asked only what they were not asked
-    before; without, each is asked every time."""
-
-    def static(stage: StaticStage) -> Stage:
-        return stage if verdicts is None else Cached(stage, verdicts)
-
-    return (
-        FormatStage(),
-        PackageStage(),
-        static(SyntaxStage()),
-        static(TypecheckStage()),
-        DeployStage(),
-        BehaviourStage(),
-        static(LintStage()),
-    )
-
-
-ALL_STAGES: tuple[Stage, ...] = all_stages()
+from pytest_convex_eval.stages.registry import Selection
 
 # One answer can make a compiler say the same of each of its 15,000 functions; records, reports and
 # what workers send each other hold what a person may read.
 MOST_FINDINGS = 1000
 MOST_OUTPUT_CHARACTERS = 64 * 1024
 
-# Later stages stand on what these establish, so they run even when they do not count.
-_FOUNDATIONS: tuple[StageName, ...] = ("format", "package")
-
 
 def run_stages(
     subject: Subject,
     tools: Tools,
     folder: Path,
-    selected: Sequence[StageName],
+    selection: Selection,
     emit: Callable[[StageResult], None],
-    stages: Iterable[Stage] = ALL_STAGES,
     *,
     enough: Callable[[Sequence[StageResult]], bool] = lambda _: False,
 ) -> tuple[StageResult, ...]:
-    """The results of all `selected` stages, each handed to `emit` as it ends; no further stage runs
+    """The results of the stages that count, each handed to `emit` as it ends; no further stage runs
     once those so far are `enough`.
 
     `folder` is a fresh one of this item's, outside any project: `workspace` and `scratch` are made
@@ -73,14 +41,10 @@ def run_stages(
     """
     context = StageContext(subject, tools, folder)
     results: list[StageResult] = []
-    foundations = (*_FOUNDATIONS, *(("deploy",) if "behaviour" in selected else ()))
-    for stage in stages:
-        counts = stage.name in selected
-        if not counts and stage.name not in foundations:
-            continue
+    for stage in selection.running:
         result = _run(stage, context)
         context.ended = {**context.ended, stage.name: result.status}
-        if counts:
+        if stage.name in selection.counting:
             emit(result)
             results.append(result)
             if enough(results):

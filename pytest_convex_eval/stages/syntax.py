@@ -6,20 +6,18 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext, StaticStage
 from pytest_convex_eval.toolchain.syntax import check_syntax
 
 _CODE = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
-class SyntaxStage:
+class SyntaxStage(StaticStage):
     """esbuild, of the version that Convex bundles with, over all files at once."""
 
-    name: StageName = "syntax"
-    needs: tuple[StageName, ...] = ()
-    deadline_seconds = DEADLINE_SECONDS["syntax"]
+    name = "syntax"
+    order = 300
+    deadline_seconds = 30.0
 
     def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
         return {}

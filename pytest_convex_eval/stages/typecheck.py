@@ -6,14 +6,12 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from pytest_convex_eval.outcomes import StageName
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext
+from pytest_convex_eval.stages.protocol import NO_WORKSPACE, Report, StageContext, StaticStage
 from pytest_convex_eval.stages.pushing import push_once
 from pytest_convex_eval.toolchain.typecheck import check_types
 
 
-class TypecheckStage:
+class TypecheckStage(StaticStage):
     """TypeScript 7's native compiler with our tsconfig and our generated code.
 
     What only a deployment can tell of the generated code (local components, typed environment
@@ -21,9 +19,10 @@ class TypecheckStage:
     its CPU seconds are deploy's.
     """
 
-    name: StageName = "typecheck"
-    needs: tuple[StageName, ...] = ("syntax",)
-    deadline_seconds = DEADLINE_SECONDS["typecheck"]
+    name = "typecheck"
+    order = 400
+    needs = ("syntax",)
+    deadline_seconds = 60.0
 
     def reads(self, context: StageContext) -> Mapping[str, JsonValue] | None:
         workspace = context.workspace()

@@ -15,14 +15,14 @@ from pytest_convex_eval.cases.collector import (
     CaseItem,
     case_ids,
     hard_first,
+    is_case,
     is_case_file,
-    named_on_command_line,
-    stop_after_collection_errors,
 )
 from pytest_convex_eval.cases.loader import LoadedCase, load_case
 from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
 from pytest_convex_eval.outcomes import ItemEndedError, ItemResult, StageResult, Verdict
-from pytest_convex_eval.runs import live
+from pytest_convex_eval.stages.table import STAGES
+from pytest_convex_eval.xdist import named_on_command_line, stop_after_collection_errors
 
 CASE = """\
 summary: A table
@@ -167,7 +167,7 @@ def test_a_worker_takes_nothing_when_a_file_was_broken(
     config = SimpleNamespace(option=option, **({"workerinput": {}} if worker else {}))
     order = items("x", "easy:a" if cases else "y")
     session = SimpleNamespace(config=config, testsfailed=failed)
-    stop_after_collection_errors(cast(Any, session), order)
+    stop_after_collection_errors(cast(Any, session), order, is_case)
     assert len(order) == left
 
 
@@ -195,7 +195,7 @@ class Evaluated:
 def collected(
     request: pytest.FixtureRequest, path: Path, evaluate: Evaluated, matrix: Matrix
 ) -> list[CaseItem]:
-    file = CaseFile.build(request.session, path, matrix=matrix, evaluate=evaluate)
+    file = CaseFile.build(request.session, path, matrix=matrix, stages=STAGES, evaluate=evaluate)
     found = list(file.collect())
     assert all(isinstance(item, CaseItem) for item in found)
     return cast(list[CaseItem], found)
@@ -231,7 +231,7 @@ def test_an_item_ends_as_its_plan_is_judged(
     verdict: Verdict,
 ) -> None:
     told: list[tuple[object, object]] = []
-    monkeypatch.setattr(live, "emit_stage", lambda item, result: told.append((item, result)))
+    monkeypatch.setattr(collector, "emit_stage", lambda item, result: told.append((item, result)))
     # Whatever this run itself was told.
     monkeypatch.setattr(request.config.option, "tbstyle", "auto")
     evaluate = Evaluated(verdict)

@@ -72,8 +72,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "table.yaml:2:1: unknown key 'promt'; did you mean 'prompt'?",
         "table.yaml:7:23: expect.tables.posts.fields.title: not a Convex validator: expected a "
         "validator that Convex has at column 1, found 'v.strin()'",
-        "table.yaml:19:12: mutants[1].fails: Input should be 'format', 'package', 'syntax', "
-        "'typecheck', 'deploy', 'behaviour' or 'lint'; did you mean 'deploy'?",
+        "table.yaml:19:12: mutants[1].fails: no stage is called 'depoy'; did you mean 'deploy'?",
         "table.yaml:23:1: duplicate key 'summary' (first defined on line 1)",
     ]
 
@@ -230,8 +229,8 @@ MORE = "summary: s\nprompt: p\nreference: {package.json: '{}'}\n"
         ("mutants: [{name: a, fails: lint, edit: {a.ts: []}}]",
          "4:47: the reference has no file 'a.ts'"),
         ("mutants: [{name: a, fails: nowhere, files: {a.ts: ''}}]",
-         "4:28: mutants[0].fails: Input should be 'format', 'package', 'syntax', 'typecheck', "
-         "'deploy', 'behaviour' or 'lint'"),
+         "4:28: mutants[0].fails: no stage is called 'nowhere'; the stages are format, package, "
+         "syntax, typecheck, deploy, behaviour, lint"),
         ("mutants: [{fails: lint, files: {a.ts: ''}}]", "4:11: missing key 'mutants[0].name'"),
         ("expect: {tables: {posts: {feilds: {}}}}",
          "4:27: unknown key 'expect.tables.posts.feilds'; did you mean 'fields'?"),

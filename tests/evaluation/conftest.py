@@ -21,7 +21,6 @@ from pytest_convex_eval.generation.built_in import built_in_vendors
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import (
     REFERENCE,
-    STAGES,
     Finding,
     ItemResult,
     StageName,
@@ -29,7 +28,9 @@ from pytest_convex_eval.outcomes import (
 )
 from pytest_convex_eval.stages.cache import Cached
 from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
+from pytest_convex_eval.stages.registry import Selection, select
 from pytest_convex_eval.stages.runner import run_stages
+from pytest_convex_eval.stages.table import STAGES
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.sharing import WarmTools
 
@@ -136,13 +137,14 @@ class FakeDeployment:
         return Deployed()
 
 
-@dataclass(frozen=True)
-class FakeStage:
+@dataclass
+class FakeStage(Stage):
     """A stage that does what it is told."""
 
     name: StageName
     act: Act
-    needs: tuple[StageName, ...] = ()
+    order: int = 0
+    stands_on: tuple[StageName, ...] = ()
     deadline_seconds: float = 1.0
 
     def check(self, context: StageContext) -> Report:
@@ -258,15 +260,15 @@ def workbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workbench:
         subject: Subject,
         tools: Tools,
         folder: Path,
-        selected: Sequence[StageName],
+        selection: Selection,
         emit: Callable[[StageResult], None],
-        real: Sequence[Stage],
         *,
         enough: Callable[[Sequence[StageResult]], bool],
     ) -> tuple[StageResult, ...]:
-        bench.cached = [stage.name for stage in real if isinstance(stage, Cached)]
+        bench.cached = [stage.name for stage in selection.running if isinstance(stage, Cached)]
         stages = [FakeStage(name, bench.acts[name]) for name in STAGES if name in bench.acts]
-        return run_stages(subject, tools, folder, selected, emit, stages, enough=enough)
+        counting = [stage.name for stage in stages if stage.name in selection.counting]
+        return run_stages(subject, tools, folder, select(counting, stages), emit, enough=enough)
 
     monkeypatch.setattr(evaluation, "default_cache", lambda: tmp_path / "tools")
     monkeypatch.setattr(evaluation, "install_toolchain", install_toolchain)
@@ -309,10 +311,12 @@ def evaluating(
 
     def make(**changes: Any) -> Evaluating:
         progress: list[str] = []
+        settings = make_settings(**changes)
         evaluator = Evaluator(
-            make_settings(**changes),
+            settings,
             [Arm("default", "Be brief.")],
             tmp_path / "runs" / "r1",
+            select(settings.stages),
             progress.append,
             built_in_vendors(),
             tools,

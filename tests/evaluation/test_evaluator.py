@@ -12,7 +12,6 @@ import pytest
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.outcomes import (
-    STATIC_STAGES,
     ConfigurationError,
     Finding,
     InfrastructureError,
@@ -351,7 +350,7 @@ def test_the_tools_are_made_ready_once(
         return Report()
 
     workbench.stage("format", look)
-    evaluate = evaluating(stages=("format",), lint_profile=PROFILE)
+    evaluate = evaluating(stages=("format", "syntax", "typecheck", "lint"), lint_profile=PROFILE)
     evaluate(make_plan())
     evaluate(make_plan())
     assert workbench.journal == [
@@ -368,7 +367,7 @@ def test_the_tools_are_made_ready_once(
     assert tools.compile_cache.is_dir()
     assert tools.eslint is None
     assert tools.toolchain is tools.dependencies.toolchain
-    assert workbench.cached == list(STATIC_STAGES)
+    assert workbench.cached == ["syntax", "typecheck", "lint"]
     evaluate.evaluator.close()
     assert workbench.journal[-1] == "close verdicts"
 

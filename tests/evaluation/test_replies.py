@@ -12,6 +12,7 @@ import pytest
 
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.evaluation import replies as module
+from pytest_convex_eval.evaluation.limits import GENERATION_SECONDS
 from pytest_convex_eval.evaluation.providers import Patience
 from pytest_convex_eval.evaluation.replies import Replies, UnansweredError
 from pytest_convex_eval.generation.ahead.budget import Budget
@@ -35,7 +36,6 @@ from pytest_convex_eval.outcomes import (
     RequestFacts,
     StopReason,
 )
-from pytest_convex_eval.stages.deadlines import GENERATION_SECONDS
 from tests.patience import HANG_SECONDS
 
 MakePlan = Callable[..., Plan]

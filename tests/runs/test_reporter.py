@@ -22,20 +22,17 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs import reporter as module
-from pytest_convex_eval.runs.live import (
+from pytest_convex_eval.runs.live import stage_line
+from pytest_convex_eval.runs.record import RunRecord
+from pytest_convex_eval.runs.reporter import RunReporter, failure_word
+from pytest_convex_eval.xdist import (
     StageReport,
+    annotate,
     emit_stage,
     from_serializable,
-    stage_line,
-    to_serializable,
-)
-from pytest_convex_eval.runs.record import RunRecord
-from pytest_convex_eval.runs.reporter import (
-    RunReporter,
-    annotate,
-    failure_word,
     mark_broken,
     result_of,
+    to_serializable,
 )
 
 NODEID = "cases/fundamentals/hard/notes.yaml::notes[claude-x-mine-2]"

@@ -14,7 +14,7 @@ import pytest
 from pytest_convex_eval.deployment.backends import Backend
 from pytest_convex_eval.generation.built_in import built_in_vendors
 from pytest_convex_eval.options import Settings, read_settings
-from pytest_convex_eval.outcomes import STAGES
+from pytest_convex_eval.stages.table import STAGES
 
 Read = Callable[..., Settings]
 

@@ -12,10 +12,11 @@ import pytest
 
 from pytest_convex_eval import session as module
 from pytest_convex_eval.cases.collector import CaseItem
+from pytest_convex_eval.evaluation.limits import item_limit_seconds
 from pytest_convex_eval.generation.ahead.budget import BudgetExhaustedError
 from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError, Verdict
-from pytest_convex_eval.stages.deadlines import item_limit_seconds
+from pytest_convex_eval.stages.registry import built_in
 from pytest_convex_eval.toolchain import sharing
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.sharing import WarmTools
@@ -181,11 +182,12 @@ def test_each_item_has_the_limit_of_what_it_does(
     pytester.makepyfile("def test_other(): pass")
     models = [f"--convex-model={MODEL}", "--convex-model=reference"]
     found = without_limits(items(*models))
+    seconds = sum(stage.deadline_seconds for stage in built_in())
     make(*models, f"--convex-repair={repair}").session.limit_items(found)
     assert limits(found) == {
-        f"notes[{MODEL}]": [item_limit_seconds(generates=True) * (1 + repair)],
+        f"notes[{MODEL}]": [item_limit_seconds(seconds, generates=True) * (1 + repair)],
         # A reference is never repaired.
-        "notes[reference]": [item_limit_seconds(generates=False)],
+        "notes[reference]": [item_limit_seconds(seconds, generates=False)],
         "test_other": [],
     }
 
@@ -529,8 +531,9 @@ def test_the_evaluator_is_made_once_of_what_the_session_has(
     session = made.session
     session._evaluator = None
     assert session.evaluator() is session.evaluator()
-    settings, arms, folder, progress, vendors, tools = given[0]
+    settings, arms, folder, selection, progress, vendors, tools = given[0]
     assert vendors == session.vendors
+    assert selection is session.selection()
     assert (settings, arms, folder) == (session.settings, session.arms(), session.run_folder)
     assert tools == session._tools
     assert callable(progress)

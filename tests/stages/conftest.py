@@ -11,9 +11,16 @@ import pytest
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
-from pytest_convex_eval.outcomes import STAGES, Files, Finding, StageName, StageResult
+from pytest_convex_eval.outcomes import (
+    Files,
+    Finding,
+    StageName,
+    StageResult,
+)
 from pytest_convex_eval.stages.protocol import Subject, Tools
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import run_stages
+from pytest_convex_eval.stages.table import STAGES
 from pytest_convex_eval.toolchain.model import Toolchain
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.toolchain.packages.install import install_toolchain
@@ -109,7 +116,7 @@ def check(tools: Tools, tmp_path: Path) -> Check:
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()
         emitted: list[StageResult] = []
-        results = run_stages(subject, tools, folder, stages, emitted.append)
+        results = run_stages(subject, tools, folder, select(stages), emitted.append)
         assert tuple(emitted) == results
         return Checked(results)
 

@@ -16,16 +16,16 @@ import yaml
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import (
-    STATIC_STAGES,
     Files,
     Finding,
     InfrastructureError,
     StageName,
     StageResult,
 )
-from pytest_convex_eval.stages.cache import Cached, VerdictCache
-from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
-from pytest_convex_eval.stages.runner import all_stages, run_stages
+from pytest_convex_eval.stages.cache import VerdictCache
+from pytest_convex_eval.stages.protocol import Report, StageContext, StaticStage, Subject, Tools
+from pytest_convex_eval.stages.registry import built_in, select
+from pytest_convex_eval.stages.runner import run_stages
 
 PACKAGE = '{"name": "app", "dependencies": {"convex": "^1.48.0"}}\n'
 SCHEMA = """\
@@ -46,6 +46,7 @@ export const add = mutation({
 """
 FILES: Files = {"package.json": PACKAGE, "convex/schema.ts": SCHEMA, "convex/notes.ts": NOTES}
 REPORT = Report((Finding("a/b", "c", path="é", line=1, column=2),), "said", 0.5)
+STATIC_STAGES = ("syntax", "typecheck", "lint")
 STAGES: tuple[StageName, ...] = ("format", "package", *STATIC_STAGES)
 
 
@@ -154,8 +155,8 @@ def static(tools: Tools, cache: VerdictCache, tmp_path: Path) -> Static:
         subject = Subject(files, starting, (), Expectations(), policy or LintPolicy())
         folder = tmp_path / f"item-{next(number)}"
         folder.mkdir()
-        stages = all_stages(cache)
-        results = run_stages(subject, changed, folder, STAGES, lambda _: None, stages)
+        selection = select(STAGES).keeping(cache)
+        results = run_stages(subject, changed, folder, selection, lambda _: None)
         return {result.stage: result for result in results if result.stage in STATIC_STAGES}
 
     return run
@@ -233,11 +234,11 @@ export default defineApp({ env: { KEY: v.string() } });
 
 
 @dataclass
-class Troubled:
+class Troubled(StaticStage):
     """A stage whose tool breaks."""
 
     name: StageName = "lint"
-    needs: tuple[StageName, ...] = ()
+    order: int = 700
     deadline_seconds: float = 1.0
 
     def reads(self, context: StageContext) -> dict[str, Any]:
@@ -251,8 +252,8 @@ def test_what_is_not_the_answers_fault_is_never_kept(
     tools: Tools, cache: VerdictCache, tmp_path: Path
 ) -> None:
     subject = Subject(FILES, {}, (), Expectations(), LintPolicy())
-    stages = (*all_stages()[:2], Cached(Troubled(), cache))
-    results = run_stages(subject, tools, tmp_path, ("lint",), lambda _: None, stages)
+    selection = select(["lint"], [*built_in()[:2], Troubled()]).keeping(cache)
+    results = run_stages(subject, tools, tmp_path, selection, lambda _: None)
     assert [result.status for result in results] == ["error"]
     assert entries(tmp_path) == []
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from pytest_convex_eval.outcomes import STAGES
 from pytest_convex_eval.stages.runner import MOST_FINDINGS
+from pytest_convex_eval.stages.table import STAGES
 from tests.patience import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -88,16 +88,14 @@ BESIDE = [{"name": "answers", "steps": [{"query": "a:f", "args": {}, "returns": 
 # The real limit on CPU time is above what a test may take. The deadlines are out of reach: on a
 # busy machine they come first, and then nothing is known of the answer.
 CONFTEST = f"""
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS
-DEADLINE_SECONDS.update(dict.fromkeys(DEADLINE_SECONDS, {HANG_SECONDS}))
-from pytest_convex_eval.stages.lint import LintStage
-from pytest_convex_eval.stages.syntax import SyntaxStage
-from pytest_convex_eval.stages.typecheck import TypecheckStage
+from pytest_convex_eval.stages import pushing
+from pytest_convex_eval.stages.registry import built_in
 from pytest_convex_eval.toolchain import exhaustion
 from pytest_convex_eval.toolchain.lint import oxlint as lint_oxlint
 exhaustion.CPU_SECONDS = lint_oxlint.CPU_SECONDS = 4
-for stage in (LintStage, SyntaxStage, TypecheckStage):
-    stage.deadline_seconds = {HANG_SECONDS}
+pushing.PUSH_SECONDS = {HANG_SECONDS}
+for stage in built_in():
+    type(stage).deadline_seconds = {HANG_SECONDS}
 pytest_plugins = ["pytest_convex_eval.plugin"]
 """
 

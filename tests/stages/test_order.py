@@ -9,10 +9,10 @@ from typing import Protocol
 
 import pytest
 
+from pytest_convex_eval.evaluation.limits import item_limit_seconds
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import (
-    STAGES,
-    STATIC_STAGES,
+    ConfigurationError,
     Finding,
     InfrastructureError,
     ItemResult,
@@ -23,16 +23,23 @@ from pytest_convex_eval.outcomes import (
 )
 from pytest_convex_eval.runs.failure import failure_lines
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
-from pytest_convex_eval.stages.deadlines import DEADLINE_SECONDS, item_limit_seconds
-from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
+from pytest_convex_eval.stages.protocol import (
+    Report,
+    Stage,
+    StageContext,
+    StaticStage,
+    Subject,
+    Tools,
+)
+from pytest_convex_eval.stages.registry import built_in, ordered, select, together
 from pytest_convex_eval.stages.runner import (
-    ALL_STAGES,
     MOST_FINDINGS,
     MOST_OUTPUT_CHARACTERS,
-    all_stages,
     judge,
     run_stages,
 )
+from pytest_convex_eval.stages.syntax import SyntaxStage
+from pytest_convex_eval.stages.table import STAGES
 
 SUBJECT = Subject({}, {}, (), Expectations(), LintPolicy())
 
@@ -42,11 +49,13 @@ def said(*severities: Severity, code: str = "a/b") -> tuple[Finding, ...]:
 
 
 @dataclass
-class Told:
+class Told(Stage):
     """A stage that says what a test says, and notes that it ran."""
 
     name: StageName
     needs: tuple[StageName, ...] = ()
+    stands_on: tuple[StageName, ...] = ()
+    order: int = 0
     report: Report | Exception = field(default_factory=Report)
     log: list[str] = field(default_factory=list)
     deadline_seconds: float = 1.0
@@ -60,23 +69,25 @@ class Told:
 
 class Run(Protocol):
     def __call__(
-        self, stages: Sequence[Told], selected: Sequence[StageName] = STAGES
+        self, stages: Sequence[Told], selected: Sequence[StageName] | None = None
     ) -> tuple[StageResult, ...]: ...
 
 
 @pytest.fixture
 def run(bare: Tools, tmp_path: Path) -> Run:
     def run(
-        stages: Sequence[Told], selected: Sequence[StageName] = STAGES
+        stages: Sequence[Told], selected: Sequence[StageName] | None = None
     ) -> tuple[StageResult, ...]:
-        return run_stages(SUBJECT, bare, tmp_path, selected, lambda _: None, stages)
+        return run_stages(SUBJECT, bare, tmp_path, select(selected, stages), lambda _: None)
 
     return run
 
 
-def test_the_stages_are_those_that_are_named_in_their_order(tmp_path: Path) -> None:
-    assert tuple(stage.name for stage in ALL_STAGES) == STAGES
-    assert {stage.name: stage.needs for stage in ALL_STAGES} == {
+def test_the_stages_are_those_that_are_named_in_their_order() -> None:
+    stages = built_in()
+    assert tuple(stage.name for stage in stages) == STAGES
+    assert len({stage.order for stage in stages}) == len(stages)
+    assert {stage.name: stage.needs for stage in stages} == {
         "format": (),
         "package": (),
         "syntax": (),
@@ -85,15 +96,65 @@ def test_the_stages_are_those_that_are_named_in_their_order(tmp_path: Path) -> N
         "behaviour": ("deploy",),
         "lint": ("syntax",),
     }
-    assert {stage.name: stage.deadline_seconds for stage in ALL_STAGES} == DEADLINE_SECONDS
-    kept = [stage.name for stage in all_stages(VerdictCache(tmp_path)) if isinstance(stage, Cached)]
-    assert tuple(kept) == STATIC_STAGES
+    assert [stage.name for stage in stages if stage.deploys] == ["deploy"]
+
+
+def test_static_stages_alone_are_kept_and_keep_all_that_is_known_of_them(tmp_path: Path) -> None:
+    selection = select()
+    keeping = selection.keeping(VerdictCache(tmp_path))
+    assert selection.counting == keeping.counting == STAGES
+    kept = [stage for stage in keeping.running if isinstance(stage, Cached)]
+    assert [stage.name for stage in kept] == ["syntax", "typecheck", "lint"]
+    static = [stage for stage in selection.running if isinstance(stage, StaticStage)]
+    for name in ("name", "order", "deadline_seconds", "needs", "stands_on", "deploys"):
+        assert [getattr(one, name) for one in kept] == [getattr(one, name) for one in static]
 
 
 def test_an_items_limit_is_above_the_deadlines_of_its_parts() -> None:
-    parts = sum(DEADLINE_SECONDS.values())
-    assert item_limit_seconds(generates=False) == parts + 60
-    assert item_limit_seconds(generates=True) == parts + 60 + 1800
+    parts = sum(stage.deadline_seconds for stage in built_in())
+    assert parts > 600
+    assert select().deadline_seconds == parts
+    assert item_limit_seconds(parts, generates=False) == parts + 60
+    assert item_limit_seconds(parts, generates=True) == parts + 60 + 1800
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        (Told("lint", order=800), "two stages are called 'lint'"),
+        (Told("late", ("lint",), order=650), "'late' names 'lint', and no such stage runs before"),
+        (Told("own", stands_on=("none",), order=650), "'own' names 'none', and no such stage"),
+        (Told("own", ("own",), order=650), "'own' names 'own', and no such stage runs before it"),
+    ],
+)
+def test_stages_that_can_not_be_together_are_told(added: Told, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        together([added])
+
+
+def test_added_stages_run_by_their_order_and_those_of_one_order_by_name() -> None:
+    added = [Told("zeta", order=350), Told("alpha", order=350), Told("last", order=9999)]
+    assert [stage.name for stage in together(added)] == [
+        *("format", "package", "syntax", "alpha", "zeta", "typecheck", "deploy", "behaviour"),
+        *("lint", "last"),
+    ]
+    assert ordered(added) == (added[1], added[0], added[2])
+
+
+def test_a_stage_of_another_package_is_not_kept() -> None:
+    class Own(SyntaxStage):
+        name = "own"
+        order = 350
+
+    with pytest.raises(ConfigurationError, match="'own' can't be a StaticStage"):
+        together([Own()])
+
+
+def test_a_name_that_no_stage_has_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="no stage is called 'lnt'; did you mean 'lint'"):
+        select(["lnt"])
+    with pytest.raises(ConfigurationError, match="called 'x'; the stages are format, package, sy"):
+        select(["x"])
 
 
 @pytest.mark.parametrize(
@@ -141,15 +202,17 @@ def test_a_need_that_was_not_selected_is_taken_for_met(run: Run) -> None:
         (["behaviour"], ["format", "package", "deploy", "behaviour"]),
         (["deploy"], ["format", "package", "deploy"]),
         (["syntax", "format"], ["format", "package", "syntax"]),
+        (["format"], ["format"]),
+        (["typecheck", "behaviour"], ["format", "package", "typecheck", "deploy", "behaviour"]),
     ],
 )
 def test_what_later_stages_stand_on_runs_and_is_not_told(
     bare: Tools, tmp_path: Path, selected: Sequence[StageName], ran: Sequence[str]
 ) -> None:
     log: list[str] = []
-    stages = [Told(name, log=log) for name in STAGES]
+    stages = [Told(one.name, stands_on=one.stands_on, log=log) for one in built_in()]
     emitted: list[StageResult] = []
-    results = run_stages(SUBJECT, bare, tmp_path, selected, emitted.append, stages)
+    results = run_stages(SUBJECT, bare, tmp_path, select(selected, stages), emitted.append)
     assert log == ran
     assert [one.stage for one in results] == [name for name in STAGES if name in selected]
     assert tuple(emitted) == results
@@ -158,7 +221,7 @@ def test_what_later_stages_stand_on_runs_and_is_not_told(
 def test_what_a_stage_stands_on_counts_though_it_is_not_told(run: Run) -> None:
     stages = [
         Told("deploy", report=Report(said("error"))),
-        Told("behaviour", ("deploy",)),
+        Told("behaviour", ("deploy",), ("deploy",)),
     ]
     (result,) = run(stages, ["behaviour"])
     assert (result.status, result.reason) == ("skipped", "deploy did not pass")
@@ -167,7 +230,8 @@ def test_what_a_stage_stands_on_counts_though_it_is_not_told(run: Run) -> None:
 def test_each_result_is_told_before_the_next_stage_runs(bare: Tools, tmp_path: Path) -> None:
     log: list[str] = []
     stages = [Told("syntax", log=log), Told("lint", log=log)]
-    run_stages(SUBJECT, bare, tmp_path, STAGES, lambda one: log.append(f"told {one.stage}"), stages)
+    selection = select(None, stages)
+    run_stages(SUBJECT, bare, tmp_path, selection, lambda one: log.append(f"told {one.stage}"))
     assert log == ["syntax", "told syntax", "lint", "told lint"]
 
 
@@ -182,7 +246,7 @@ def test_only_errors_fail_and_only_a_failure_has_the_tools_words(run: Run) -> No
     assert (warned.status, warned.output, warned.cpu_seconds) == ("passed", "", 0.5)
     assert (warned.findings, warned.cached) == (said("warning", "info"), True)
     assert (failed.status, failed.output, failed.cpu_seconds) == ("failed", "words", 0.25)
-    assert (failed.cached, failed.left_out) == (False, 0)
+    assert (failed.cached, failed.left_out) == (None, 0)
     assert (skipped.status, skipped.reason) == ("skipped", "there is nothing")
 
 

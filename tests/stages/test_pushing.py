@@ -14,6 +14,7 @@ from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, StageName, StageResult
 from pytest_convex_eval.stages import pushing
 from pytest_convex_eval.stages.protocol import Subject, Tools
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import run_stages
 
 if TYPE_CHECKING:
@@ -89,4 +90,4 @@ def _run(tools: Tools, folder: Path, stages: tuple[StageName, ...]) -> tuple[Sta
         **FILES,
     }
     subject = Subject(answer, {}, (), Expectations(), LintPolicy(), env={"KEY": "k"})
-    return run_stages(subject, tools, folder, stages, lambda _: None)
+    return run_stages(subject, tools, folder, select(stages), lambda _: None)

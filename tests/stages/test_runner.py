@@ -13,7 +13,6 @@ from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.generation.arms import load_guidelines
 from pytest_convex_eval.generation.reading.reply import parse_reply
 from pytest_convex_eval.outcomes import (
-    STAGES,
     Finding,
     InfrastructureError,
     ItemResult,
@@ -22,7 +21,8 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs.failure import failure_lines
-from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
+from pytest_convex_eval.stages.protocol import Report, Stage, StageContext, Subject, Tools
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import (
     MOST_FINDINGS,
     MOST_OUTPUT_CHARACTERS,
@@ -183,15 +183,19 @@ def test_the_default_guidelines_hold_what_they_teach(check: Check) -> None:
     assert set(result.statuses.values()) == {"passed"}
 
 
-class _Stage:
+class _Stage(Stage):
     """A stage that does what a test says."""
 
-    needs: tuple[StageName, ...] = ()
+    order = 0
+    stands_on = ()
     deadline_seconds = 1.0
 
     def __init__(self, name: StageName, act: Callable[[StageContext], Report]) -> None:
-        self.name: StageName = name
-        self.check = act
+        self.name = name
+        self._act = act
+
+    def check(self, context: StageContext) -> Report:
+        return self._act(context)
 
 
 def test_our_faults_are_errors_and_the_stages_after_them_run(tools: Tools, tmp_path: Path) -> None:
@@ -206,9 +210,7 @@ def test_our_faults_are_errors_and_the_stages_after_them_run(tools: Tools, tmp_p
 
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("format", broken), _Stage("package", defective), _Stage("lint", fine))
-    results = run_stages(
-        subject, tools, tmp_path, ("format", "package", "lint"), lambda _: None, stages
-    )
+    results = run_stages(subject, tools, tmp_path, select(None, stages), lambda _: None)
     assert [result.status for result in results] == ["error", "error", "passed"]
     assert (results[0].reason, results[0].output) == ("the tool is gone", "its words")
     assert "internal error: KeyError" in results[1].reason
@@ -228,7 +230,7 @@ def test_an_interrupt_is_not_hidden_by_what_fails_after_it(
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("lint", interrupted),)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(subject, tools, tmp_path, ("lint",), lambda _: None, stages)
+        run_stages(subject, tools, tmp_path, select(None, stages), lambda _: None)
 
 
 def test_no_stage_runs_after_those_that_are_enough(tools: Tools, tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def test_no_stage_runs_after_those_that_are_enough(tools: Tools, tmp_path: Path)
     names: tuple[StageName, ...] = ("syntax", "typecheck", "lint")
     stages = tuple(_Stage(name, lambda _: Report()) for name in names)
     results = run_stages(
-        subject, tools, tmp_path, STAGES, lambda _: None, stages,
+        subject, tools, tmp_path, select(None, stages), lambda _: None,
         enough=lambda so_far: so_far[-1].stage == "typecheck",
     )  # fmt: skip
     assert [result.stage for result in results] == ["syntax", "typecheck"]
@@ -261,7 +263,7 @@ def test_of_too_many_findings_those_that_tell_most_are_kept(tools: Tools, tmp_pa
     said = Report((*hints, *many, rare, last), "x" * (MOST_OUTPUT_CHARACTERS + 5))
     subject = Subject({}, {}, (), Expectations(), LintPolicy())
     stages = (_Stage("typecheck", lambda _: said),)
-    (result,) = run_stages(subject, tools, tmp_path, ("typecheck",), lambda _: None, stages)
+    (result,) = run_stages(subject, tools, tmp_path, select(None, stages), lambda _: None)
     assert len(result.findings) == MOST_FINDINGS
     assert result.findings == (hints[0], *many[: MOST_FINDINGS - 3], rare, last)
     assert result.left_out == 99 + 15_000 - (MOST_FINDINGS - 3)

@@ -16,6 +16,7 @@ from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import StageName, StageResult
 from pytest_convex_eval.stages.protocol import Subject, Tools
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.model import DependencySet
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
@@ -100,7 +101,7 @@ def take(tools: Tools, modules: Path, tmp_path: Path) -> Take:
         subject = Subject(answer, {}, (), Expectations(), LintPolicy(), behaviour=(block,))
         folder = tmp_path / "item"
         folder.mkdir()
-        results = run_stages(subject, newer, folder, STAGES, lambda _: None)
+        results = run_stages(subject, newer, folder, select(STAGES), lambda _: None)
         return {result.stage: result for result in results}
 
     return run

@@ -16,7 +16,7 @@ from pytest_convex_eval.outcomes import Files, InfrastructureError, StageName
 from pytest_convex_eval.stages import cache as cache_module
 from pytest_convex_eval.stages.cache import Cached, VerdictCache
 from pytest_convex_eval.stages.lint import LintStage
-from pytest_convex_eval.stages.protocol import Report, StageContext, Subject, Tools
+from pytest_convex_eval.stages.protocol import Report, StageContext, StaticStage, Subject, Tools
 from pytest_convex_eval.stages.syntax import SyntaxStage
 from pytest_convex_eval.stages.typecheck import TypecheckStage
 from pytest_convex_eval.toolchain.app_config import Undecided
@@ -29,12 +29,13 @@ REPORT = Report(output="said", cpu_seconds=0.5)
 
 
 @dataclass
-class Asked:
+class Asked(StaticStage):
     """A static stage that counts how often it is asked."""
 
     name: StageName = "syntax"
     told: Mapping[str, JsonValue] | None = field(default_factory=dict)
     needs: tuple[StageName, ...] = ("package",)
+    order: int = 300
     deadline_seconds: float = 7.0
     times: int = 0
     error: Exception | None = None

@@ -11,7 +11,11 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from pytest_convex_eval.outcomes import Files, Finding, StageName, as_stage
+from pytest_convex_eval.outcomes import (
+    Files,
+    Finding,
+    StageName,
+)
 from pytest_convex_eval.processes import Limits, environment, run
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
@@ -116,7 +120,7 @@ def read_pitfalls(text: str) -> Iterator[Pitfall]:
             first, *named = re.split(r"^--- (\S+)\n", body, flags=re.M)
             plain = dict(zip(named[::2], named[1::2], strict=True)) or {"convex/things.ts": first}
             files = {path: _whole(code) for path, code in plain.items()}
-        yield Pitfall(number, as_stage(stage), code, files)
+        yield Pitfall(number, stage, code, files)
 
 
 def code_of(page: str, heading: str) -> Files:

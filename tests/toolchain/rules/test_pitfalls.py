@@ -13,6 +13,7 @@ from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.stages.protocol import Subject, Tools
+from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import run_stages
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -152,7 +153,7 @@ def test_a_pitfall_is_caught(pitfall: Pitfall, tools: Tools, tmp_path: Path) -> 
     policy = LintPolicy(require=(pitfall.code,) if pitfall.code in codes else ())
     answer = {"package.json": PACKAGE, **pitfall.files}
     subject = Subject(answer, {}, (), Expectations(), policy)
-    (result,) = run_stages(subject, tools, tmp_path, [pitfall.stage], lambda _: None)
+    (result,) = run_stages(subject, tools, tmp_path, select([pitfall.stage]), lambda _: None)
     assert result.status == "failed", result
     assert pitfall.code in {finding.code for finding in result.errors}
 

@@ -24,7 +24,12 @@ from pytest_convex_eval.behaviour.steps import (
     UploadStep,
 )
 from pytest_convex_eval.behaviour.values import show
-from pytest_convex_eval.deployment.model import Deployment, FunctionResult, HttpAnswer, Usage
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    FunctionResult,
+    HttpAnswer,
+    Usage,
+)
 from pytest_convex_eval.functions import FunctionKind
 
 MOST_PAGES = 500

@@ -49,8 +49,8 @@ from pytest_convex_eval.behaviour.steps import (
 )
 from pytest_convex_eval.behaviour.values import show
 from pytest_convex_eval.deployment.client import BrokenOffError, DeadlineError
+from pytest_convex_eval.deployment.contract import Deployment
 from pytest_convex_eval.deployment.model import (
-    Deployment,
     FunctionResult,
     HttpAnswer,
     UnsupportedError,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pytest_convex_eval.outcomes import ConfigurationError
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.deployment.model import Deployment
+    from pytest_convex_eval.deployment.contract import Deployment
 
 ADMIN_KEY_VARIABLE = "CONVEX_EVAL_ADMIN_KEY"
 

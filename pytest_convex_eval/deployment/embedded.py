@@ -11,21 +11,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self, TypeVar, Unpack
+from typing import IO, TypeVar, Unpack
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval import processes
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
-from pytest_convex_eval.deployment.endpoint import (
+from pytest_convex_eval.deployment.contract import (
     CALL_SECONDS,
     LONG_CALL_SECONDS,
-    Endpoint,
+    Deployment,
     seconds_for,
 )
+from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
 from pytest_convex_eval.deployment.model import Arguments, By, Deployed, FunctionResult, PushOutcome
 from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
@@ -57,11 +56,11 @@ _OUTCOME = TypeAdapter(PushOutcome)
 _NAMES = TypeAdapter(list[str])
 
 
-class EmbeddedDeployment(Endpoint):
+class EmbeddedDeployment(Deployment):
     """A deployment of this process's own, empty when it is started.
 
     It can neither outlive this process (the server ends with its stdin) nor see anything of it
-    (an environment of its own). Use as a context manager, or call `start` and `close`.
+    (an environment of its own).
     """
 
     def __init__(
@@ -78,20 +77,7 @@ class EmbeddedDeployment(Endpoint):
         self._pid = 0
         self._ready: _Ready | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def start(self) -> None:
-        """Starts the server. Raises InfrastructureError when it is not ready in time."""
         self.close()
         try:
             self._start()
@@ -100,7 +86,6 @@ class EmbeddedDeployment(Endpoint):
             raise
 
     def close(self) -> None:
-        """Ends the server and removes its files; nothing happens when it isn't running."""
         self._stack.close()
         self._ready = self._stdout = self._scratch = None
         self._pid = 0
@@ -120,13 +105,11 @@ class EmbeddedDeployment(Endpoint):
 
     @property
     def scratch(self) -> Path:
-        """A folder for files that live as long as the server."""
         if self._scratch is None:
             raise InfrastructureError("the embedded deployment is not running")
         return self._scratch
 
     def alive(self) -> bool:
-        """Whether the server that was started answers, and not another at its address."""
         if self._ready is None or self._stdout is None or _at_end(self._stdout):
             return False
         try:
@@ -139,21 +122,19 @@ class EmbeddedDeployment(Endpoint):
         return processes.cpu_seconds_of(self._pid) if self._pid else 0.0
 
     def reset(self) -> None:
-        """An empty, just-started deployment again; a server that died is started anew."""
+        # A server that died is started anew.
         if not self.alive():
             self.start()
             return
         self._client().post("/api/convex_eval/reset")
 
     def set_environment(self, changes: Mapping[str, str | None]) -> None:
-        """Sets the deployment's environment variables; None deletes one."""
         self._client().post(
             "/api/update_environment_variables",
             {"changes": [{"name": name, "value": value} for name, value in changes.items()]},
         )
 
     def deployed(self) -> Deployed:
-        """What is live."""
         return _validate(_DEPLOYED, self._client().text("/api/convex_eval/deployed"))
 
     def unknown_operations(self) -> Sequence[str]:
@@ -165,38 +146,29 @@ class EmbeddedDeployment(Endpoint):
         return self._client().post("/api/convex_eval/unknown_of", body)
 
     def last_push(self) -> PushOutcome:
-        """How the last push since the start or the last reset ended."""
         return _validate(_OUTCOME, self._client().text("/api/convex_eval/last_push"))
 
     def reset_data(self, now: float | None = None) -> None:
-        """As just pushed: no documents, files and scheduled functions; nothing else of the network
-        can be reached. Time is real, or goes on from `now` (milliseconds since 1970)."""
         self._client().post("/api/convex_eval/reset_data", {"now": now})
 
     def allow_origins(self, origins: Sequence[str]) -> None:
-        """Lets actions reach these origins (`http://127.0.0.1:8080`) until the next reset."""
         self._client().post("/api/convex_eval/reachable", {"origins": list(origins)})
 
     def call(
         self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the function `path` (`module:function`); see `EmbeddedApi.call`."""
         return self._api(seconds_for(kind)).call(kind, path, args, **by)
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-        """Inserts documents; see `EmbeddedApi.insert`."""
         return self._api().insert(table, documents)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes documents; see `EmbeddedApi.delete`."""
         self._api().delete(ids)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
-        """All documents of a table, the oldest first."""
         return self._api().documents(table)
 
     def advance(self, seconds: float) -> list[str]:
-        """Moves the deployment's clock; see `EmbeddedApi.advance`."""
         return self._api(LONG_CALL_SECONDS).advance(seconds)
 
     def log(self) -> str:

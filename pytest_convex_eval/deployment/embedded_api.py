@@ -12,7 +12,7 @@ from typing import Literal, Unpack
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.endpoint import Endpoint
+from pytest_convex_eval.deployment.contract import Endpoint
 from pytest_convex_eval.deployment.model import Arguments, By, FunctionResult, Usage
 from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
@@ -60,12 +60,7 @@ class EmbeddedApi(Endpoint):
     def call(
         self, kind: FunctionKind | None, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs `path` (`module:function`) as a client would, anonymous without an `identity`.
-
-        `kind` None runs whatever it is; `admin` may call internal and system functions too.
-        Raises InfrastructureError when the deployment does not answer; what the function throws
-        is in the result.
-        """
+        """Runs `path` as `Endpoint.call` says; with `kind` None whatever it is."""
         identity = by.get("identity")
         body: dict[str, JsonValue] = {
             "kind": kind,
@@ -91,10 +86,7 @@ class EmbeddedApi(Endpoint):
         )
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-        """Inserts all documents or none; their ids, in order.
-
-        Raises ValueError with the deployment's message for a document that it refuses.
-        """
+        """Inserts documents; see `Deployment.insert`."""
         args: dict[str, JsonValue] = {
             "table": table,
             "documents": [dict(each) for each in documents],
@@ -105,27 +97,20 @@ class EmbeddedApi(Endpoint):
         return _IDS.validate_python(result.value)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes all documents or none, past all functions.
-
-        Raises ValueError with the deployment's message for one that is not there.
-        """
+        """Deletes documents; see `Deployment.delete`."""
         result = self.call("mutation", "_system/convex_eval/delete", {"ids": [*ids]}, admin=True)
         if result.error is not None:
             raise ValueError(result.error.partition("\n")[2] or result.error)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
-        """All documents of a table, the oldest first; none where there is no such table."""
+        """All documents of a table; see `Deployment.documents`."""
         result = self.call("query", "_system/convex_eval/documents", {"table": table}, admin=True)
         if result.error is not None:
             raise ValueError(result.error.partition("\n")[2] or result.error)
         return _DOCUMENTS.validate_python(result.value)
 
     def advance(self, seconds: float) -> list[str]:
-        """Moves the clock forward and runs everything that becomes due, in order.
-
-        Returns the errors of scheduled functions and cron jobs that failed since the last call, as
-        `function: error`.
-        """
+        """Moves the clock forward; see `Deployment.advance`."""
         answer = self.client.post("/api/convex_eval/advance", {"ms": seconds * 1000})
         failures = answer.get("failures") if isinstance(answer, dict) else None
         if not isinstance(failures, list):

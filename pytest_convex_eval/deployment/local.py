@@ -78,7 +78,6 @@ class LocalDeployment(OfficialDeployment):
         self._secret = secrets.token_hex(32)
 
     def start(self) -> None:
-        """Starts the backend. Raises InfrastructureError when it can't be, or is not ready."""
         self.close()
         try:
             scratch = Path(tempfile.mkdtemp(prefix="convex-eval-deployment-")).resolve()
@@ -94,7 +93,6 @@ class LocalDeployment(OfficialDeployment):
             raise
 
     def close(self) -> None:
-        """Ends the backend's whole process group and removes its files."""
         self._live = None
         self._process.close()
         self._folder.close()
@@ -106,7 +104,6 @@ class LocalDeployment(OfficialDeployment):
 
     @property
     def scratch(self) -> Path:
-        """A folder for files that live as long as the deployment."""
         if self._scratch is None:
             raise InfrastructureError("the local backend is not running")
         return self._scratch
@@ -117,17 +114,15 @@ class LocalDeployment(OfficialDeployment):
         return self._pid
 
     def alive(self) -> bool:
-        """Whether the backend that was started answers, and not another at its address."""
         if self._live is None or self._has_ended():
             return False
         return self._answer(self._live.url) == self._name
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of the backend since its last start."""
         return processes.cpu_seconds_of(self._pid) if self._pid else 0.0
 
     def reset(self) -> None:
-        """Empty again: another process, on an empty data folder."""
+        # The program has no command that empties it: another process, on an empty data folder.
         if self._live is None:
             self.start()
             return

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import time
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self, Unpack
+from typing import Unpack
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.described import function_path
-from pytest_convex_eval.deployment.endpoint import (
+from pytest_convex_eval.deployment.contract import (
     CALL_SECONDS,
     LONG_CALL_SECONDS,
-    Endpoint,
+    Deployment,
     seconds_for,
 )
+from pytest_convex_eval.deployment.described import function_path
 from pytest_convex_eval.deployment.model import (
     Arguments,
     By,
@@ -57,26 +57,10 @@ class Live:
     public: tuple[int, frozenset[str]] = (-1, frozenset())
 
 
-class OfficialDeployment(Endpoint):
-    """The calls that are the same for every backend; where it runs is for those who inherit.
-
-    Use as a context manager, or call `start` and `close`.
-    """
+class OfficialDeployment(Deployment):
+    """The calls that are the same for every backend; where it runs is for those who inherit."""
 
     _live: Live | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @abstractmethod
-    def start(self) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None: ...
 
     @property
     def push_url(self) -> str:
@@ -84,11 +68,9 @@ class OfficialDeployment(Endpoint):
         return self._running().recorder.url
 
     def last_push(self) -> PushOutcome:
-        """How the last push since the start or the last reset ended."""
         return self._running().recorder.last()
 
     def deployed(self) -> Deployed:
-        """What is live."""
         return self._api(LONG_CALL_SECONDS).deployed()
 
     def unknown_operations(self) -> Sequence[str]:
@@ -96,7 +78,6 @@ class OfficialDeployment(Endpoint):
         return ()
 
     def set_environment(self, changes: Mapping[str, str | None]) -> None:
-        """Sets the deployment's environment variables; None deletes one."""
         live = self._running()
         live.changed = True
         self._api().set_variables(changes)
@@ -109,7 +90,6 @@ class OfficialDeployment(Endpoint):
     def call(
         self, kind: FunctionKind, path: str, args: Arguments | None = None, **by: Unpack[By]
     ) -> FunctionResult:
-        """Runs the function `path` (`module:function`); see `Deployment.call`."""
         acts_as = by.get("identity") is not None and not by.get("admin", False)
         if acts_as and function_path(path) not in self._public():
             # Only an admin can act as somebody, and an admin may call internal functions.
@@ -118,16 +98,12 @@ class OfficialDeployment(Endpoint):
         return self._api(seconds_for(kind)).call(kind, path, args, **by)
 
     def insert(self, table: str, documents: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-        """Inserts all documents or none; their ids, in order. Raises ValueError for a document
-        that the deployment refuses."""
         return self._api().insert(table, documents)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Deletes documents past all functions. Raises ValueError for one that is not there."""
         self._api(LONG_CALL_SECONDS).delete(ids)
 
     def documents(self, table: str) -> list[dict[str, JsonValue]]:
-        """All documents of a table, the oldest first."""
         api = self._api(LONG_CALL_SECONDS)
         return api.documents(table) if table in api.tables() else []
 
@@ -162,7 +138,7 @@ class OfficialDeployment(Endpoint):
 
         Raises UnsupportedError where the backend runs elsewhere: they are this machine's own.
         """
-        if not _is_loopback(self.url):
+        if not is_loopback(self.url):
             raise UnsupportedError(
                 f"the case has services, which run on this machine, and {self.url} can't reach "
                 "them; use --convex-backend embedded or local"
@@ -205,9 +181,16 @@ class OfficialDeployment(Endpoint):
         return self._live
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine: by an address that is a loopback one, or by `localhost`
+    (RFC 6761 keeps that name and those below it for it). Any other name may be anybody's."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _is_due(job: Mapping[str, JsonValue], due: float) -> bool:

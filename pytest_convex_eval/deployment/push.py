@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_convex_eval import processes
-from pytest_convex_eval.deployment.model import Deployed, Deployment, Feature, PushOutcome
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import Deployed, Feature, PushOutcome
 from pytest_convex_eval.deployment.skipped import FUNCTIONS, skipped_files
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from pytest_convex_eval.deployment.client import Client
-from pytest_convex_eval.deployment.endpoint import CALL_SECONDS
+from pytest_convex_eval.deployment.contract import CALL_SECONDS
 from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.deployment.official import Live, OfficialDeployment
 from pytest_convex_eval.deployment.official_api import SCHEDULED, OfficialApi
@@ -46,11 +46,7 @@ class RemoteDeployment(OfficialDeployment):
         self._variables: dict[str, str] = {}
 
     def start(self) -> None:
-        """Waits for its turn, and makes the deployment empty.
-
-        Raises InfrastructureError when it does not answer, does not take the key, or is in use for
-        too long.
-        """
+        """Waits for its turn; raises BusyError where it is in use for too long."""
         self.close()
         try:
             self._acquire()
@@ -87,13 +83,11 @@ class RemoteDeployment(OfficialDeployment):
 
     @property
     def scratch(self) -> Path:
-        """A folder for files that live as long as this object uses the deployment."""
         if self._scratch is None:
             raise InfrastructureError("the deployment is not in use")
         return self._scratch
 
     def alive(self) -> bool:
-        """Whether it answers."""
         if self._live is None:
             return False
         try:
@@ -103,7 +97,6 @@ class RemoteDeployment(OfficialDeployment):
         return True
 
     def cpu_seconds(self) -> float:
-        """Not known: 0.0."""
         return 0.0
 
     def reset(self) -> None:

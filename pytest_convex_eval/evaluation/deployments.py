@@ -7,7 +7,11 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pytest_convex_eval.deployment.model import BusyError, Deployment, UnsupportedError
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    BusyError,
+    UnsupportedError,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
 
 

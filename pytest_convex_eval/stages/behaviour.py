@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
-from pytest_convex_eval.deployment.model import Deployment, Feature, UnknownFeatureError
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    Feature,
+    UnknownFeatureError,
+)
 from pytest_convex_eval.outcomes import Finding
 from pytest_convex_eval.stages.protocol import Report, Stage, StageContext
 from pytest_convex_eval.toolchain.model import DependencySet

@@ -11,7 +11,10 @@ from pydantic import JsonValue
 
 from pytest_convex_eval.behaviour.failures import Location
 from pytest_convex_eval.behaviour.steps import Block
-from pytest_convex_eval.deployment.model import Deployed, Deployment
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+)
 from pytest_convex_eval.deployment.push import PushResult
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Files, Finding, StageName, StageStatus

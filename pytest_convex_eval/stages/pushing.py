@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_convex_eval.deployment.contract import Deployment
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import (
-    Deployment,
     Feature,
     UnknownFeatureError,
     UnsupportedError,

@@ -15,10 +15,10 @@ from pydantic import JsonValue, TypeAdapter
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.cache import default_cache
+from pytest_convex_eval.deployment.contract import Deployment
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.model import (
     Deployed,
-    Deployment,
     FunctionResult,
     HttpAnswer,
 )

@@ -16,7 +16,11 @@ from pytest_convex_eval.behaviour import interpreter
 from pytest_convex_eval.behaviour.interpreter import BlockFailure, run_blocks
 from pytest_convex_eval.behaviour.steps import Block
 from pytest_convex_eval.deployment.client import BrokenOffError, DeadlineError
-from pytest_convex_eval.deployment.model import Deployment, FunctionResult, UnsupportedError
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    FunctionResult,
+    UnsupportedError,
+)
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.patience import HANG_SECONDS
 

@@ -13,7 +13,10 @@ import yaml
 from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.cases.plan import Plan
 from pytest_convex_eval.deployment.backends import Backend
-from pytest_convex_eval.deployment.model import Deployed, Deployment
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+)
 from pytest_convex_eval.evaluation import evaluator as evaluation
 from pytest_convex_eval.evaluation.evaluator import Evaluator
 from pytest_convex_eval.generation.arms import Arm

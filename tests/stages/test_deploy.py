@@ -7,7 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_convex_eval.deployment.model import Deployed, Deployment
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+)
 from pytest_convex_eval.deployment.push import PushResult
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
 from pytest_convex_eval.outcomes import Finding

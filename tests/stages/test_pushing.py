@@ -18,7 +18,7 @@ from pytest_convex_eval.stages.registry import select
 from pytest_convex_eval.stages.runner import run_stages
 
 if TYPE_CHECKING:
-    from pytest_convex_eval.deployment.model import Deployment
+    from pytest_convex_eval.deployment.contract import Deployment
     from tests.stages.conftest import Check
 
 REQUIRED = """\

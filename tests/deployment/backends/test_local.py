@@ -21,9 +21,12 @@ from pydantic import JsonValue
 from pytest_convex_eval import processes
 from pytest_convex_eval.deployment import local as local_module
 from pytest_convex_eval.deployment.client import Client
+from pytest_convex_eval.deployment.contract import Deployment
 from pytest_convex_eval.deployment.embedded import EmbeddedDeployment
 from pytest_convex_eval.deployment.local import LocalDeployment
-from pytest_convex_eval.deployment.model import Deployment, UnsupportedError
+from pytest_convex_eval.deployment.model import (
+    UnsupportedError,
+)
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH, _Answer
 from pytest_convex_eval.outcomes import InfrastructureError

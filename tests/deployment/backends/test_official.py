@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_convex_eval.deployment import official
 from pytest_convex_eval.deployment.model import UnsupportedError
-from pytest_convex_eval.deployment.official import Live, OfficialDeployment
+from pytest_convex_eval.deployment.official import Live, OfficialDeployment, is_loopback
 from pytest_convex_eval.deployment.official_api import OfficialApi
 from pytest_convex_eval.deployment.recorder import FINISH_PUSH, START_PUSH, PushRecorder, _Answer
 from pytest_convex_eval.outcomes import InfrastructureError
@@ -28,6 +29,20 @@ class Scripted(OfficialDeployment):
     def close(self) -> None: ...
 
     def release(self) -> None: ...
+
+    def reset(self) -> None: ...
+
+    def reset_data(self, now: float | None = None) -> None: ...
+
+    def alive(self) -> bool:
+        return True
+
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    @property
+    def scratch(self) -> Path:
+        raise NotImplementedError
 
     def _api(self, timeout_seconds: float = 0) -> OfficialApi:
         return OfficialApi(self.client)
@@ -215,3 +230,20 @@ def test_a_deployment_that_is_not_running_says_so(client: ScriptedClient) -> Non
 
     with pytest.raises(InfrastructureError, match="not running"):
         Never().last_push()
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True), ("127.1.2.3", True), ("[::1]", True), ("localhost", True),
+        ("LOCALHOST", True), ("localhost.", True), ("app.localhost", True),
+        ("[::ffff:127.0.0.1]", True),
+        ("127.example.com", False), ("127.0.0.1.example.com", False),
+        ("localhost.example.com", False),
+        ("notlocalhost", False), ("0.0.0.0", False), ("10.0.0.1", False), ("[::2]", False),
+        ("[::ffff:10.0.0.1]", False), ("a-b-123.convex.cloud", False), ("128.0.0.1", False),
+    ],
+)  # fmt: skip
+def test_this_machine_is_told_by_its_addresses_and_its_one_name(host: str, here: bool) -> None:
+    assert is_loopback(f"http://{host}:3210") is here
+    assert is_loopback(f"https://{host}") is here

@@ -10,7 +10,11 @@ from typing import TypeAlias, cast
 
 import pytest
 
-from pytest_convex_eval.deployment.model import Deployed, Deployment, PushOutcome
+from pytest_convex_eval.deployment.contract import Deployment
+from pytest_convex_eval.deployment.model import (
+    Deployed,
+    PushOutcome,
+)
 from pytest_convex_eval.deployment.push import PushResult, push
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.places import Place

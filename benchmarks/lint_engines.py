@@ -1,7 +1,8 @@
 """oxlint beside ESLint: the findings of both on every reference and mutant of a suite.
 
 Every rule is on, as an error. Exits with 1 when a finding of only one engine has no known reason
-(`toolchain/lint/compare.py`). Answers that do not parse are left out: their lint stage is skipped.
+(`tests/toolchain/engine_differences.py`). Answers that do not parse are left out: their lint stage
+is skipped.
 """
 
 from __future__ import annotations
@@ -24,12 +25,6 @@ from pytest_convex_eval.cases.loader import load_case
 from pytest_convex_eval.outcomes import Files, Finding
 from pytest_convex_eval.stages.package_json import read_package_json
 from pytest_convex_eval.toolchain.lint.catalogue import RULES, select
-from pytest_convex_eval.toolchain.lint.compare import (
-    Difference,
-    Explained,
-    differences,
-    explanation,
-)
 from pytest_convex_eval.toolchain.lint.eslint import UNAVAILABLE, Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint, passed_over
 from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, judge
@@ -41,6 +36,12 @@ from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.toolchain.syntax import check_syntax
 from pytest_convex_eval.workspace.layout import Workspace, lay_out
 from pytest_convex_eval.workspace.paths import admit
+from tests.toolchain.engine_differences import (
+    Difference,
+    Explained,
+    differences,
+    explanation,
+)
 
 DEADLINE_SECONDS = 60.0
 CORES = os.cpu_count() or 1

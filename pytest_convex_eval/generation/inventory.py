@@ -179,15 +179,6 @@ def export(entries: Iterable[Entry]) -> Iterator[str]:
         yield json.dumps(data)
 
 
-def observed_outputs(entries: Iterable[Entry]) -> dict[str, list[int]]:
-    """The output tokens of whole replies by model, for `PriceTable.estimate`."""
-    observed: dict[str, list[int]] = {}
-    for entry in entries:
-        if entry.output_tokens is not None:
-            observed.setdefault(entry.model, []).append(entry.output_tokens)
-    return observed
-
-
 def _entry(path: Path, size: int, prices: PriceTable) -> Entry:
     try:
         stored = read_stored(path)

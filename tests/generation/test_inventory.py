@@ -17,7 +17,6 @@ from pytest_convex_eval.generation.inventory import (
     export,
     inventory,
     listing,
-    observed_outputs,
     prune,
     summary,
     to_prune,
@@ -137,13 +136,6 @@ def test_the_export_is_a_line_for_each_generation(entries: list[Entry]) -> None:
     assert {line["usd"] for line in lines if line["model"] == "claude-of-tomorrow"} == {None}
 
 
-def test_outputs_are_observed_by_model(entries: list[Entry]) -> None:
-    assert observed_outputs(entries) == {
-        "claude-of-tomorrow": [200_000],
-        "claude-sonnet-5-5": [200_000, 3],
-    }
-
-
 def test_locks_and_batches_are_no_entries(store: GenerationStore) -> None:
     before = inventory(store.folder, PRICES)
     assert len(before) > 0
@@ -220,7 +212,6 @@ def test_what_is_unknown_of_a_generation_is_shown_as_unknown(
     ]  # fmt: skip
     # Of no known age, it is not old.
     assert to_prune([entry], before=datetime.datetime.max.replace(tzinfo=datetime.UTC)) == []
-    assert observed_outputs([entry]) == {}
 
 
 def test_sizes_are_summed(entries: list[Entry]) -> None:

@@ -12,13 +12,13 @@ import pytest
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.outcomes import Finding, InfrastructureError
 from pytest_convex_eval.toolchain.lint import eslint as lint_eslint
-from pytest_convex_eval.toolchain.lint.compare import Difference, differences, explanation
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.run import lint
 from pytest_convex_eval.toolchain.model import Toolchain, ToolReport
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore
 from pytest_convex_eval.workspace.layout import lay_out
 from tests.patience import HANG_SECONDS
+from tests.toolchain.engine_differences import Difference, differences, explanation
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "benchmarks" / "lint_engines.py"

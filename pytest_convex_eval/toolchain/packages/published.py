@@ -56,12 +56,6 @@ def resolve_convex(spec: str) -> str | None:
     return convex_snapshot().resolve(spec)
 
 
-def resolves_within(spec: str, allowed: str) -> bool:
-    """Whether the version that `spec` stands for lies inside the range `allowed`."""
-    version = resolve_convex(spec)
-    return version is not None and ranges.satisfies(version, allowed)
-
-
 def refresh(target: Path = SNAPSHOT) -> Published:
     """Asks the registry and writes a new snapshot to `target`. Raises InfrastructureError."""
     with tempfile.TemporaryDirectory(prefix="convex-eval-published-") as scratch:

@@ -17,7 +17,6 @@ from pytest_convex_eval.toolchain.lint import bundle
 from pytest_convex_eval.toolchain.lint.across_files.facts import RULE as FACTS
 from pytest_convex_eval.toolchain.lint.bundle import PLUGIN
 from pytest_convex_eval.toolchain.lint.catalogue import OURS, RULES, select
-from pytest_convex_eval.toolchain.lint.compare import differences, explanation
 from pytest_convex_eval.toolchain.lint.eslint import Eslint, ask_eslint, install_eslint
 from pytest_convex_eval.toolchain.lint.oxlint import ask_oxlint
 from pytest_convex_eval.toolchain.lint.report import Diagnostic, EngineReport, judge
@@ -26,6 +25,7 @@ from pytest_convex_eval.toolchain.model import DependencySet, Toolchain
 from pytest_convex_eval.toolchain.positions import SourceTree
 from pytest_convex_eval.workspace.layout import lay_out
 from tests.patience import HANG_SECONDS
+from tests.toolchain.engine_differences import differences, explanation
 
 if TYPE_CHECKING:
     from tests.toolchain.rules.conftest import Linter, Pitfall, Snippet

@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 from filelock import FileLock, Timeout
 
-from pytest_convex_eval import processes
+from pytest_convex_eval.leftovers import sweep
 from pytest_convex_eval.outcomes import InfrastructureError
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def _remove_leftovers(target: Path) -> None:
     leftovers = [folder for folder in target.parent.glob(".*.*") if folder.is_dir()]
     if leftovers:
         # A builder that was killed outright leaves its npm behind, still writing.
-        processes.sweep()
+        sweep()
     for folder in leftovers:
         name = folder.name[1:].partition(".")[0]
         if name == target.name:

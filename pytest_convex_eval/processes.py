@@ -3,26 +3,26 @@
 A child gets its own session, so that ending it ends everything it started; a deadline; and, where
 asked for, limits on memory and CPU time. Nothing survives its caller: a deadline, Ctrl-C and
 pytest-timeout's signal (which raises a BaseException in the main thread) all end the whole process
-group before they go on. For callers that are killed outright, `sweep` ends what they left.
+group before they go on. For callers that are killed outright, `leftovers` has what ends the rest.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
+import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
-UNKNOWN = "unknown"
-"""When a process started, where nothing says it."""
-_PROC = Path("/proc")
+from pytest_convex_eval.leftovers import asked_of_ps, note_group, proc
+
 GRACE_SECONDS = 1.0
 """Between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
 
@@ -31,6 +31,11 @@ Ending: TypeAlias = Literal["exit", "signal", "timeout", "output"]
 # `ulimit` is what sh offers everywhere; setting limits between fork and exec in Python is not safe
 # with threads.
 _LIMITED = 'test "$1" = 0 || ulimit -v "$1"; test "$2" = 0 || ulimit -t "$2"; shift 2; exec "$@"'
+
+
+# A child begins once it is told to, when there is a note of it: where its owner is killed before
+# that, its stdin ends, and so does it. `read` takes no more than the line from a pipe.
+_GATED = 'read -r _ || exit 1; exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +178,9 @@ def running(
 def cpu_seconds_of(pid: int) -> float:
     """CPU seconds that process `pid` has used so far; 0.0 where the system does not say."""
     try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        fields = (proc() / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0 if _PROC.is_dir() else _seconds(_asked_of_ps(pid, "time"))
+        return 0.0 if proc().is_dir() else _seconds(asked_of_ps(pid, "time"))
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -202,32 +207,12 @@ def _session_cpu_seconds(leader: int) -> float:
     Those that have ended count once their parents have waited for them.
     """
     total = 0.0
-    for entry in _PROC.glob("[0-9]*"):
+    for entry in proc().glob("[0-9]*"):
         pid = int(entry.name)
         with contextlib.suppress(OSError):
             if os.getsid(pid) == leader:
                 total += cpu_seconds_of(pid)
     return total
-
-
-def sweep() -> list[int]:
-    """Ends the process groups that this user's dead processes left running; returns them.
-
-    A note names machine, owner and the group's start time, so that another machine's notes and a
-    number that was used again by something else are left alone.
-    """
-    ended = []
-    for note in _registry().glob("*.pgid"):
-        with contextlib.suppress(OSError, ValueError):
-            machine, owner, group, start = note.read_text().split()
-            if machine == os.uname().nodename and not _alive(int(owner)):
-                # Where nothing says when it started, its number may be another's by now.
-                known = start != UNKNOWN and start == _start_time(int(group))
-                if known and _alive(int(group)):
-                    _signal_group(int(group), signal.SIGKILL)
-                    ended.append(int(group))
-                note.unlink()
-    return ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +263,9 @@ def _spawn(
     limits: Limits,
     stderr: IO[bytes] | None = None,
 ) -> Iterator[_Child]:
+    _must_be_there(str(args[0]), cwd, env)
     popen = subprocess.Popen(
-        limits.wrap(args),
+        ["/bin/sh", "-c", _GATED, "sh", *limits.wrap(args)],
         cwd=cwd,
         env=dict(env),
         stdin=subprocess.PIPE,
@@ -287,8 +273,12 @@ def _spawn(
         stderr=stderr if stderr is not None else subprocess.PIPE,
         start_new_session=True,
     )
-    note = _note(popen.pid)
+    assert popen.stdin is not None
+    note = note_group(popen.pid)
     try:
+        with contextlib.suppress(BrokenPipeError):
+            popen.stdin.write(b"\n")
+            popen.stdin.flush()
         yield _Child(popen)
     finally:
         for stream in (popen.stdin, popen.stdout, popen.stderr):
@@ -299,59 +289,12 @@ def _spawn(
             note.unlink(missing_ok=True)
 
 
-def _registry() -> Path:
-    """One folder per user, so that any later run finds what a killed one left."""
-    return Path(tempfile.gettempdir(), f"convex-eval-processes-{os.getuid()}")
-
-
-def _note(pid: int) -> Path | None:
-    folder = _registry()
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            return None
-        note = folder / f"{pid}.pgid"
-        note.write_text(f"{os.uname().nodename} {os.getpid()} {pid} {_start_time(pid)}")
-    except OSError:
-        # Notes are for those who are killed; a run without them works.
-        return None
-    return note
-
-
-def _start_time(pid: int) -> str:
-    """When `pid` started: in the kernel's ticks, or where there is no /proc as `ps` says it,
-    without blanks. `UNKNOWN` where nothing says it."""
-    try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        if _PROC.is_dir():
-            return UNKNOWN
-    return "-".join(_asked_of_ps(pid, "lstart").split()) or UNKNOWN
-
-
-def _asked_of_ps(pid: int, field: str) -> str:
-    """What `ps` says of a process; nothing where it is gone, or there is no `ps`."""
-    try:
-        done = subprocess.run(
-            ["ps", "-o", f"{field}=", "-p", str(pid)],
-            capture_output=True,
-            env={"PATH": os.defpath, "LC_ALL": "C"},
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _must_be_there(program: str, cwd: Path, env: Mapping[str, str]) -> None:
+    """Raises OSError for a program that can't be started, which sh would only say in words."""
+    place = str(cwd / program) if os.sep in program else program
+    if shutil.which(place, path=env.get("PATH", os.defpath)) is None:
+        number = errno.EACCES if Path(place).exists() else errno.ENOENT
+        raise OSError(number, os.strerror(number), program)
 
 
 def _communicate(

@@ -24,6 +24,7 @@ from pytest_convex_eval.cases.plan import Emit, Matrix, Plan
 from pytest_convex_eval.generation.built_in import built_in
 from pytest_convex_eval.generation.model_choice import Vendors
 from pytest_convex_eval.generation.vendor import Vendor
+from pytest_convex_eval.leftovers import scratch_name, sweep
 from pytest_convex_eval.options import Settings
 from pytest_convex_eval.outcomes import (
     REFERENCE,
@@ -33,7 +34,6 @@ from pytest_convex_eval.outcomes import (
     ItemResult,
     StageName,
 )
-from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.reporter import RunReporter
 from pytest_convex_eval.stages.table import STAGES
 from pytest_convex_eval.xdist import WorkerInput, named_on_command_line, path_of
@@ -407,7 +407,7 @@ def known_stages(config: pytest.Config) -> tuple[Stage, ...] | None:
 
 def _new_address() -> str:
     """Of a socket that nobody has, and nothing is made yet: there may be no cases."""
-    name = f"convex-eval-tools-{os.urandom(8).hex()}/socket"
+    name = f"{scratch_name('tools')}/socket"
     address = Path(tempfile.gettempdir(), name)
     # Systems take some hundred bytes for a socket's address.
     return str(address) if len(bytes(address)) < _LONGEST_ADDRESS else f"/tmp/{name}"

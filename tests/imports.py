@@ -30,7 +30,17 @@ class Room:
 
 
 GROUND = (
-    *("text", "outcomes", "processes", "files", "cache", "fingerprint", "once", "places"),
+    *(
+        "text",
+        "outcomes",
+        "processes",
+        "files",
+        "cache",
+        "fingerprint",
+        "once",
+        "leftovers",
+        "places",
+    ),
     "functions",
 )
 

@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 import psutil
 import pytest
 
-from pytest_convex_eval import processes
+from pytest_convex_eval import leftovers, processes
+from pytest_convex_eval.leftovers import sweep
 from pytest_convex_eval.processes import (
     Completed,
     Ending,
@@ -29,7 +30,6 @@ from pytest_convex_eval.processes import (
     kill,
     run,
     running,
-    sweep,
 )
 from tests.patience import HANG_SECONDS, until, until_exited, until_gone
 
@@ -578,13 +578,14 @@ def test_an_interrupt_at_the_moment_of_a_child_s_end_goes_on(
 @pytest.fixture
 def no_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on macOS."""
-    monkeypatch.setattr(processes, "_PROC", tmp_path / "no-proc")
+    for module in (leftovers, processes):
+        monkeypatch.setattr(module, "proc", lambda: tmp_path / "no-proc")
 
 
 @pytest.mark.usefixtures("no_proc")
 def test_without_proc_ps_tells_when_a_process_started_and_what_it_used() -> None:
     me = psutil.Process()
-    started = time.strptime(processes._start_time(me.pid), "%a-%b-%d-%H:%M:%S-%Y")
+    started = time.strptime(leftovers.start_time(me.pid), "%a_%b_%d_%H_%M_%S_%Y")
     assert abs(time.mktime(started) - me.create_time()) < 60
     before = sum(me.cpu_times()[:2])
     told = processes.cpu_seconds_of(me.pid)
@@ -592,7 +593,7 @@ def test_without_proc_ps_tells_when_a_process_started_and_what_it_used() -> None
     assert before - 1 <= told <= after + 1
     gone = subprocess.Popen(["true"])
     gone.wait()
-    assert (processes._start_time(gone.pid), processes.cpu_seconds_of(gone.pid)) == ("unknown", 0.0)
+    assert (leftovers.start_time(gone.pid), processes.cpu_seconds_of(gone.pid)) == ("unknown", 0.0)
 
 
 @pytest.mark.usefixtures("no_proc")
@@ -600,16 +601,16 @@ def test_without_proc_ps_tells_when_a_process_started_and_what_it_used() -> None
 def test_without_proc_only_what_is_known_to_be_left_over_is_ended(
     same: bool | None, ended: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_registry", lambda: tmp_path)
+    monkeypatch.setattr(leftovers, "_registry", lambda: tmp_path)
     dead = subprocess.Popen(["true"])
     dead.wait()
     left = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     try:
-        own = processes._start_time(left.pid)
-        start = {True: own, False: "Mon-Jan-1-00:00:00-2024", None: "unknown"}[same]
+        own = leftovers.start_time(left.pid)
+        start = {True: own, False: "Mon_Jan_1_00_00_00_2024", None: "unknown"}[same]
         note = tmp_path / f"{left.pid}.pgid"
         note.write_text(f"{os.uname().nodename} {dead.pid} {left.pid} {start}")
-        assert processes.sweep() == ([left.pid] if ended else [])
+        assert sweep() == ([left.pid] if ended else [])
         assert _gone(left.pid) if ended else _running(left.pid)
         assert not note.exists()
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pytest_convex_eval.check.selection import CHECK_STAGES
 from pytest_convex_eval.check.tsconfig import Configuration, configuration_of
 from pytest_convex_eval.evaluation.deployments import KeptDeployment
 from pytest_convex_eval.expectations.model import Expectations, LintPolicy
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.outcomes import Finding, StageName, StageResult, Verdict
 from pytest_convex_eval.stages.deploy import DeployStage
 from pytest_convex_eval.stages.lint import LintStage
@@ -87,7 +87,7 @@ def check_project(
     configuration = configuration_of(project)
     sources = read_sources(project, configuration)
     # Outside any project: module resolution walks up the folders.
-    folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
+    folder = new_scratch("check")
     try:
         mirror = Mirror(project, folder / "workspace")
         packages = _ProjectPackages(mirror, sources, configuration, options)

@@ -9,7 +9,7 @@ from typing import Self
 from pytest_convex_eval.cache import default_cache
 from pytest_convex_eval.deployment.backends import Backend, make_ready
 from pytest_convex_eval.evaluation.deployments import KeptDeployment
-from pytest_convex_eval.processes import sweep
+from pytest_convex_eval.leftovers import sweep
 from pytest_convex_eval.stages.protocol import Tools
 from pytest_convex_eval.toolchain.lint.profiles import LintProfile
 from pytest_convex_eval.toolchain.packages.dependencies import DependencyStore

@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pytest_convex_eval.deployment.contract import (
 from pytest_convex_eval.deployment.embedded_api import EmbeddedApi
 from pytest_convex_eval.deployment.model import Arguments, By, Deployed, FunctionResult, PushOutcome
 from pytest_convex_eval.functions import FunctionKind
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.outcomes import InfrastructureError
 from pytest_convex_eval.text import well_formed_json
 
@@ -195,7 +195,7 @@ class EmbeddedDeployment(Deployment):
         return self._ready
 
     def _start(self) -> None:
-        scratch = Path(tempfile.mkdtemp(prefix="convex-eval-deployment-"))
+        scratch = new_scratch("deployment")
         self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         self._scratch = scratch
         log = self._stack.enter_context((scratch / "server.log").open("wb"))

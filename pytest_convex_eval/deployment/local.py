@@ -8,7 +8,6 @@ import secrets
 import select
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from pytest_convex_eval.deployment.recorder import (
     PushRecorder,
     RecordedPush,
 )
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.outcomes import InfrastructureError
 
 START_SECONDS = 30.0
@@ -80,7 +80,7 @@ class LocalDeployment(OfficialDeployment):
     def start(self) -> None:
         self.close()
         try:
-            scratch = Path(tempfile.mkdtemp(prefix="convex-eval-deployment-")).resolve()
+            scratch = new_scratch("deployment")
             self._folder.callback(shutil.rmtree, scratch, ignore_errors=True)
             self._scratch = scratch
             key = self._generate_key()

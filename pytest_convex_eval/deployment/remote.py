@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from pytest_convex_eval.deployment.model import BusyError, UnsupportedError
 from pytest_convex_eval.deployment.official import Live, OfficialDeployment
 from pytest_convex_eval.deployment.official_api import SCHEDULED, OfficialApi
 from pytest_convex_eval.deployment.recorder import PushRecorder
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.outcomes import ConfigurationError, InfrastructureError
 
 LOCK_SECONDS = 600.0
@@ -52,7 +52,7 @@ class RemoteDeployment(OfficialDeployment):
             self._acquire()
             api = OfficialApi(Client(self._url, self._admin_key, CALL_SECONDS))
             api.check_key()
-            scratch = Path(tempfile.mkdtemp(prefix="convex-eval-deployment-")).resolve()
+            scratch = new_scratch("deployment")
             self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             self._scratch = scratch
             recorder = PushRecorder(self._url)

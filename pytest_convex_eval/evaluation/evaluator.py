@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from pytest_convex_eval.evaluation.mutants import mutant_judged
 from pytest_convex_eval.evaluation.replies import ItemReply, Replies, UnansweredError
 from pytest_convex_eval.generation.arms import Arm
 from pytest_convex_eval.generation.model_choice import Vendors
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.outcomes import (
     Generated,
     InfrastructureError,
@@ -164,7 +164,7 @@ class Evaluator:
             None if reply.design is None else partial(differences, reply.design),
         )
         # Outside any project: module resolution walks up the folders.
-        folder = Path(tempfile.mkdtemp(prefix="convex-eval-")).resolve()
+        folder = new_scratch("item")
         try:
             try:
                 tools = self.tools()

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import pytest
 
+from pytest_convex_eval.leftovers import sweep
 from pytest_convex_eval.outcomes import ItemResult, Verdict
-from pytest_convex_eval.processes import sweep
 from pytest_convex_eval.runs.live import stage_line
 from pytest_convex_eval.runs.record import RunRecord
 from pytest_convex_eval.runs.summary import summary_lines

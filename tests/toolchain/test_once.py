@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_convex_eval import once, processes
+from pytest_convex_eval import once
 from pytest_convex_eval.once import made_once
 from pytest_convex_eval.outcomes import InfrastructureError
 from tests.patience import HANG_SECONDS
@@ -156,7 +156,7 @@ def test_what_dead_builders_left_running_is_ended_before_their_folders_go(
 ) -> None:
     dead = tmp_path / ".key.dead"
     there: list[bool] = []
-    monkeypatch.setattr(processes, "sweep", lambda: there.append(dead.exists()))
+    monkeypatch.setattr(once, "sweep", lambda: there.append(dead.exists()))
     dead.mkdir()
     make(tmp_path / "key")
     assert there[0] is True

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_convex_eval import processes
+from pytest_convex_eval.leftovers import new_scratch
 from pytest_convex_eval.toolchain.exhaustion import GO_SETTINGS
 from pytest_convex_eval.toolchain.lint.tsgolint import Tsgolint
 from pytest_convex_eval.toolchain.model import Toolchain
@@ -93,7 +93,7 @@ class OxlintServer(WarmServer):
     def _started(self) -> tuple[Pipes, Tsgolint]:
         if self._pipes is not None and self._tsgolint is not None:
             return self._pipes, self._tsgolint
-        scratch = Path(tempfile.mkdtemp(prefix="convex-eval-oxlint-"))
+        scratch = new_scratch("oxlint")
         self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         log = self._stack.enter_context((scratch / "server.log").open("wb"))
         self._tsgolint = Tsgolint(self._toolchain.tsgolint, scratch, LINT_CPU_SECONDS)

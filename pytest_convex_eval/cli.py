@@ -13,6 +13,7 @@ from pytest_convex_eval.check.command import add_check
 from pytest_convex_eval.comparison.commands import add_comparison
 from pytest_convex_eval.outcomes import ConvexEvalError
 from pytest_convex_eval.runs.commands import add_runs
+from pytest_convex_eval.text import shown
 
 _STORE = Path(".convex-eval/generations")
 
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except (OSError, ValueError, ConvexEvalError) as error:
-        print(f"convex-eval: {error}", file=sys.stderr)
+        for line in f"convex-eval: {error}".splitlines():
+            print(shown(line), file=sys.stderr)
         return 2
 
 
@@ -231,7 +233,7 @@ def _list(options: argparse.Namespace) -> int:
     from pytest_convex_eval.generation.inventory import inventory, listing
 
     for line in listing(inventory(options.store, built_in_vendors().prices())):
-        print(line)
+        print(shown(line))
     return 0
 
 

@@ -36,6 +36,7 @@ from pytest_convex_eval.outcomes import (
 )
 from pytest_convex_eval.runs.reporter import RunReporter
 from pytest_convex_eval.stages.table import STAGES
+from pytest_convex_eval.text import shown
 from pytest_convex_eval.xdist import WorkerInput, named_on_command_line, path_of
 
 if TYPE_CHECKING:
@@ -424,4 +425,5 @@ def _hosted(address: str, toolchain: Toolchain) -> Host | None:
 
 
 def _exit(message: str) -> NoReturn:
-    pytest.exit(f"convex-eval: {message}", returncode=pytest.ExitCode.USAGE_ERROR)
+    lines = f"convex-eval: {message}".splitlines()
+    pytest.exit("\n".join(map(shown, lines)), returncode=pytest.ExitCode.USAGE_ERROR)

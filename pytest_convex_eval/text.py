@@ -55,3 +55,32 @@ def well_formed_json(document: str) -> str:
 
 def _replaced(escape: re.Match[str]) -> str:
     return escape[0] if escape["lone"] is None else _REPLACEMENT
+
+
+# What a terminal, a reader of logs or an XML parser would act on, or not show: control characters
+# (C0 but the tab, DEL, C1), marks and overrides of direction, separators of lines, characters that
+# are not there to be seen, tags, and what XML 1.0 forbids.
+_ACTING = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
+# What CI systems take for commands: `::error::` where a line begins, which GitHub's runner looks
+# for behind blanks too, and `##[error]` (`##vso[...]`, `##teamcity[...]`) wherever it stands.
+_COMMAND = re.compile(r"(?P<start>\A[\s>|]*):(?=:)|#(?=#[a-zA-Z]*\[)")
+
+
+def shown(line: str) -> str:
+    """Text of others as one line that shows it and does nothing: for a terminal, JUnit, a page.
+
+    Characters that act become escapes as in Python's literals, a line's end among them, and
+    commands of CI systems are broken up by a backslash. What is shown stays one line.
+    """
+    if line.isascii() and line.isprintable():
+        escaped = line
+    else:
+        escaped = _ACTING.sub(_as_escape, well_formed(line))
+    return _COMMAND.sub(lambda found: f"{found[0]}\\", escaped)
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

@@ -21,6 +21,7 @@ from pytest_convex_eval.outcomes import (
     Verdict,
 )
 from pytest_convex_eval.runs.junit import properties
+from pytest_convex_eval.text import shown
 from pytest_convex_eval.xdist import emit_stage, file_id
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class CaseFile(pytest.File):
         try:
             loaded = load_case(self.path, _shown(self.path, self.config), self.stages)
         except CaseError as error:
-            raise self.CollectError(str(error)) from None
+            lines = str(error).splitlines()
+            raise self.CollectError("\n".join(map(shown, lines))) from None
         except OSError as error:
             raise self.CollectError(f"{self.path}: {error.strerror}") from None
         for bracket, plan in self.matrix.plans(loaded):

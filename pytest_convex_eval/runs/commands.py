@@ -14,6 +14,7 @@ from pytest_convex_eval.runs.export import FORMATS, listing
 from pytest_convex_eval.runs.index import list_runs, remove_run
 from pytest_convex_eval.runs.run import Run, find_run
 from pytest_convex_eval.runs.summary import summary_lines
+from pytest_convex_eval.text import shown
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -77,17 +78,17 @@ def _list(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(summary) for summary in summaries], indent=2))
         return 0
     for line in listing(summaries):
-        print(line)
+        print(shown(line))
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    for line in _shown(find_run(options.name, options.runs)):
-        print(line)
+    for line in _lines(find_run(options.name, options.runs)):
+        print(shown(line))
     return 0
 
 
-def _shown(run: Run) -> Iterator[str]:
+def _lines(run: Run) -> Iterator[str]:
     manifest = run.manifest
     yield f"run {run.id}"
     ended = "not finished" if manifest.finished is None else f"{manifest.finished:%Y-%m-%d %H:%M}"

@@ -24,6 +24,7 @@ from pytest_convex_eval.outcomes import (
     StageResult,
 )
 from pytest_convex_eval.runs.summary import of_design
+from pytest_convex_eval.text import shown
 
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
@@ -74,7 +75,7 @@ def failure_lines(result: ItemResult) -> Iterator[str]:
             yield ""
             yield from stage_lines(stage)
     if not result.stages:
-        yield result.message
+        yield from result.message.splitlines()
     if result.artefacts:
         yield ""
         yield f"workspace kept in {result.artefacts}"
@@ -125,7 +126,7 @@ def finding_lines(finding: Finding) -> Iterator[str]:
         if finding.column is not None:
             # Tabs stay tabs, so that the caret stands under its character.
             before = "".join(
-                "\t" if c == "\t" else " " for c in finding.excerpt[: finding.column - 1]
+                "\t" if c == "\t" else " " for c in shown(finding.excerpt[: finding.column - 1])
             )
             yield f"  {' ' * (len(gutter) - 2)}| {before}^"
     if finding.hint:
@@ -143,6 +144,8 @@ def _plural(word: str, count: int) -> str:
 
 
 def _representation(path: Path, style: str, text: str, lines: list[str]) -> ReprExceptionInfo:
+    # What a model, a tool or a case said is shown as data, on the terminal and in JUnit.
+    text, lines = shown(text), [shown(line) for line in lines]
     if style == "line":
         lines = [text]
     place = ReprFileLocation(str(path), 1, text)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_convex_eval.outcomes import ItemResult
+from pytest_convex_eval.text import shown
 
 PREFIX = "convex_eval"
 
 
 def properties(result: ItemResult) -> Iterator[tuple[str, str]]:
     """`<property>` names and values, the same serial and under xdist; seconds are wall time."""
+    return ((name, shown(value)) for name, value in _properties(result))
+
+
+def _properties(result: ItemResult) -> Iterator[tuple[str, str]]:
     yield f"{PREFIX}.verdict", result.verdict.value
     for name in ("category", "difficulty", "model", "arm"):
         yield f"{PREFIX}.{name}", str(getattr(result, name))

@@ -25,6 +25,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 ITEMS = "items.jsonl"
 ARTEFACTS = "artefacts"
+KEPT = ".txt"
+"""What the names of kept files end with."""
 
 
 def new_run_id() -> str:
@@ -64,15 +66,22 @@ class RunRecord:
 
 
 def keep_workspace(workspace: Path, target: Path) -> None:
-    """Copies a workspace into the record, without the linked packages."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(
-        workspace,
-        target,
-        symlinks=True,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("node_modules"),
-    )
+    """Copies a workspace's files into the record, each under its name with `KEPT` behind it,
+    without the linked packages and without links.
+
+    What a model wrote may be a `conftest.py`, a test, a hook of git's or a build tool's
+    configuration, and the record may lie in somebody's project: no tool must find them there by
+    their names, nor run them. Raises OSError.
+    """
+    for folder, names, files in os.walk(workspace):
+        names[:] = [name for name in names if name != "node_modules"]
+        into = target / Path(folder).relative_to(workspace)
+        into.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            source = Path(folder, name)
+            if not source.is_symlink():
+                # The content alone: what could be executed can be no more.
+                shutil.copyfile(source, into / f"{name}{KEPT}")
 
 
 def _now() -> str:

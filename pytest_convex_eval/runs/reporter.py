@@ -18,6 +18,7 @@ from pytest_convex_eval.outcomes import ItemResult, Verdict
 from pytest_convex_eval.runs.live import stage_line
 from pytest_convex_eval.runs.record import RunRecord
 from pytest_convex_eval.runs.summary import summary_lines
+from pytest_convex_eval.text import shown
 from pytest_convex_eval.xdist import (
     StageReport,
     is_broken,
@@ -116,7 +117,7 @@ class RunReporter:
         terminal = self._terminal()
         if terminal is not None:
             terminal.ensure_newline()
-            terminal.write_line(line)
+            terminal.write_line(shown(line))
 
     def show_prefetch(self, progress: Prefetched) -> None:
         """How far generation is, now and then; called from threads, one at a time."""
@@ -169,7 +170,9 @@ class RunReporter:
         for line in summary_lines(
             self._results, lost=self._lost, unpaid=self._unpaid, record=record
         ):
-            terminalreporter.write_line(line.text, **({line.colour: True} if line.colour else {}))
+            terminalreporter.write_line(
+                shown(line.text), **({line.colour: True} if line.colour else {})
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -223,7 +226,7 @@ class RunReporter:
             return
         text, colour = stage_line(report)
         terminal.ensure_newline()
-        terminal.write(text, flush=True, **{colour: True})
+        terminal.write(shown(text), flush=True, **{colour: True})
         # What pytest prints next begins a new line, as after a name.
         terminal.currentfspath = -2
 

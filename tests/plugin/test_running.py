@@ -75,7 +75,7 @@ def test_the_models_fault_is_a_failure_with_all_that_is_wrong(
     )
     (record,) = records()
     assert (record["verdict"], record["stage"]) == ("failed", "package")
-    assert (pytester.path / record["artefacts"] / "convex/a.ts").exists()
+    assert (pytester.path / record["artefacts"] / "convex/a.ts.txt").exists()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -282,5 +282,7 @@ def test_workspaces_are_kept_as_asked(
 ) -> None:
     stages = ["--convex-stages", "format,package,syntax"]
     pytester.runpytest("cases", "--convex-keep", keep, *stages)
-    found = list((pytester.path / ".convex-eval/runs").glob("*/artefacts/*/*/*/*/convex/schema.ts"))
+    found = list(
+        (pytester.path / ".convex-eval/runs").glob("*/artefacts/*/*/*/*/convex/schema.ts.txt")
+    )
     assert len(found) == kept

@@ -228,10 +228,10 @@ class _Run:
                 self._save(step.save, self._caller.paginate(step, scope), scope)
             case RepeatStep():
                 for index in range(step.repeat):
-                    self.steps(step.steps, (*here, "steps"), scope.inner(index, index))
+                    self.steps(step.steps, (*here, "steps"), scope.inner(index=index))
             case EachStep():
                 for index, each in enumerate(step.each):
-                    inner = scope.inner(scope.given(each), index)
+                    inner = scope.inner(each=scope.given(each), index=index)
                     self.steps(step.steps, (*here, "steps"), inner)
             case ServiceStep():
                 self._service(step, scope)

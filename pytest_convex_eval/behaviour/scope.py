@@ -26,9 +26,10 @@ class Scope:
     saved: dict[str, JsonValue] = field(default_factory=dict)
     deployment: Mapping[str, str] = field(default_factory=dict)
 
-    def inner(self, each: JsonValue, index: int) -> Scope:
-        """For the steps of a loop: what they save is seen after it too."""
-        return _Loop(self, {"each": each, "index": index})
+    def inner(self, **bound: JsonValue) -> Scope:
+        """For the steps of a loop, which binds the names `bound`; what they save is seen after it
+        too."""
+        return _Loop(self, bound)
 
     def lookup(self, root: str) -> JsonValue:
         """The value of a root. Raises KeyError."""

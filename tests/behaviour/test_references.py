@@ -133,7 +133,7 @@ def test_identities_and_loops() -> None:
     assert scope.given("${identity.ada.tokenIdentifier}") == "https://auth.example.com|ada"
     assert scope.given("${services.weather}/today") == "http://127.0.0.1:1/today"
     assert scope.given("${start}") == 5
-    inner = scope.inner({"x": 1}, 2)
+    inner = scope.inner(each={"x": 1}, index=2)
     assert inner.given(["${each.x}", "${index + 1}"]) == [1, 3]
     inner.saved["later"] = "seen"
     assert scope.given("${later}") == "seen"

@@ -11,6 +11,7 @@ from pytest_convex_eval.behaviour.differences import difference
 from pytest_convex_eval.behaviour.durations import seconds_of
 from pytest_convex_eval.behaviour.failures import StepFailedError, compare, log_block
 from pytest_convex_eval.behaviour.matching import assign, check_matcher, mismatches
+from pytest_convex_eval.behaviour.references import ReferenceFailedError
 from pytest_convex_eval.behaviour.scope import Scope, identity_of
 from pytest_convex_eval.behaviour.values import ABSENT, Verbatim, int64_of, same, show, type_of
 
@@ -294,5 +295,11 @@ def test_saved_values_stand_for_themselves_and_texts_for_what_they_say() -> None
     # A saved name hides what the harness knows, and a loop's names hide saved ones.
     scope.saved.update(start=1, each=2, index=3)
     assert scope.given(["${start}", "${each}"]) == [1, 2]
-    assert scope.inner("e", 0).given(["${each}", "${index}", "${n}"]) == ["e", 0, 5]
-    assert scope.inner("e", 0).inner("f", 1).given(["${each}", "${index}"]) == ["f", 1]
+    each = scope.inner(each="e", index=0)
+    assert each.given(["${each}", "${index}", "${n}"]) == ["e", 0, 5]
+    assert each.inner(each="f", index=1).given(["${each}", "${index}"]) == ["f", 1]
+    # What is repeated has a number, and the value of the loop around it.
+    assert each.inner(index=7).given(["${each}", "${index}"]) == ["e", 7]
+    del scope.saved["each"]
+    with pytest.raises(ReferenceFailedError):
+        scope.inner(index=7).given("${each}")

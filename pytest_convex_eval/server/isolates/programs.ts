@@ -15,6 +15,8 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,6 +28,9 @@ const SERVER = fileURLToPath(new URL("..", import.meta.url));
 const ROOMS = ["inside", "values"];
 /** Raise it when what is written of the same sources changes. */
 const FORMAT = 1;
+const HOUR_MS = 3_600_000;
+/** A folder that no server has used for so long is removed: those that run say each hour that they do. */
+const UNUSED_MS = 7 * 24 * HOUR_MS;
 
 export class Programs {
   /** Without links: Node's permission model compares paths so. */
@@ -33,7 +38,9 @@ export class Programs {
 
   /** @param cache a folder that outlives this process; null for a temporary one, which goes with it */
   constructor(cache: string | null) {
-    this.folder = realpathSync((cache === null ? null : kept(cache)) ?? temporary());
+    const folder = cache === null ? null : kept(cache);
+    if (folder !== null) setInterval(used, HOUR_MS, folder).unref();
+    this.folder = realpathSync(folder ?? temporary());
   }
 
   path(program: "program" | "evaluator") {
@@ -53,16 +60,43 @@ function kept(cache: string): string | null {
   for (const file of sources())
     digest.update(`\0${file}\0`).update(readFileSync(path.join(SERVER, file)));
   const folder = path.join(cache, `inside-${digest.digest("hex").slice(0, 20)}`);
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) {
+    used(folder);
+    return folder;
+  }
   let made = null;
   try {
     mkdirSync(cache, { recursive: true });
     made = write(cache);
     renameSync(made, folder);
+    prune(cache);
   } catch {
     if (made !== null) rmSync(made, { recursive: true, force: true });
   }
   return existsSync(folder) ? folder : null;
+}
+
+/** Says that a server runs from `folder`. */
+function used(folder: string) {
+  try {
+    const now = new Date();
+    utimesSync(folder, now, now);
+  } catch {
+    // Somebody else's cache, or one that can't be written to: then nobody prunes it either.
+  }
+}
+
+/** Removes what servers of other versions wrote into `cache` and no server uses any more. */
+function prune(cache: string) {
+  const oldest = Date.now() - UNUSED_MS;
+  for (const name of readdirSync(cache).filter((each) => /^(convex-eval-)?inside-/.test(each))) {
+    const folder = path.join(cache, name);
+    try {
+      if (statSync(folder).mtimeMs < oldest) rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // Another server removes it at the same time.
+    }
+  }
 }
 
 /** Writes all programs into a new folder below `parent`. */

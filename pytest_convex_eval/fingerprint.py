@@ -26,14 +26,14 @@ it."""
 
 @cache
 def package_fingerprint() -> str:
-    """Of every file of this package that can change what is asked or judged."""
+    """The fingerprint of every file of this package that can change what is asked or judged."""
     return _digest(["."])
 
 
 @cache
 def checker_fingerprint() -> str:
-    """Of the files that can change a verdict on the same answer. Runs whose checkers differ did not
-    judge alike."""
+    """The fingerprint of the files that can change a verdict on the same answer. Runs whose
+    checkers differ did not judge alike."""
     return _digest(JUDGES)
 
 

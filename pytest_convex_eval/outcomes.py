@@ -67,7 +67,7 @@ class Verdict(enum.StrEnum):
     FAILED = "failed"
     """The model's fault."""
     ERROR = "error"
-    """Not the model's fault: it leaves the denominator of every rate."""
+    """It is not the model's fault, and leaves the denominator of every rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +160,26 @@ class Generated(_WellFormed):
 
     @property
     def seconds(self) -> float:
-        """Of all requests together."""
+        """The seconds of all requests together."""
         return sum(request.seconds for request in self.requests)
 
     @property
     def input_tokens(self) -> int | None:
-        """Of all requests together; None where one is not known."""
+        """The tokens that all requests together sent; None where one is not known."""
         return _sum([request.input_tokens for request in self.requests])
 
     @property
     def output_tokens(self) -> int | None:
-        """Of all requests together; None where one is not known."""
+        """The tokens of all replies together; None where one is not known."""
         return _sum([request.output_tokens for request in self.requests])
 
     @property
     def usd(self) -> float | None:
-        """Of all requests together; None where one is not known."""
+        """The cost of all requests together; None where one is not known."""
         return _sum([request.usd for request in self.requests])
 
     def to_json(self) -> dict[str, Any]:
-        """With the sums, for those who read records."""
+        """Builtins only, with the sums for those who read records."""
         sums = {
             "seconds": self.seconds,
             "input_tokens": self.input_tokens,

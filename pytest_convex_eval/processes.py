@@ -24,7 +24,7 @@ from typing import IO, Literal, TypeAlias
 from pytest_convex_eval.leftovers import asked_of_ps, note_group, proc
 
 GRACE_SECONDS = 1.0
-"""Between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
+"""The time between asking a process group to end (SIGTERM) and making it (SIGKILL)."""
 
 Ending: TypeAlias = Literal["exit", "signal", "timeout", "output"]
 

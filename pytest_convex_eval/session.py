@@ -231,7 +231,7 @@ class EvalSession:
             item.add_marker(pytest.mark.timeout(limit))
 
     def before_items(self, session: pytest.Session) -> None:
-        """Without xdist: the items are known and nothing has run yet."""
+        """Prepares the run without xdist: the items are known and nothing has run yet."""
         if self.reporter is None or self.config.option.collectonly:
             return
         if session.testsfailed and not self.config.option.continue_on_collection_errors:
@@ -242,7 +242,7 @@ class EvalSession:
             self._prepare(nodeids, self.reporter)
 
     def worker_collected(self, nodeids: Iterable[str]) -> None:
-        """Under xdist: a worker knows its items; all know the same ones."""
+        """Prepares the run under xdist: a worker knows its items, and all know the same ones."""
         if self.reporter is None or self.reporter.begun:
             return
         root, roots = self.config.rootpath, self.settings.case_roots
@@ -407,7 +407,7 @@ def known_stages(config: pytest.Config) -> tuple[Stage, ...] | None:
 
 
 def _new_address() -> str:
-    """Of a socket that nobody has, and nothing is made yet: there may be no cases."""
+    """The address of a socket that nobody has; nothing is made yet, for there may be no cases."""
     name = f"{scratch_name('tools')}/socket"
     address = Path(tempfile.gettempdir(), name)
     # Systems take some hundred bytes for a socket's address.

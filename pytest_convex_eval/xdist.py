@@ -52,9 +52,10 @@ class WorkerInput:
 
     @classmethod
     def of(cls, config: pytest.Config) -> WorkerInput | None:
-        """What this process was given; None where it is no worker."""
-        given = getattr(config, "workerinput", None)
-        return None if given is None else cls(given[_RUN], given[_TOOLS])
+        """What this process was given; None where it is no worker, or one whose controller does
+        not know this plugin (a conftest.py of a folder that only workers come to loads it)."""
+        given = getattr(config, "workerinput", {})
+        return cls(given[_RUN], given[_TOOLS]) if _RUN in given else None
 
     def give(self, workerinput: dict[str, Any]) -> None:
         """Puts it where the worker finds it."""
@@ -98,7 +99,7 @@ def named_on_command_line(config: pytest.Config) -> Callable[[Path], bool]:
 def stop_after_collection_errors(
     session: pytest.Session, items: list[pytest.Item], is_ours: Callable[[pytest.Item], bool]
 ) -> None:
-    """In a worker, no item runs when a file could not be collected and some items are ours.
+    """Takes all items from a worker when a file could not be collected and some items are ours.
 
     pytest's own stop lives in the loop that xdist replaces (pytest #15028), so that one broken
     file would still let all the others spend money.
@@ -157,7 +158,7 @@ def worker_of(report: object) -> str:
 
 
 def stop(config: pytest.Config, session: pytest.Session | None, reason: str) -> None:
-    """From the controller: no further item starts; those that run end and are reported."""
+    """Stops the run from the controller: no further item starts; those that run end."""
     # xdist ignores the session's own flag.
     target: Any = config.pluginmanager.get_plugin("dsession") or session
     if target is not None:

@@ -24,6 +24,7 @@ def test_a_worker_knows_what_it_was_given_and_no_other_process_is_one() -> None:
     assert WorkerInput.of(worker) == WorkerInput("20261130-1", "/tmp/tools/socket")
     assert not is_worker(config())
     assert WorkerInput.of(config()) is None
+    assert WorkerInput.of(config(workerinput={"workerid": "gw0"})) is None
 
 
 IDS: Mapping[str, str] = {

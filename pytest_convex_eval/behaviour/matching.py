@@ -280,7 +280,7 @@ def _unordered(
 def assign(
     expected: Sequence[Expected], actual: Sequence[JsonValue], ids_of: IdsOf
 ) -> list[int | None]:
-    """For each expected item the place of an actual one that matches it, no place twice.
+    """Gives for each expected item the place of an actual one that matches it, no place twice.
 
     As many as possible get one (augmenting paths), so no order of the items changes the answer.
     """

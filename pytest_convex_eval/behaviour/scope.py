@@ -27,8 +27,8 @@ class Scope:
     deployment: Mapping[str, str] = field(default_factory=dict)
 
     def inner(self, **bound: JsonValue) -> Scope:
-        """For the steps of a loop, which binds the names `bound`; what they save is seen after it
-        too."""
+        """The scope for the steps of a loop, which binds the names `bound`; what they save is seen
+        after it too."""
         return _Loop(self, bound)
 
     def lookup(self, root: str) -> JsonValue:

@@ -12,7 +12,7 @@ from pytest_convex_eval.outcomes import Difficulty, Files, StageName
 from pytest_convex_eval.stages.table import STAGES, no_such_stage
 
 STAGES_KEY = "stages"
-"""Under which the context of a validation holds the names of all stages, in order."""
+"""The key under which the context of a validation holds the names of all stages, in order."""
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=80)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]

@@ -49,14 +49,14 @@ class Source:
     problems: tuple[tuple[Position, str], ...] = ()
 
     def position(self, location: Location) -> Position:
-        """Of the value at `location`, or of the nearest thing around it."""
+        """The position of the value at `location`, or of the nearest thing around it."""
         for end in range(len(location), -1, -1):
             if location[:end] in self.values:
                 return self.values[location[:end]]
         return Position()
 
     def key_position(self, location: Location) -> Position:
-        """Of the key at `location`, or of the nearest thing around it."""
+        """The position of the key at `location`, or of the nearest thing around it."""
         return self.keys.get(location) or self.position(location)
 
 

@@ -40,7 +40,7 @@ class Backend:
 
     @property
     def shown(self) -> str:
-        """For the run's header."""
+        """What the run's header calls it."""
         if self.kind == "embedded":
             return "embedded deployment"
         if self.kind == "local":

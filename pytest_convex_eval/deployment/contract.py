@@ -218,9 +218,9 @@ class Deployment(Endpoint):
 
     @abstractmethod
     def reset_data(self, now: float | None = None) -> None:
-        """As just pushed: no documents, files and scheduled functions; nothing else of the network
-        can be reached, where that can be had. Time is real, or goes on from `now` (milliseconds
-        since 1970)."""
+        """Makes it as it was just after the push: no documents, files and scheduled functions;
+        nothing else of the network can be reached, where that can be had. Time is real, or goes on
+        from `now` (milliseconds since 1970)."""
 
     @abstractmethod
     def allow_origins(self, origins: Sequence[str]) -> None:

@@ -131,7 +131,7 @@ class LocalDeployment(OfficialDeployment):
         self._live.variables.clear()
 
     def reset_data(self, now: float | None = None) -> None:
-        """As just pushed. Documents can be cleared; where there are files or scheduled functions
+        """Documents can be cleared; where there are files or scheduled functions
         too, the backend is started anew and the push made again. Raises UnsupportedError for a
         `now`: its time is real."""
         self._check_clock(now)

@@ -43,7 +43,7 @@ class SearchIndex:
     name: str
     search_field: str
     filter_fields: tuple[str, ...]
-    """Sorted."""
+    """The fields are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class VectorIndex:
     vector_field: str
     dimensions: int
     filter_fields: tuple[str, ...]
-    """Sorted."""
+    """The fields are sorted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from pytest_convex_eval.functions import FunctionKind
 from pytest_convex_eval.outcomes import InfrastructureError
 
 MOST_ADVANCE_SECONDS = 60.0
-"""That time may be moved by where only real time passes."""
+"""How far time may be moved where only real time passes."""
 SETTLE_SECONDS = 30.0
 """For scheduled functions that are due to end."""
 _POLL_SECONDS = 0.05

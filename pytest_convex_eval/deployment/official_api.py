@@ -32,7 +32,7 @@ STORAGE = "_storage"
 
 _PAGE = 1000
 _MOST_DOCUMENTS = 4096
-"""That one call of `addDocument` takes."""
+"""As many documents as one call of `addDocument` takes."""
 _CLI_VERSION = "1.48.0"
 """The protocol of `get_config_hashes` as this version of the CLI speaks it."""
 _FUNCTION_ERROR = 560

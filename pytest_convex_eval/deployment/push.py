@@ -22,10 +22,10 @@ CONTROL_SECONDS = 30.0
 """For the CLI to print its version: it takes 0.4 s on an idle machine."""
 
 CPU_SECONDS = 60
-"""Of the CLI, and of each process that it starts; a usual push takes one."""
+"""The limit of the CLI, and of each process that it starts; a usual push takes one."""
 
 HEAP_MEBIBYTES = 1024
-"""Of the CLI; a usual push takes 100."""
+"""The limit of the CLI; a usual push takes 100."""
 
 MOST_OUTPUT_BYTES = 4 * 1024 * 1024
 EXCERPT_CHARACTERS = 240

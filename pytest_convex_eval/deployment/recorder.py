@@ -108,7 +108,7 @@ class PushRecorder:
             return self._push if self._last.status == "accepted" else None
 
     def forget(self) -> None:
-        """As before the first push; the count of pushes goes on."""
+        """Knows as much as before the first push; the count of pushes goes on."""
         with self._lock:
             self._last = PushOutcome("none", self._last.number)
             self._push = None

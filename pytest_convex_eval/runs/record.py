@@ -20,7 +20,7 @@ from pytest_convex_eval.files import write_whole
 from pytest_convex_eval.outcomes import ItemResult
 
 FORMAT = 2
-"""Of the record; raised when a reader would misread."""
+"""The version of the record's form; raised when a reader would misread."""
 
 MANIFEST = "manifest.json"
 ITEMS = "items.jsonl"

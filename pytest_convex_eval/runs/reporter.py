@@ -29,7 +29,7 @@ from pytest_convex_eval.xdist import (
 )
 
 _EVERY_SECONDS = 15.0
-"""Between lines about what is generated ahead."""
+"""The time between lines about what is generated ahead."""
 
 
 def failure_word(report: object) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

@@ -124,7 +124,7 @@ def _mutants(results: Sequence[ItemResult]) -> Iterator[Line]:
 
 
 def _cached(results: Sequence[ItemResult]) -> Iterator[Line]:
-    """For how many items no static stage ran, where there are any."""
+    """Tells for how many items no static stage ran, where there are any."""
     asked = [
         [s.cached for s in r.stages if s.cached is not None and s.status in ("passed", "failed")]
         for r in results

@@ -24,7 +24,7 @@ from pytest_convex_eval.stages.protocol import Report, StageAround, StageContext
 from pytest_convex_eval.toolchain.model import DependencySet
 
 _FORMAT = 1
-"""Of an entry; raise it when `Report` changes its meaning."""
+"""The version of an entry's form; raise it when `Report` changes its meaning."""
 
 MOST_BYTES = 128 * 1024 * 1024
 MOST_DAYS = 30.0
@@ -116,7 +116,7 @@ class VerdictCache:
                     path.unlink()
 
     def fingerprint(self, dependencies: DependencySet) -> str | None:
-        """Of every package that is installed in a set; None where that can't be told."""
+        """The fingerprint of every package installed in a set; None where that can't be told."""
         root = dependencies.root
         if root not in self._sets:
             # npm's own list of all packages below the declared ones, with versions and digests.

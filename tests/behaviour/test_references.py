@@ -113,7 +113,7 @@ def test_what_can_t_be_repeated_is_told(given: Any) -> None:
 def test_the_deployment_s_addresses_have_names() -> None:
     scope = Scope({}, 0.0, 0, deployment={"url": "http://a", "site": "http://b"})
     assert scope.given("${deployment.url} ${deployment.site}") == "http://a http://b"
-    assert scope.inner(1, 1).given("${deployment.site}/hook") == "http://b/hook"
+    assert scope.inner(each=1, index=1).given("${deployment.site}/hook") == "http://b/hook"
 
 
 def test_the_roots_of_a_step_are_found_wherever_they_stand() -> None:

@@ -35,6 +35,7 @@ const MODULES = [
     "errors",
     "push/crons",
     "push/diffs",
+    "isolates/programs",
     "deployment",
   ],
   ...[

@@ -249,7 +249,7 @@ def test_workspaces_are_kept_by_policy_and_verdict(
     assert kept.exists() == wanted
     assert result.artefacts == (str(kept) if wanted else None)
     if wanted:
-        assert (kept / "convex/a.ts").read_text() == "export {};\n"
+        assert (kept / "convex/a.ts.txt").read_text() == "export {};\n"
 
 
 def test_where_a_workspace_is_kept_is_said_as_it_would_be_typed(

@@ -26,9 +26,9 @@ from pytest_convex_eval.toolchain.servers.pipes import NoAnswerError
 from pytest_convex_eval.toolchain.servers.warm import WARM_SHARE
 
 CPU_SECONDS = 10
-"""Of tsgolint, and as much of oxlint: thirty times of what good code needs, and so few that eight
-workers on two cores come to it before the stage's deadline, which would say nothing about the
-code."""
+"""The limit of tsgolint, and as much of oxlint: thirty times of what good code needs, and so few
+that eight workers on two cores come to it before the stage's deadline, which would say nothing
+about the code."""
 
 # Bounds Node's heap; oxlint itself reserves too much address space for a limit on that.
 _HEAP_MEGABYTES = 1024

@@ -34,7 +34,7 @@ from pytest_convex_eval.toolchain.packages.pins import current_platform
 from pytest_convex_eval.toolchain.packages.published import convex_snapshot, resolve_convex
 
 _FORMAT = 2
-"""Of an installed set; raise it when what `_build` makes changes."""
+"""The version of an installed set's form; raise it when what `_build` makes changes."""
 
 _MARKER = "set.json"
 _CODEGEN_SECONDS = 60.0

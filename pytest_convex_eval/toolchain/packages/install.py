@@ -22,7 +22,7 @@ from pytest_convex_eval.toolchain.packages.npm import Npm, Tarball
 from pytest_convex_eval.toolchain.packages.pins import Pin, current_platform, pins
 
 _FORMAT = 1
-"""Of the installed folder; raise it when what `_build` makes changes."""
+"""The version of the installed folder's form; raise it when what `_build` makes changes."""
 
 _MARKER = "toolchain.json"
 _PROOF_SECONDS = 60.0

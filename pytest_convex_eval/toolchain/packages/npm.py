@@ -32,7 +32,7 @@ PACK_SECONDS = 900.0
 LOOKUP_SECONDS = 120.0
 
 CPU_SECONDS = 120
-"""Of each process; a usual install takes 4."""
+"""The limit of each process; a usual install takes 4."""
 
 HEAP_MEBIBYTES = 2048
 """An install of the usual packages takes 200."""

@@ -17,7 +17,7 @@ from typing import IO, TypeAlias
 from pytest_convex_eval.outcomes import ConvexEvalError
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Of one answer; as much as a command line may print."""
+"""The limit of one answer: as much as a command line may print."""
 
 _LOOK_SECONDS = 0.1
 

@@ -20,7 +20,7 @@ START_SECONDS = 10.0
 """For a server to be ready, on a busy machine."""
 
 WARM_SHARE = 0.25
-"""Of a stage's deadline, so that a cold process has the rest."""
+"""The share of a stage's deadline that a warm server gets, so that a cold process has the rest."""
 
 _MOST_FAILURES = 3
 

@@ -29,7 +29,7 @@ def test_what_no_server_used_for_a_week_goes_when_others_are_written(
         aged(tmp_path / "compiled", 100),
         aged(tmp_path / "else-inside-1", 100),
     ]
-    folder = Path(in_server("return new Programs(cache).folder", cache=str(tmp_path)))
+    folder = Path(in_server("return new Programs(args.cache).folder", cache=str(tmp_path)))
     assert (folder / "inside" / "program.mjs").stat().st_size > 0
     assert folder.parent == tmp_path.resolve()
     assert [path.exists() for path in old] == [False, False]
@@ -37,11 +37,11 @@ def test_what_no_server_used_for_a_week_goes_when_others_are_written(
 
 
 def test_a_server_that_starts_says_that_it_uses_them(in_server: InServer, tmp_path: Path) -> None:
-    folder = Path(in_server("return new Programs(cache).folder", cache=str(tmp_path)))
+    folder = Path(in_server("return new Programs(args.cache).folder", cache=str(tmp_path)))
     other = aged(tmp_path / "inside-0a", 30)
     before = time.time() - 6 * DAY_SECONDS
     os.utime(folder, (before, before))
-    assert in_server("return new Programs(cache).folder", cache=str(tmp_path)) == str(folder)
+    assert in_server("return new Programs(args.cache).folder", cache=str(tmp_path)) == str(folder)
     assert folder.stat().st_mtime > before + DAY_SECONDS
     # Nothing new was written, so that there is nothing to look for.
     assert other.exists()

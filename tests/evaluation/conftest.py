@@ -75,6 +75,10 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
                 "repair": 0,
                 "batch": False,
                 "no_cache": False,
+                "baseline": None,
+                "margin": 0.05,
+                "gate": "suite",
+                "inconclusive": "fail",
                 **changes,
             }
         )

@@ -108,7 +108,8 @@ def test_a_table_that_is_not_there_is_told_once_and_the_others_are_looked_at() -
     found = compare(Expectations.model_validate({"tables": wanted}), Deployed(tables=(TABLE,)))
     assert [finding.message for finding in found] == [
         "no table 'xyzzy'",
-        "table 'notes' has no index that begins with [b] (it has: author, text)",
+        "table 'notes' has no index that begins with [b] (it has: by_author on author, text; "
+        "later on text (staged))",
     ]
 
 

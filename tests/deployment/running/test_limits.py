@@ -174,12 +174,12 @@ def test_a_token_of_a_provider_identifies_its_user(
     const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
     const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const token = (claims) => {
-      const text = part({ alg: "RS256", typ: "JWT" }) + "." + part(claims);
+      const text = part({ alg: "RS256", typ: "JWT", kid: "k" }) + "." + part(claims);
       return text + "." + sign("sha256", Buffer.from(text), privateKey).toString("base64url");
     };
     const claims = { iss: "https://issuer.example", sub: "ada", aud: "app", exp: 4e9,
       given_name: "Ada", role: "x" };
-    console.log(JSON.stringify({ jwk: publicKey.export({ format: "jwk" }), good: token(claims),
+    console.log(JSON.stringify({ jwk: { ...publicKey.export({ format: "jwk" }), kid: "k" }, good: token(claims),
       late: token({ ...claims, exp: 1 }), other: token({ ...claims, aud: "b" }) }));
     """
     made = json.loads(subprocess.run([node, "-e", sign], capture_output=True, check=True).stdout)
@@ -214,7 +214,7 @@ def test_a_token_of_a_provider_identifies_its_user(
             "tokenIdentifier": "https://issuer.example|ada",
             "issuer": "https://issuer.example",
             "subject": "ada",
-            "givenName": "Ada",
+            "given_name": "Ada",
             "role": "x",
         },
     )

@@ -160,7 +160,7 @@ def test_what_a_call_did_stays_when_it_returns_or_a_later_one_throws(
     ran = [by for by, kind in expected["jobs"] if kind == "pending"]
     assert [row["by"] for row in app.documents("runs")] == ran
     if not expected["urls"]:
-        assert app.fetch("GET", str(before["urls"][0])).status == 400
+        assert app.fetch("GET", str(before["urls"][0])).status == 404
 
 
 @pytest.mark.parametrize(("effect", "changes"), EFFECTS.values(), ids=EFFECTS.keys())

@@ -269,7 +269,10 @@ def test_variables_are_all_or_none(in_server: InServer) -> None:
       app = await restart();
       return [refused, now, app.environment()];
     """)
-    refused = 'Environment variable name "1" is invalid. Use letters, digits and underscores.'
+    refused = (
+        'Environment variable name "1" is invalid: it must begin with a letter or an underscore, '
+        "and have letters, digits and underscores only."
+    )
     assert found == [refused, {"A": "1"}, {"A": "1"}]
 
 

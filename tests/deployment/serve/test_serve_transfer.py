@@ -76,7 +76,7 @@ def test_a_table_is_imported(
         ("rows.json", '{"n": 1}', "the file is no JSON array"),
         ("rows.csv", "a,b\n1,2\n3\n", "record 2 has 1 entries, the header has 2"),
         ("rows.jsonl", '{"n": 1}\n{"$n": 2}\n', "rows, document 2: "),
-        ("rows.jsonl", '{"n": 1}\n{"_n": 2}\n', "rows, document 2: the field _n"),
+        ("rows.jsonl", '{"n": 1}\n{"_n": 2}\n', "Field '_n' starts with an underscore"),
         ("rows.zip", "PK", "The file is no ZIP archive"),
     ],
 )

@@ -202,6 +202,7 @@ def test_an_option_puts_eslint_in_oxlints_place(
         """\
 summary: A constant
 prompt: Write a constant.
+lint: {require: [no-explicit-any]}
 reference:
   package.json: '{"name": "a", "dependencies": {"convex": "^1.48.0"}}'
   convex/a.min.ts: "export const a = 1;"

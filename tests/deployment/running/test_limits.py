@@ -179,7 +179,8 @@ def test_a_token_of_a_provider_identifies_its_user(
     };
     const claims = { iss: "https://issuer.example", sub: "ada", aud: "app", exp: 4e9,
       given_name: "Ada", role: "x" };
-    console.log(JSON.stringify({ jwk: { ...publicKey.export({ format: "jwk" }), kid: "k" }, good: token(claims),
+    const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k" };
+    console.log(JSON.stringify({ jwk, good: token(claims),
       late: token({ ...claims, exp: 1 }), other: token({ ...claims, aud: "b" }) }));
     """
     made = json.loads(subprocess.run([node, "-e", sign], capture_output=True, check=True).stdout)

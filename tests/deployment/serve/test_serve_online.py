@@ -91,7 +91,8 @@ export const others = action({ args: { folder: v.string() }, handler: async (_, 
   [() => fs.readFileSync("/etc/hosts"), () => fs.writeFileSync(path.join(folder, "x"), "x"),
     () => fs.readdirSync(folder), () => createRequire("/x.js")("child_process").execSync("true"),
     () => fs.writeFileSync(path.join(os.tmpdir(), "..", "x"), "x")].map((reach) => {
-    try { reach(); return "reached"; } catch (error: any) { return error.code ?? error.message; } }) });
+    try { reach(); return "reached"; }
+    catch (error: any) { return error.code ?? error.message; } }) });
 """
 PLAIN = """
 import { action } from "./_generated/server";

@@ -337,10 +337,12 @@ def test_variables_are_seen_as_they_are_without_another_push(
     )
     for value in (None, "one", "two", None):
         deployment.set_environment({"NAME": value})
-        expected = [value, value, value is not None, [] if value is None else ["NAME"]]
-        assert deployment.query("e:asked").value == expected
-        assert deployment.action("e:acted").value == expected
-        assert deployment.action("node:acted").value == expected
+        # Only Node lists the names; Convex's own runtime answers for one at a time.
+        known = [value, value, value is not None]
+        assert deployment.query("e:asked").value == [*known, []]
+        assert deployment.action("e:acted").value == [*known, []]
+        names = [] if value is None else ["NAME"]
+        assert deployment.action("node:acted").value == [*known, names]
     assert deployment.query("e:built").value == [deployment.url, deployment.site_url]
 
 

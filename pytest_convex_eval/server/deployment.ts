@@ -160,8 +160,21 @@ export class Deployment {
   async violation(id: string): Promise<"overtaken" | ReturnType<Tables["violation"]>> {
     return await this.#alone(() => {
       const push = this.#staged.get(id);
-      return push === undefined ? "overtaken" : this.services.tables.violation(schemasOf(push));
+      if (push === undefined) return "overtaken";
+      const found = this.services.tables.violation(schemasOf(push));
+      if (found !== null) this.#refuseSchema(found);
+      return found;
     });
+  }
+
+  /** The CLI ends here: that the schema does not fit is what became of the push. */
+  #refuseSchema({ component, table, error }: NonNullable<ReturnType<Tables["violation"]>>) {
+    const where = component === APP ? "" : ` in component "${component}"`;
+    this.lastPush = {
+      ...outcome("refused", this.lastPush.number),
+      ...{ phase: "schema", code: "SchemaValidationFailed", table },
+      message: `Schema validation failed${where}.\n${error.trimEnd()}`,
+    };
   }
 
   /** Between two transactions. */

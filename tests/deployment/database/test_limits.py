@@ -295,10 +295,6 @@ LIMITS: dict[str, tuple[str, str]] = {
         "Can't use fetch() in queries and mutations. Please consider using an action. See "
         "https://docs.convex.dev/functions/actions for more details.",
     ),
-    "dynamic import": (
-        "await new Function('return import(\"./b.js\")')();",
-        'Can\'t dynamically import "./b.js" in a query or mutation',
-    ),
     "storage id that is none": (
         "await ctx.storage.delete('x' as any);",
         "Invalid storage ID: \"x\". Storage ID should be an Id of '_storage' table, or a UUID "
@@ -353,8 +349,7 @@ def functions() -> str:
 
 @pytest.fixture
 def app(push_once: PushOnce) -> EmbeddedDeployment:
-    files = {"convex/schema.ts": SCHEMA, "convex/a.ts": functions()}
-    return push_once({**files, "convex/b.ts": "export const x = 1;\n"})
+    return push_once({"convex/schema.ts": SCHEMA, "convex/a.ts": functions()})
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -232,7 +232,8 @@ def test_a_response_has_a_limit(app: EmbeddedDeployment, ask_once: Ask) -> None:
     broken = pytest.raises((http.client.IncompleteRead, ConnectionError))
     with asking(app, "/endless") as response, broken:
         read(response)
-    assert 19 * 1024 * 1024 < received <= 20 * 1024 * 1024
+    # What was on its way when the connection broke may be lost.
+    assert 18 * 1024 * 1024 < received <= 20 * 1024 * 1024
     assert "HTTP actions support responses up to 20 MiB" in ended(ask_once)[0][1]
     answer = app.http("GET", "/large")
     assert answer.status == 500

@@ -87,6 +87,7 @@ def test_a_schema_must_allow_the_documents_that_are_there(
     (row,) = deployment.insert("t", [{"a": 1}])
     (project / "convex/schema.ts").write_text(STRINGS)
     (finding,) = push_project(project).findings
+    assert finding.code == "deploy/SchemaValidationFailed"
     assert finding.message == (
         "Schema validation failed.\n"
         f'Document with ID "{row}" in table "t" does not match the schema: Value does not match '

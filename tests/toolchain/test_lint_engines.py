@@ -60,6 +60,7 @@ def lint_by_eslint(
     return run
 
 
+@pytest.mark.sweep
 def test_a_sample_of_the_suite_gives_the_same_findings() -> None:
     done = subprocess.run(
         [sys.executable, PROGRAM, ROOT / "cases", "--every", EVERY],

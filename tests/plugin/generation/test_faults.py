@@ -103,7 +103,7 @@ ENDLESS = [Trouble("pings", {"text": LONG, "ending": "pings"}, "within", 1)]
 TABLES = {"lasting": LASTING, "silent": SILENT, "refusals": REFUSALS, "endless": ENDLESS}
 SILENCE_SECONDS = {"silent": 5.0, "passing-silent": 5.0}
 """What is taken for a trouble, where there is one; elsewhere our server may be slow."""
-DEADLINE_SECONDS = {"endless": 45.0}
+DEADLINE_SECONDS = {"endless": 20.0}
 
 
 @dataclass(frozen=True)

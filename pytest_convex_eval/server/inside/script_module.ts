@@ -109,7 +109,9 @@ function isAssignedAgain(text: string, name: string) {
     `[[,{:]\\s*${own}[^\\n;=()]*[\\]}]\\s*=(?![=>])|\\bfor\\s*\\(\\s*${own}\\s+(?:of|in)\\b`,
   );
   if (pattern.test(text)) return true;
-  const isDeclaration = new RegExp(`(?:function\\*?|class)\\s+${own}`).test(text);
+  // At the start of a statement: elsewhere it is what a text or a comment says.
+  const declared = `(?:^|[;{}])\\s*(?:async\\s+)?(?:function\\s*\\*?|class)\\s+${own}`;
+  const isDeclaration = new RegExp(declared, "m").test(text);
   const [first, second] = text.matchAll(assigned);
   if (first === undefined) return false;
   const isInitializer = /(?:,|\b(?:var|let|const))\s*$/.test(

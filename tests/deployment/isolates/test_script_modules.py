@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_convex_eval.toolchain.packages.published import convex_snapshot
+from tests.deployment.bundles import start_push_request
+from tests.deployment.fixtures import NEWEST, MakeProject
 from tests.deployment.server_modules import InServer
 
 COMPILE = """
@@ -55,6 +58,12 @@ def compiled(in_server: InServer, source: str) -> Any:
             {"a": "a of ./d.js"},
         ),
         ("export {};\n", [], {}),
+        # What only a text speaks of is declared nowhere.
+        *(
+            (f"var a = 1;\nvar t = {text!r};\nexport {{ a, t }};\n", [], {"a": 1, "t": text})
+            for text in ("wait for a function a is of", "a class a, or a function* a", "-- class a")
+        ),
+        ("// A function a is of, and a class a.\nvar a = 1;\nexport { a };\n", [], {"a": 1}),
     ],
 )
 def test_the_usual_form_is_a_function(
@@ -88,6 +97,14 @@ def test_the_usual_form_is_a_function(
         ),
         "function a() {}\na = 1;\nexport { a };\n",
         "class a {}\na = 1;\nexport { a };\n",
+        *(
+            f"var b = 1;\n{declaration}\nvar x = 0\n, a = 1;\nexport {{ a }};\n"
+            for declaration in (
+                "async function a() {}",
+                "function* a() {}",
+                "if (b) {} function a() {}",
+            )
+        ),
         "var a;\nfunction set() { a = 1; }\nexport { a, set };\n",
         "var $a = 0;\n$a = 1;\nexport { $a as a };\n",
     ],
@@ -191,3 +208,36 @@ def test_a_limit_can_be_given_in_place_of_the_usual_one(name: str, in_server: In
 )
 def test_what_is_no_limit_is_refused(given: Any, why: str, in_server: InServer) -> None:
     assert in_server(LIMITS, given=given) == why
+
+
+@pytest.mark.parametrize("version", sorted({NEWEST, convex_snapshot().newest}))
+def test_the_client_library_itself_is_of_the_usual_form(
+    version: str,
+    in_server: InServer,
+    make_project: MakeProject,
+) -> None:
+    """Each call evaluates it: as an engine's module that takes four times as long."""
+    files = {
+        "convex/a.ts": """
+import { paginationOptsValidator } from "convex/server";
+import { query } from "./_generated/server";
+export const f = query({ args: { paginationOpts: paginationOptsValidator },
+  handler: (ctx, { paginationOpts }) => ctx.db.query("t").paginate(paginationOpts) });
+""",
+        "convex/http.ts": """
+import { httpRouter } from "convex/server";
+export default httpRouter();
+""",
+    }
+    project = make_project(files, version=version)
+    request = start_push_request(project, files)
+    sources = {each["path"]: each["source"] for each in request["appDefinition"]["changedModules"]}
+    assert any(path.startswith("_deps/") for path in sources)
+    found = in_server(
+        """const { compileScript } = await load("inside/script_module");
+        return Object.entries(args.sources).filter(([path, source]) =>
+          compileScript(source, `convex:/${path}`, async () => {}) === null).map(([path]) => path);
+        """,
+        sources=sources,
+    )
+    assert found == []
